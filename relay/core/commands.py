@@ -1,0 +1,171 @@
+"""What a call wants done. Imperative; plain data; decided by core, carried out by shell's route().
+
+Order within one step is the order of the list. None of them waits, none of them answers: what
+comes of a command comes back as an event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from relay.core.records import Record
+
+# ---- phone ----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class SendAudio:
+    """Media for the phone: raw mu-law at 8 kHz."""
+
+    mulaw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendMark:
+    """A mark behind all audio sent so far. The name is the ledger's: `<epoch>:<item>:<item_ms>`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClearPhone:
+    """Empty Twilio's play-out buffer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePhone:
+    """End the stream; Twilio then asks `after-stream`, which acts on the disposition.
+
+    disposition: hang_up | transfer | fallback
+    """
+
+    disposition: str
+    reason: str = ""
+
+
+# ---- model ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DialModel:
+    """Open a session; ModelOpened or ModelClosed follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureModel:
+    """Send `session.update` with the call's session settings; ModelReady follows."""
+
+
+@dataclass(slots=True)
+class AppendAudio:
+    """Caller audio for the model: base64 text as it came in CallerAudio."""
+
+    audio: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddText:
+    """Add a text item to the conversation. role: system | user | assistant."""
+
+    role: str
+    text: str
+    item_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateResponse:
+    """Ask the model to speak. purpose goes out as metadata and comes back in ResponseStarted."""
+
+    purpose: str = "turn"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResponse:
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TruncateItem:
+    """Make the model forget what of an item was not heard."""
+
+    item_id: str
+    audio_end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteItem:
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PostToolOutput:
+    """Answer a function call. output is small JSON."""
+
+    call_id: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseModel:
+    reason: str = ""
+
+
+# ---- codec, tools, journal ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ResetCodec:
+    """Forget the model→phone resampler's state: the next agent audio begins a new utterance."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Start a tool; ToolFinished follows, whatever happens."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Write a record. Never waited for."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something worth a log line. kind is a fixed word; detail may be personal."""
+
+    kind: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """Nothing more will come of this call: close what is open and leave."""
+
+
+Command: TypeAlias = (
+    SendAudio
+    | SendMark
+    | ClearPhone
+    | ClosePhone
+    | DialModel
+    | ConfigureModel
+    | AppendAudio
+    | AddText
+    | CreateResponse
+    | CancelResponse
+    | TruncateItem
+    | DeleteItem
+    | PostToolOutput
+    | CloseModel
+    | ResetCodec
+    | RunTool
+    | Keep
+    | Note
+    | EndCall
+)

@@ -1,0 +1,260 @@
+"""What can happen to a call. Past tense; plain data; built by wire and shell, read by core.
+
+Clocks: `now` (monotonic seconds) is never in an event, it is passed beside it. `item_ms` counts
+inside one assistant item; `buffer_ms` counts audio written to the model's input buffer.
+Text events of both wires that mean nothing to the core never become events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+# ---- phone ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneStarted:
+    """Twilio's `start`: the stream is up and may be spoken to."""
+
+    stream_sid: str
+    call_sid: str
+    account_sid: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class CallerAudio:
+    """One frame of the caller, already in the model's format.
+
+    audio: base64 text, ready for `input_audio_buffer.append`
+    ms: its length on the line, silence put in for lost frames included
+    level_db: its level in dBFS, -100.0 for digital silence
+    """
+
+    audio: str
+    ms: int
+    level_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class MarkEchoed:
+    """Twilio says that a mark was reached, or discarded by `clear`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """One DTMF digit: 0-9, *, #, A-D."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneStopped:
+    """Twilio's `stop`: the stream ended. Not the same as: the call ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneClosed:
+    """The phone's socket is gone."""
+
+    code: int = 1006
+    reason: str = ""
+
+
+# ---- model ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOpened:
+    """`session.created`: the model answers; it does not yet have our configuration."""
+
+    session_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReady:
+    """`session.updated`: our configuration holds; caller audio may flow."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The server's VAD hears the caller. buffer_ms includes the prefix padding."""
+
+    item_id: str
+    buffer_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """The server's VAD heard the caller stop. buffer_ms includes the silence hold."""
+
+    item_id: str
+    buffer_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class InputCommitted:
+    """The caller's utterance is an item of the conversation now."""
+
+    item_id: str
+    previous_item_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTranscribed:
+    """What the caller said in one item. text is "" when the recogniser failed (`failed`)."""
+
+    item_id: str
+    text: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStarted:
+    """`response.created`. purpose is our own metadata, "" when the response is not ours."""
+
+    response_id: str
+    purpose: str = ""
+
+
+@dataclass(slots=True)
+class AgentAudio:
+    """A piece of the agent's voice, already mu-law at 8 kHz (8 bytes a ms).
+
+    level_db: its level in dBFS, for the echo-aware floor
+    """
+
+    response_id: str
+    item_id: str
+    mulaw: bytes
+    level_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAudioEnded:
+    """No more audio of this item; its resampler tail came before this event."""
+
+    response_id: str
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTranscribed:
+    """The full text that was generated for an item, heard or not."""
+
+    response_id: str
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCalled:
+    """A completed function_call item. arguments is the model's JSON text, not yet trusted."""
+
+    response_id: str
+    item_id: str
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseEnded:
+    """`response.done`, exactly once a response.
+
+    status: completed | cancelled | incomplete | failed
+    reason: the status_details' reason ("turn_detected", "max_output_tokens", …) or ""
+    error_code, error_message: of a failed one
+    usage: token counts, flat ("input_text", "cached_audio", "output_audio", …), empty when absent
+    """
+
+    response_id: str
+    status: str
+    reason: str = ""
+    error_code: str = ""
+    error_message: str = ""
+    usage: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelErrored:
+    """An `error` event. event_id is the id of our event that caused it, "" if none did."""
+
+    code: str
+    message: str
+    event_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelClosed:
+    """The model's socket is gone, or was never to be had (`reason` says which)."""
+
+    code: int = 1006
+    reason: str = ""
+
+
+# ---- inside the process ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A tool ended. output is what the model is told: small JSON, never a traceback.
+
+    outcome: "" or what this means for the call's outcome row ("booked", "message", …)
+    """
+
+    call_id: str
+    output: str
+    ok: bool = True
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The alarm rang: `Call.deadline` has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxFull:
+    """A peer reads too slowly: side is "phone" or "model"."""
+
+    side: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerMisbehaved:
+    """A message broke its protocol and was dropped. kind is a fixed word."""
+
+    side: str
+    kind: str
+
+
+Event: TypeAlias = (
+    PhoneStarted
+    | CallerAudio
+    | MarkEchoed
+    | KeyPressed
+    | PhoneStopped
+    | PhoneClosed
+    | ModelOpened
+    | ModelReady
+    | SpeechStarted
+    | SpeechStopped
+    | InputCommitted
+    | CallerTranscribed
+    | ResponseStarted
+    | AgentAudio
+    | AgentAudioEnded
+    | AgentTranscribed
+    | FunctionCalled
+    | ResponseEnded
+    | ModelErrored
+    | ModelClosed
+    | ToolFinished
+    | DeadlinePassed
+    | OutboxFull
+    | PeerMisbehaved
+)

@@ -1,0 +1,82 @@
+"""What a call leaves behind. Emitted by the core, stamped by the journal, kept by a store.
+
+Every record has a natural key inside its call, so that writing it again changes nothing.
+`at` and `started_at` are monotonic seconds of the call's process; the journal turns them into UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class CallOpened:
+    """Key: the call. The caller's number is personal."""
+
+    at: float
+    stream_sid: str
+    caller: str = ""
+    called: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptLine:
+    """Key: item_id. What one side said, and what of it was heard.
+
+    speaker: "caller" | "agent"
+    position: place in the conversation, from 0
+    heard_ms: of an agent's line; None for a caller's
+    """
+
+    at: float
+    item_id: str
+    speaker: str
+    position: int
+    generated_text: str
+    heard_text: str
+    heard_ms: int | None = None
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """Key: call_id. status: running | ok | error | cancelled | late."""
+
+    at: float
+    call_id: str
+    name: str
+    arguments: str
+    status: str
+    output: str = ""
+    duration_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DispositionChosen:
+    """Key: the call. What `after-stream` shall do: hang_up | transfer | fallback."""
+
+    at: float
+    disposition: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """Key: the call. Its outcome: exactly one a call.
+
+    outcome: resolved | booked | message | transferred | abandoned | failed
+    greeting_ms: `start` to the first media sent; None when none was
+    notice_heard: whether the notice's mark came back, without which no transcript is kept
+    """
+
+    at: float
+    outcome: str
+    reason: str
+    duration_ms: int
+    greeting_ms: int | None
+    notice_heard: bool
+    barge_ins: int = 0
+
+
+Record: TypeAlias = CallOpened | TranscriptLine | ToolCalled | DispositionChosen | CallEnded

@@ -1,0 +1,82 @@
+"""Every exception that the relay raises on purpose.
+
+    RelayError
+    ├── ConfigError           a setting is missing or malformed; the text names each one
+    ├── ProtocolError         a peer broke its protocol: their fault
+    │   ├── PhoneProtocolError    Twilio's side
+    │   └── ModelProtocolError    the Realtime API's side
+    ├── AudioError            bytes that are no audio: bad base64, a length that cannot be
+    ├── Misuse                we called something wrongly: our fault
+    ├── SocketClosed          the peer's socket is gone (code and reason say how)
+    └── PortError             something outside did not do what it should
+        ├── StoreError            the database
+        ├── BusinessError         the business's own system
+        └── DialError             the model could not be reached
+
+Foreign exceptions are mapped to these once, in the adapter or socket that met them.
+"""
+
+
+class RelayError(Exception):
+    """Root of all the relay's own errors."""
+
+
+class ConfigError(RelayError):
+    """A setting is missing or malformed. The text lists every fault, one a line."""
+
+
+class ProtocolError(RelayError):
+    """A peer sent something that its protocol does not allow.
+
+    `kind` is a short fixed word for counting ("bad_json", "bad_base64", …).
+    """
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(f"{kind}: {detail}" if detail else kind)
+        self.kind = kind
+        self.detail = detail
+
+
+class PhoneProtocolError(ProtocolError):
+    """Twilio's side of the wire broke its protocol."""
+
+
+class ModelProtocolError(ProtocolError):
+    """The Realtime API's side of the wire broke its protocol."""
+
+
+class AudioError(RelayError):
+    """Bytes that are no audio. `kind` is a short fixed word for counting ("bad_base64", …)."""
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(f"{kind}: {detail}" if detail else kind)
+        self.kind = kind
+
+
+class Misuse(RelayError):
+    """We called one of our own parts wrongly: a bug here, not there."""
+
+
+class SocketClosed(RelayError):
+    """The other end of a socket is gone. `code` is a WebSocket close code (1006: no goodbye)."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(f"{code} {reason}".strip())
+        self.code = code
+        self.reason = reason
+
+
+class PortError(RelayError):
+    """Something outside did not do what it should."""
+
+
+class StoreError(PortError):
+    """The database refused or could not be reached."""
+
+
+class BusinessError(PortError):
+    """The business's own system refused, failed or could not be reached."""
+
+
+class DialError(PortError):
+    """No usable connection to the model could be made."""
