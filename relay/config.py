@@ -1,0 +1,258 @@
+"""Every setting of the relay: one frozen object, read once from the environment and `.env`.
+
+Nothing else in the package looks at the environment. A variable's name is its field's name in
+capitals, and its description says what it is for: the error message, and a test that compares
+`.env.example` with this file, read it from there. The environment wins over `.env`; a variable
+that is set to nothing counts as not set.
+
+`load` finds all faults at once, since an operator who repairs one at a time restarts ten times.
+A fault's text never holds the value of a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from relay.errors import ConfigError
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_DATABASES = ("sqlite", "postgres", "postgresql", "postgresql+psycopg")
+
+
+def _split(url: str) -> SplitResult:
+    """Take a URL apart. Raises ValueError when it names no host or an impossible port."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError("names no host")
+    if parts.port == 0:
+        raise ValueError("port 0 cannot be called")
+    if parts.username or parts.password:
+        raise ValueError("must not carry a user or password")
+    if parts.fragment or any(c.isspace() for c in url):
+        raise ValueError("must have neither a fragment nor blanks")
+    return parts
+
+
+def _web_url(url: str, secure: str, plain: str) -> SplitResult:
+    """A URL that is encrypted unless it stays on this machine (T19: no silent downgrade)."""
+    parts = _split(url)
+    if parts.scheme == plain and parts.hostname in _LOOPBACK:
+        return parts
+    if parts.scheme != secure:
+        raise ValueError(f"must begin with {secure}:// ({plain}:// only on this machine)")
+    return parts
+
+
+def _base_url(url: str) -> str:
+    if _web_url(url, "https", "http").query or url.endswith("?"):
+        raise ValueError("must not have a query string")
+    return url.rstrip("/")
+
+
+def _socket_url(url: str) -> str:
+    _web_url(url, "wss", "ws")
+    return url
+
+
+def _phone_number(number: str) -> str:
+    if not _E164.fullmatch(number):
+        raise ValueError("must be an E.164 number such as +14155550100")
+    return number
+
+
+def _database_url(url: SecretStr) -> SecretStr:
+    scheme, separator, rest = url.get_secret_value().partition("://")
+    if not separator or scheme not in _DATABASES:
+        raise ValueError("must begin with sqlite:/// or postgresql://")
+    if scheme == "sqlite" and not rest.startswith("/"):
+        raise ValueError("a SQLite file is written sqlite:///relay.db or sqlite:////data/relay.db")
+    return url
+
+
+def _filled(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value()
+    if any(c.isspace() or not c.isprintable() for c in value):
+        raise ValueError("must not hold blanks or control characters")
+    return secret
+
+
+def _not_held(cap: float | None) -> float | None:
+    """A cap on money that is set and silently not held would be worse than none."""
+    if cap is not None:
+        raise ValueError("this version does not count money: unset it, and use OpenAI's own limit")
+    return cap
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+SocketUrl = Annotated[str, AfterValidator(_socket_url)]
+PhoneNumber = Annotated[str, AfterValidator(_phone_number)]
+Secret = Annotated[SecretStr, AfterValidator(_filled)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+MoneyCap = Annotated[float | None, AfterValidator(_not_held)]
+
+
+class Settings(BaseSettings):
+    """The relay's settings, checked. Made by `load`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    # ---- Twilio: the phone's side -----------------------------------------------------------
+    twilio_account_sid: str = Field(
+        pattern=r"^AC[0-9a-fA-F]{32}$",
+        description="the Twilio account whose calls are answered (AC and 32 hexadecimal digits)",
+    )
+    twilio_auth_token: Secret = Field(
+        description="that account's primary auth token; it signs every request from Twilio"
+    )
+    twilio_phone_number: PhoneNumber = Field(
+        description="the number that callers dial, as E.164 (+14155550100)"
+    )
+    twilio_api_url: BaseUrl = Field(
+        default="https://api.twilio.com", description="Twilio's REST API; another one for tests"
+    )
+    public_url: BaseUrl = Field(
+        description="the https address under which Twilio reaches this server, without a query"
+    )
+    human_transfer_number: PhoneNumber = Field(
+        description="the human who takes over a call, as E.164; must not be the relay's own number"
+    )
+
+    # ---- OpenAI: the model's side -----------------------------------------------------------
+    openai_api_key: Secret = Field(
+        description="key of the OpenAI project that pays for the Realtime sessions"
+    )
+    openai_realtime_url: SocketUrl = Field(
+        default="wss://api.openai.com/v1/realtime",
+        description="where Realtime sessions are opened; another one for tests",
+    )
+    realtime_model: str = Field(
+        default="gpt-realtime-2.1-mini", min_length=1, description="the Realtime model that speaks"
+    )
+    realtime_voice: str = Field(
+        default="marin", min_length=1, description="the agent's voice: marin, cedar, alloy, …"
+    )
+    realtime_audio_format: Literal["pcm", "pcmu"] = Field(
+        default="pcm",
+        description="audio to and from the model: pcm (24 kHz, converted) or pcmu (Twilio's own)",
+    )
+    vad_threshold: float = Field(
+        default=0.5, ge=0, le=1, description="how loud speech must be to count, from 0 to 1"
+    )
+    vad_silence_ms: int = Field(
+        default=500, ge=100, le=5000, description="silence after which a caller's turn is over"
+    )
+    noise_reduction: Literal["near_field", "far_field"] | None = Field(
+        default=None,
+        description="the model's noise reduction: near_field, far_field, or unset for none",
+    )
+
+    # ---- the business -----------------------------------------------------------------------
+    business_api_base: BaseUrl | None = Field(
+        default=None, description="the business's HTTP API; unset: the embedded business"
+    )
+    business_file: Path = Field(
+        default=Path(__file__).parent / "adapters" / "business.toml",
+        description="facts, hours and services of the embedded business, a TOML file",
+    )
+    prompts_dir: Path = Field(
+        default=Path("prompts"), description="folder with system.md and greeting.md"
+    )
+
+    # ---- this process -----------------------------------------------------------------------
+    host: str = Field(default="0.0.0.0", min_length=1, description="address to listen on")  # noqa: S104
+    port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0: any free")
+    database_url: DatabaseUrl = Field(
+        default=SecretStr("sqlite:///relay.db"),
+        description="where calls are written down: sqlite:///relay.db or postgresql://…",
+    )
+    max_calls: int | None = Field(
+        default=None, ge=1, description="calls at once; more go to the human; unset: no cap"
+    )
+    max_call_s: int = Field(
+        default=600, ge=30, le=14400, description="seconds after which a call is wound up"
+    )
+    max_call_usd: MoneyCap = Field(default=None, description="cap on one call's cost, in USD")
+    max_day_usd: MoneyCap = Field(default=None, description="cap on a day's cost, in USD")
+    drain_s: float = Field(
+        default=285,
+        ge=0,
+        le=3600,
+        description="seconds that running calls get to end after SIGTERM (Fly allows 300)",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="least level that is logged: DEBUG, INFO, WARNING, ERROR"
+    )
+
+    @model_validator(mode="after")
+    def _human_is_someone_else(self) -> Settings:
+        if self.human_transfer_number == self.twilio_phone_number:
+            raise ValueError(
+                "HUMAN_TRANSFER_NUMBER and TWILIO_PHONE_NUMBER are the same: "
+                "a transfer would call the relay itself"
+            )
+        return self
+
+    @property
+    def stream_url(self) -> str:
+        """PUBLIC_URL as Twilio's Media Streams must write it: wss:// (ws:// on this machine)."""
+        return "ws" + self.public_url.removeprefix("http")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment comes in through `load` alone, so that a test can hand in its own."""
+        return init_settings, dotenv_settings
+
+
+def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
+    """Read and check all settings.
+
+    environ: the process's own environment and ./.env unless given; a given one is all there is,
+        but for env_file
+    Raises ConfigError with one message that names every fault and what each variable is for.
+    """
+    if environ is None:
+        environ, env_file = os.environ, env_file or Path(".env")
+    given: dict[str, Any] = {  # text still: pydantic makes the values
+        name: environ[name.upper()] for name in Settings.model_fields if environ.get(name.upper())
+    }
+    try:
+        return Settings(**given, _env_file=env_file)
+    except ValidationError as error:
+        raise ConfigError(_message(error.errors(include_url=False, include_input=False))) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{env_file} cannot be read: {error}") from None
+
+
+def _message(faults: Iterable[ErrorDetails]) -> str:
+    lines = ["these settings need attention (environment or .env):"]
+    return "\n  ".join([*lines, *(_line(fault) for fault in faults)])
+
+
+def _line(fault: ErrorDetails) -> str:
+    if not fault["loc"]:
+        return str(fault.get("ctx", {}).get("error", fault["msg"]))
+    name = str(fault["loc"][0])
+    purpose = Settings.model_fields[name].description
+    if fault["type"] == "missing":
+        return f"{name.upper()} is missing: {purpose}"
+    why = fault.get("ctx", {}).get("error", fault["msg"])
+    return f"{name.upper()} is malformed ({why}): {purpose}"

@@ -1,0 +1,189 @@
+import re
+from pathlib import Path
+
+import pydantic
+import pytest
+
+from relay.config import Settings, load
+from relay.errors import ConfigError
+
+ENVIRON = {
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "a-very-secret-token",
+    "TWILIO_PHONE_NUMBER": "+14155550100",
+    "HUMAN_TRANSFER_NUMBER": "+14155550199",
+    "PUBLIC_URL": "https://relay.example.com",
+    "OPENAI_API_KEY": "sk-a-very-secret-key",
+}
+
+
+def fault(**changes: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load({**ENVIRON, **changes})
+    return str(caught.value)
+
+
+def test_required_settings_are_enough_and_the_rest_has_the_documented_defaults() -> None:
+    settings = load(ENVIRON)
+    assert settings.realtime_model == "gpt-realtime-2.1-mini"
+    assert settings.openai_realtime_url == "wss://api.openai.com/v1/realtime"
+    assert settings.twilio_api_url == "https://api.twilio.com"
+    assert (settings.host, settings.port) == ("0.0.0.0", 8080)  # noqa: S104
+    assert settings.database_url.get_secret_value() == "sqlite:///relay.db"
+    assert settings.business_api_base is None
+    assert settings.prompts_dir == Path("prompts")
+    assert settings.business_file.name == "business.toml"
+    assert settings.realtime_audio_format == "pcm"
+    assert (settings.vad_threshold, settings.vad_silence_ms) == (0.5, 500)
+    assert settings.noise_reduction is None
+    assert (settings.max_calls, settings.max_call_s, settings.drain_s) == (None, 600, 285)
+    assert settings.log_level == "INFO"
+
+
+def test_one_message_names_every_missing_variable_and_what_it_is_for() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({})
+    lines = str(caught.value).splitlines()[1:]
+    assert {line.split()[0] for line in lines} == set(ENVIRON)
+    for line in lines:
+        name, purpose = re.fullmatch(r"  ([A-Z_]+) is missing: (.+)", line).groups()
+        assert purpose == Settings.model_fields[name.lower()].description
+
+
+def test_missing_and_malformed_are_reported_together() -> None:
+    text = fault(PORT="eighty", PUBLIC_URL="relay.example.com", OPENAI_API_KEY="")
+    assert len(text.splitlines()) == 4
+    assert "PORT is malformed" in text
+    assert "PUBLIC_URL is malformed" in text
+    assert "OPENAI_API_KEY is missing" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PUBLIC_URL", "http://relay.example.com"),
+        ("PUBLIC_URL", "https://relay.example.com?x=1"),
+        ("PUBLIC_URL", "https://relay.example.com/?"),
+        ("PUBLIC_URL", "https://relay.example.com/#top"),
+        ("PUBLIC_URL", "https://user:word@relay.example.com"),
+        ("PUBLIC_URL", "https://"),
+        ("PUBLIC_URL", "https://relay.example.com:0"),
+        ("PUBLIC_URL", "https://relay.example.com:99999"),
+        ("PUBLIC_URL", "ftp://relay.example.com"),
+        ("PUBLIC_URL", "https://[::1"),
+        ("TWILIO_PHONE_NUMBER", "4155550100"),
+        ("TWILIO_PHONE_NUMBER", "+1 415 555 0100"),
+        ("TWILIO_PHONE_NUMBER", "+04155550100"),
+        ("TWILIO_PHONE_NUMBER", "+١٤١٥٥٥٥٠١٠٠"),
+        ("HUMAN_TRANSFER_NUMBER", "reception"),
+        ("TWILIO_ACCOUNT_SID", "SK" + "0" * 32),
+        ("TWILIO_AUTH_TOKEN", "two words"),
+        ("OPENAI_API_KEY", "sk-line\nbreak"),
+        ("OPENAI_REALTIME_URL", "https://api.openai.com/v1/realtime"),
+        ("OPENAI_REALTIME_URL", "ws://api.openai.com/v1/realtime"),
+        ("TWILIO_API_URL", "http://api.twilio.com"),
+        ("BUSINESS_API_BASE", "file:///etc/passwd"),
+        ("DATABASE_URL", "mysql://localhost/relay"),
+        ("DATABASE_URL", "relay.db"),
+        ("DATABASE_URL", "sqlite://relay.db"),
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("REALTIME_AUDIO_FORMAT", "opus"),
+        ("VAD_THRESHOLD", "1.5"),
+        ("VAD_SILENCE_MS", "0"),
+        ("NOISE_REDUCTION", "none"),
+        ("MAX_CALLS", "0"),
+        ("MAX_CALL_USD", "1.50"),
+        ("MAX_DAY_USD", "20"),
+        ("MAX_CALL_S", "1"),
+        ("DRAIN_S", "-1"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_malformed_value_is_named_and_nothing_else_is(name: str, value: str) -> None:
+    head, *lines = fault(**{name: value}).splitlines()
+    assert head == "these settings need attention (environment or .env):"
+    assert len(lines) == 1
+    assert lines[0].startswith(f"  {name} is malformed (")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PUBLIC_URL", "http://127.0.0.1:8080"),
+        ("PUBLIC_URL", "http://localhost:8080/"),
+        ("PUBLIC_URL", "https://relay.example.com/base/"),
+        ("OPENAI_REALTIME_URL", "ws://localhost:9000/v1/realtime"),
+        ("OPENAI_REALTIME_URL", "wss://proxy.example.com/v1/realtime?region=eu"),
+        ("TWILIO_API_URL", "http://127.0.0.1:9001"),
+        ("BUSINESS_API_BASE", "https://api.example.com/v1"),
+        ("DATABASE_URL", "sqlite:////data/relay.db"),
+        ("DATABASE_URL", "postgres://relay:word@db.example.com/relay"),
+        ("DATABASE_URL", "postgresql+psycopg://db.example.com/relay"),
+        ("PORT", "0"),
+        ("MAX_CALLS", "40"),
+    ],
+)
+def test_a_good_value_is_taken(name: str, value: str) -> None:
+    assert load({**ENVIRON, name: value})
+
+
+def test_public_url_loses_its_slash_and_gives_the_stream_url() -> None:
+    settings = load({**ENVIRON, "PUBLIC_URL": "https://relay.example.com/base/"})
+    assert settings.public_url == "https://relay.example.com/base"
+    assert settings.stream_url == "wss://relay.example.com/base"
+    assert load({**ENVIRON, "PUBLIC_URL": "http://localhost:80"}).stream_url == "ws://localhost:80"
+
+
+def test_the_human_must_not_be_the_relay_itself() -> None:
+    assert "the same" in fault(HUMAN_TRANSFER_NUMBER=ENVIRON["TWILIO_PHONE_NUMBER"])
+
+
+def test_secrets_show_in_no_repr_and_in_no_fault() -> None:
+    password = "postgresql://relay:hunter2@db.example.com/relay"
+    shown = repr(load({**ENVIRON, "DATABASE_URL": password})) + fault(
+        TWILIO_AUTH_TOKEN="a-very-secret token",
+        OPENAI_API_KEY="sk-a-very-secret key",
+        DATABASE_URL="mysql://relay:hunter2@db.example.com/relay",
+    )
+    assert "very-secret" not in shown
+    assert "hunter2" not in shown
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(pydantic.ValidationError):
+        load(ENVIRON).port = 1
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("PORT=9000\nREALTIME_VOICE=cedar\nLOG_LEVEL=\nUNKNOWN=1\n")
+    settings = load({**ENVIRON, "PORT": "9001"}, file)
+    assert (settings.port, settings.realtime_voice, settings.log_level) == (9001, "cedar", "INFO")
+
+
+def test_an_unreadable_file_is_a_clear_fault(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"PORT=\xff\xfe\n")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(ENVIRON, file)
+
+
+def test_the_process_environment_is_the_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in ENVIRON.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / ".env").write_text("REALTIME_VOICE=sage\n")
+    assert load().realtime_voice == "sage"
+
+
+def test_env_example_lists_every_setting_and_shows_the_defaults() -> None:
+    text = (Path(__file__).parents[1] / ".env.example").read_text()
+    listed = dict(re.findall(r"^#?([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE))
+    assert set(listed) == {name.upper() for name in Settings.model_fields}
+    assert {name for name in listed if re.search(rf"^{name}=", text, re.MULTILINE)} == set(ENVIRON)
+    shown = load({**ENVIRON, **{k: v for k, v in listed.items() if v}})
+    silent = {"business_api_base", "business_file", "max_calls", "noise_reduction"}
+    assert shown.model_dump(exclude=silent) == load(ENVIRON).model_dump(exclude=silent)
