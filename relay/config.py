@@ -234,8 +234,9 @@ def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None)
     given: dict[str, Any] = {  # text still: pydantic makes the values
         name: environ[name.upper()] for name in Settings.model_fields if environ.get(name.upper())
     }
+    given["_env_file"] = env_file  # pydantic-settings' own keyword, beside the fields
     try:
-        return Settings(**given, _env_file=env_file)
+        return Settings(**given)
     except ValidationError as error:
         raise ConfigError(_message(error.errors(include_url=False, include_input=False))) from None
     except (OSError, UnicodeDecodeError) as error:
