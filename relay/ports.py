@@ -13,7 +13,36 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Protocol
 
-from relay.core.records import Record
+from relay.core.records import (
+    CallEnded,
+    CallOpened,
+    DispositionChosen,
+    Record,
+    ToolCalled,
+    TranscriptLine,
+)
+
+# Adapters see records through this seam: they never import the core.
+__all__ = [
+    "Booked",
+    "BookingRequest",
+    "Bookings",
+    "BusinessApi",
+    "BusinessProfile",
+    "CallEnded",
+    "CallOpened",
+    "CallRow",
+    "CallStore",
+    "DayHours",
+    "DispositionChosen",
+    "Entry",
+    "NotBooked",
+    "Record",
+    "Service",
+    "Socket",
+    "ToolCalled",
+    "TranscriptLine",
+]
 
 # ---- sockets --------------------------------------------------------------------------------
 
@@ -126,7 +155,10 @@ class Booked:
 
 @dataclass(frozen=True, slots=True)
 class NotBooked:
-    """It could not be had. reason: taken | closed | unknown_service | past; with what could."""
+    """It could not be had; alternatives: what could.
+
+    reason: taken | closed | unknown_service | past | not_a_slot
+    """
 
     reason: str
     alternatives: tuple[datetime, ...] = ()
@@ -151,10 +183,19 @@ class BusinessApi(Protocol):
 class Bookings(Protocol):
     """Where the embedded business keeps its appointments. Blocks; may raise StoreError."""
 
-    def book(self, request: BookingRequest, key: str, at: datetime) -> Booked | None:
-        """None: the start is taken. The same key always gets the same Booked."""
+    def find(self, key: str) -> Booked | None:
+        """What was booked under a key; None: nothing."""
+        ...
+
+    def book(
+        self, request: BookingRequest, key: str, at: datetime, slots: Sequence[datetime] = ()
+    ) -> Booked | None:
+        """None: a slot is taken. The same key always gets the same Booked.
+
+        slots: starts of every slot that the appointment fills; empty: its own start alone.
+        """
         ...
 
     def taken(self, day: date) -> Sequence[datetime]:
-        """Starts that are booked on a day."""
+        """Starts of the slots that are filled on a day."""
         ...
