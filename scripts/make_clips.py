@@ -1,0 +1,59 @@
+"""Render the packaged clips: what a caller hears when no clip in the agent's own voice is at hand.
+
+    python scripts/make_clips.py [folder]
+
+Writes relay/clips/<name>.ulaw (raw mu-law, 8 kHz) and clips.toml (name -> text). The greeting is
+prompts/greeting.md; the other texts stand below. Needs the `demo` extra; run it after changing a
+text and commit what it wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from relay.audio.frames import mulaw_ms
+from relay.sim.voice import speak
+
+ROOT = Path(__file__).resolve().parent.parent
+CLIPS = ROOT / "relay" / "clips"
+
+TEXTS = {
+    "greeting": (ROOT / "prompts" / "greeting.md").read_text(encoding="utf-8").strip(),
+    "one_moment": "One moment, please.",
+    "apology": "I am sorry, I am having trouble on my side. Let me connect you with a person.",
+    "connecting": "I am connecting you now. Please hold.",
+    "still_there": "Are you still there?",
+    "goodbye": "Thank you for calling. Goodbye.",
+    "wrap_up": (
+        "I am sorry, we have reached the end of the time for this call."
+        " Thank you for calling. Goodbye."
+    ),
+}
+
+# Pico takes 4.9 s over the greeting's notice and nearly a second over each full stop. A notice
+# should take 4 s at most: at this pace it does, and is understood as well.
+SPEED = 1.3
+
+HEAD = "# What each packaged clip says. Written by scripts/make_clips.py.\n\n"
+
+
+def render(text: str) -> bytes:
+    """Sentence by sentence; the silence at the edges of each is the pause between two."""
+    return b"".join(speak(part, speed=SPEED) for part in re.split(r"(?<=[.!?]) ", text))
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in TEXTS.items():
+        audio = render(text)
+        (folder / f"{name}.ulaw").write_bytes(audio)
+        sys.stdout.write(f"{name:12} {mulaw_ms(len(audio)) / 1000:5.1f} s  {text}\n")
+    table = "".join(f"{name} = {json.dumps(text)}\n" for name, text in TEXTS.items())
+    (folder / "clips.toml").write_text(HEAD + table, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else CLIPS)
