@@ -157,7 +157,7 @@ class Recogniser:
 
     def __init__(self, grammar: str) -> None:
         """grammar: JSGF text. Raises Misuse when it is malformed or uses unknown words."""
-        self._whole = re.compile(_as_regex(grammar))
+        self._whole = _pattern(grammar)
         self._lock = Lock()
         self._decoder = pocketsphinx.Decoder(lm=None, loglevel="FATAL")
         unknown = sorted(w for w in words(grammar) if self._decoder.lookup_word(w) is None)
@@ -217,6 +217,13 @@ def _rules(grammar: str) -> tuple[dict[str, str], str]:
     if not top:
         raise Misuse("a grammar needs a public rule")
     return rules, top
+
+
+def _pattern(grammar: str) -> re.Pattern[str]:
+    try:
+        return re.compile(_as_regex(grammar))
+    except re.error as error:
+        raise Misuse(f"the grammar's brackets do not fit: {error}") from error
 
 
 def _as_regex(grammar: str) -> str:

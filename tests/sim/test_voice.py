@@ -131,7 +131,8 @@ def test_the_grammar_can_be_asked() -> None:
         ("#JSGF V1.0; grammar g; <u> = yes;", "public"),
         ("#JSGF V1.0; grammar g; public <u> = <v>;", "<v>"),
         ("#JSGF V1.0; grammar g; public <u> = yes | xyzzyx;", "xyzzyx"),
-        ("#JSGF V1.0; grammar g; public <u> = yes | /1/ no;", "cannot read"),
+        ("#JSGF V1.0; grammar g; public <u> = / 2 / yes | / 1 / no;", "cannot read"),
+        ("#JSGF V1.0; grammar g; public <u> = ( yes;", "brackets"),
     ],
 )
 def test_a_bad_grammar_is_refused(grammar: str, complaint: str) -> None:
