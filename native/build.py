@@ -1,0 +1,103 @@
+"""Builds relay.audio._native, the C core, with cffi in API mode.
+
+setup.py names `ffibuilder`; `python native/build.py` builds it in relay/audio by hand. The
+extension is one translation unit that includes the C files, found from this file's own place, so
+that it does not matter where a build is started. cffi drops the GIL around every call of a C function.
+
+NATIVE_CFLAGS and NATIVE_LDFLAGS in the environment are added last (the sanitizer build uses them).
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+from cffi import FFI
+
+HERE = Path(__file__).resolve().parent
+PARTS = ("g711", "base64", "resample", "frame")
+
+NO_SOXR = """
+libsoxr, which relay's audio core is built on, was not found (asked: pkg-config soxr).
+    Debian, Ubuntu    apt-get install libsoxr-dev pkg-config
+    macOS             brew install libsoxr pkgconf
+"""
+
+# What Python may call: native/*.h explain each. The compiler checks these lines against them.
+DECLARATIONS = """
+#define FRAME_BAD_BASE64 ...
+#define FRAME_NO_ROOM ...
+#define FRAME_FAILED ...
+#define RESAMPLE_SLACK ...
+
+typedef struct { size_t mulaw_bytes; double level_db; } frame_info;
+typedef struct frame_stream frame_stream;
+frame_stream *frame_open(int up);
+void frame_close(frame_stream *stream);
+int frame_clear(frame_stream *stream);
+
+size_t phone_room(size_t n);
+size_t model_room(size_t n);
+size_t pass_room(size_t n);
+ptrdiff_t phone_frame(frame_stream *stream, const char *payload, size_t n,
+                      char *buffer, size_t size, frame_info *info);
+ptrdiff_t phone_gap(frame_stream *stream, size_t n, char *buffer, size_t size, frame_info *info);
+ptrdiff_t model_delta(frame_stream *stream, const char *delta, size_t n,
+                      char *buffer, size_t size, frame_info *info);
+ptrdiff_t model_flush(frame_stream *stream, char *buffer, size_t size);
+ptrdiff_t pass_frame(const char *payload, size_t n, char *buffer, size_t size, frame_info *info);
+
+void ulaw_decode(const uint8_t *in, size_t n, int16_t *out);
+void ulaw_encode(const int16_t *in, size_t n, uint8_t *out);
+double ulaw_level_db(const uint8_t *mulaw, size_t n);
+size_t base64_encode(const uint8_t *in, size_t n, char *out);
+ptrdiff_t base64_decode(const char *in, size_t n, uint8_t *out);
+
+typedef struct resampler resampler;
+typedef enum { SAMPLE_INT16, SAMPLE_FLOAT32, ... } sample_type;
+resampler *resample_open(int up, sample_type type);
+void resample_close(resampler *stream);
+ptrdiff_t resample_process(resampler *stream, const void *in, size_t n, void *out, size_t out_n);
+ptrdiff_t resample_flush(resampler *stream, void *out, size_t out_n);
+int resample_clear(resampler *stream);
+"""
+
+
+def soxr(what: str) -> list[str]:
+    """pkg-config's flags for libsoxr; what is "--cflags" or "--libs". None found ends the build."""
+    try:
+        done = subprocess.run(  # noqa: S603 - the builder's own environment names the program
+            [os.environ.get("PKG_CONFIG", "pkg-config"), what, "soxr"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        raise SystemExit(NO_SOXR) from None
+    return shlex.split(done.stdout)
+
+
+def extra(name: str) -> list[str]:
+    return shlex.split(os.environ.get(name, ""))
+
+
+def builder() -> FFI:
+    ffi = FFI()
+    ffi.cdef(DECLARATIONS)
+    ffi.set_source(
+        "relay.audio._native",
+        "".join(f'#include "{part}.c"\n' for part in PARTS),
+        include_dirs=[str(HERE)],
+        depends=[os.path.relpath(HERE / f"{part}{end}") for part in PARTS for end in (".c", ".h")],
+        extra_compile_args=["-std=c11", "-O3", *soxr("--cflags"), *extra("NATIVE_CFLAGS")],
+        extra_link_args=[*soxr("--libs"), "-lm", *extra("NATIVE_LDFLAGS")],
+    )
+    return ffi
+
+
+ffibuilder = builder()
+
+if __name__ == "__main__":
+    ffibuilder.compile(tmpdir=str(HERE.parent), verbose=True)

@@ -1,0 +1,214 @@
+"""One call's audio, frame by frame: base64 in, base64 or mu-law out, each in one C call.
+
+    PhoneToModel   Twilio's payload (mu-law 8 kHz)  ->  audio for input_audio_buffer.append
+    ModelToPhone   response.output_audio.delta      ->  mu-law 8 kHz, for the ledger to slice
+
+What the model speaks is the audio format: "pcm" is PCM16 at 24 kHz, converted both ways; "pcmu" is
+mu-law at 8 kHz, checked, measured and passed through. Same classes, same shapes.
+
+A converter holds one direction's state of one call: filter memory, half a sample, part of a
+millisecond. It is made once a call and never replaced inside an utterance. It is not thread-safe:
+one thread at a time; converters of different calls or directions share nothing. The GIL is dropped
+once a frame, while C works; C keeps no globals and allocates nothing: its buffer is ours.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from relay.audio._native import ffi, lib
+from relay.audio.frames import MULAW_BYTES_PER_MS, silence
+from relay.errors import AudioError, Misuse
+
+AUDIO_FORMATS: Final = ("pcm", "pcmu")
+
+SILENCE_DB: Final = -100.0
+"""The level of silence, of nothing at all, and of whatever is quieter."""
+
+_USUAL: Final = 2_048  # characters: 32 ms of a model's PCM16, ten times Twilio's 20 ms
+_KEPT: Final = 16_384  # a longer message gets a buffer of its own, so that no call hoards memory
+
+
+class PhoneFrame(NamedTuple):
+    """A piece of the caller's line: audio in base64, its length there in ms, its RMS in dBFS."""
+
+    audio: str
+    ms: int
+    level_db: float
+
+
+class PhoneToModel:
+    """The caller's audio, ready to append. audio_format is "pcm" or "pcmu"; else Misuse."""
+
+    __slots__ = ("_buffer", "_bytes_over", "_info", "_stream")
+
+    def __init__(self, audio_format: str = "pcm") -> None:
+        self._stream = _open(1, audio_format)
+        self._buffer = _new_buffer(lib.phone_room, _USUAL)
+        self._info = ffi.new("frame_info *")
+        self._bytes_over = 0
+
+    def frame(self, payload: str) -> PhoneFrame:
+        """Convert one Twilio payload of any length. Raises AudioError; all is then as before it.
+
+        Milliseconds are whole; what is left of one counts with the next frame, so sums are exact.
+        """
+        text = _ascii(payload)
+        n = len(text)
+        buffer = self._buffer if n <= self._buffer.fits else self._larger(n)
+        if self._stream is None:
+            _checked(lib.pass_frame(text, n, buffer.data, buffer.size, self._info))
+            audio = payload
+        else:
+            made = lib.phone_frame(self._stream, text, n, buffer.data, buffer.size, self._info)
+            audio = ffi.unpack(buffer.data, _checked(made)).decode("ascii")
+        ms, self._bytes_over = divmod(self._bytes_over + self._info.mulaw_bytes, MULAW_BYTES_PER_MS)
+        return PhoneFrame(audio, ms, self._info.level_db)
+
+    def gap(self, ms: int) -> PhoneFrame:
+        """Silence in place of ms that never came, through the same stream. Misuse if ms < 0."""
+        if ms < 0:
+            raise Misuse(f"a gap of {ms} ms")
+        if self._stream is None:
+            return PhoneFrame(payload(silence(ms)), ms, SILENCE_DB)
+        n = ms * MULAW_BYTES_PER_MS
+        characters = (n + 2) // 3 * 4
+        buffer = self._buffer if characters <= self._buffer.fits else self._larger(characters)
+        made = lib.phone_gap(self._stream, n, buffer.data, buffer.size, self._info)
+        audio = ffi.unpack(buffer.data, _checked(made)).decode("ascii")
+        return PhoneFrame(audio, ms, SILENCE_DB)
+
+    def _larger(self, n: int) -> _Buffer:
+        buffer = _new_buffer(lib.phone_room, max(n, _KEPT))
+        if n <= _KEPT:
+            self._buffer = buffer
+        return buffer
+
+
+class ModelToPhone:
+    """The agent's audio as mu-law bytes. audio_format is "pcm" or "pcmu"; else Misuse."""
+
+    __slots__ = ("_buffer", "_info", "_stream")
+
+    def __init__(self, audio_format: str = "pcm") -> None:
+        self._stream = _open(0, audio_format)
+        room = lib.pass_room if self._stream is None else lib.model_room
+        self._buffer = _new_buffer(room, _USUAL)
+        self._info = ffi.new("frame_info *")
+
+    def delta(self, b64: str) -> tuple[bytes, float]:
+        """Convert one delta of any length to mu-law and its level in dBFS.
+
+        Half a sample at its end waits for the next delta. Raises AudioError; all is then as before.
+        """
+        text = _ascii(b64)
+        n = len(text)
+        buffer = self._buffer if n <= self._buffer.fits else self._larger(n)
+        if self._stream is None:
+            made = lib.pass_frame(text, n, buffer.data, buffer.size, self._info)
+        else:
+            made = lib.model_delta(self._stream, text, n, buffer.data, buffer.size, self._info)
+        return ffi.unpack(buffer.data, _checked(made)), self._info.level_db
+
+    def flush(self) -> bytes:
+        """The last 5 ms of an item that has ended; afterwards as new."""
+        if self._stream is None:
+            return b""
+        made = lib.model_flush(self._stream, self._buffer.data, self._buffer.size)
+        return ffi.unpack(self._buffer.data, _checked(made))
+
+    def reset(self) -> None:
+        """Forget what is held back: the item was cut. As new afterwards."""
+        if self._stream is not None:
+            _checked(lib.frame_clear(self._stream))
+
+    def _larger(self, n: int) -> _Buffer:
+        room = lib.pass_room if self._stream is None else lib.model_room
+        buffer = _new_buffer(room, max(n, _KEPT))
+        if n <= _KEPT:
+            self._buffer = buffer
+        return buffer
+
+
+def open_codec(audio_format: str) -> tuple[PhoneToModel, ModelToPhone]:
+    """Both directions of one call. audio_format is what the model speaks: "pcm" or "pcmu"."""
+    return PhoneToModel(audio_format), ModelToPhone(audio_format)
+
+
+# ---- whole pieces, without state ----------------------------------------------------------------
+
+
+def decode_ulaw(data: bytes) -> bytes:
+    """Mu-law to PCM16 (little endian) at the same rate."""
+    out = bytearray(2 * len(data))
+    lib.ulaw_decode(data, len(data), ffi.from_buffer("int16_t[]", out))
+    return bytes(out)
+
+
+def encode_ulaw(pcm: bytes) -> bytes:
+    """PCM16 (little endian) to mu-law at the same rate. Raises AudioError("odd_length")."""
+    if len(pcm) % 2:
+        raise AudioError("odd_length", f"{len(pcm)} bytes are no 16-bit samples")
+    out = bytearray(len(pcm) // 2)
+    lib.ulaw_encode(ffi.from_buffer("int16_t[]", pcm), len(out), ffi.from_buffer("uint8_t[]", out))
+    return bytes(out)
+
+
+def level_db(mulaw: bytes) -> float:
+    """RMS of mu-law in dBFS: 0 is a full-scale square wave, SILENCE_DB silence or nothing."""
+    return lib.ulaw_level_db(mulaw, len(mulaw))
+
+
+def payload(mulaw: bytes) -> str:
+    """Mu-law as the base64 of a `media` message."""
+    out = bytearray((len(mulaw) + 2) // 3 * 4)
+    lib.base64_encode(mulaw, len(mulaw), ffi.from_buffer("char[]", out))
+    return out.decode("ascii")
+
+
+# ---- between Python and C -----------------------------------------------------------------------
+
+
+class _Buffer(NamedTuple):
+    data: Any
+    size: int
+    fits: int  # characters of payload
+
+
+def _new_buffer(room: Callable[[int], int], characters: int) -> _Buffer:
+    size = room(characters)
+    if size > sys.maxsize:
+        raise AudioError("too_long", f"{characters} characters in one message")
+    return _Buffer(ffi.new("char[]", size), size, characters)
+
+
+def _open(up: int, audio_format: str) -> Any:
+    """A C stream that dies with its owner; None where nothing is converted."""
+    if audio_format not in AUDIO_FORMATS:
+        raise Misuse(f"audio format {audio_format!r} is none of {', '.join(AUDIO_FORMATS)}")
+    if audio_format == "pcmu":
+        return None
+    stream = lib.frame_open(up)
+    if stream == ffi.NULL:
+        raise MemoryError("no room for a resampler")
+    return ffi.gc(stream, lib.frame_close)
+
+
+def _ascii(text: str) -> bytes:
+    try:
+        return text.encode("ascii")
+    except UnicodeEncodeError:
+        raise AudioError("bad_base64", "characters beyond ASCII") from None
+
+
+def _checked(made: int) -> int:
+    """A length from C, or the error that it stands for."""
+    if made >= 0:
+        return made
+    if made == lib.FRAME_BAD_BASE64:
+        raise AudioError("bad_base64")
+    if made == lib.FRAME_NO_ROOM:
+        raise Misuse("a buffer that is too small was given to C")
+    raise MemoryError("libsoxr could not go on")
