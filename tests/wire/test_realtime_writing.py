@@ -1,0 +1,179 @@
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.core import commands as c
+from relay.errors import Misuse
+from relay.wire.realtime import SessionSettings, render
+from tests.wire.strictness import client_event
+
+TOOL = {
+    "type": "function",
+    "name": "lookup_hours",
+    "description": "Opening hours of a day.",
+    "parameters": {"type": "object", "properties": {"day": {"type": "string"}}},
+}
+SETTINGS = SessionSettings(
+    instructions="Be brief.",
+    voice="marin",
+    tools=(TOOL,),
+    audio_format="pcm",
+    transcription_model="gpt-transcribe",
+    language="en",
+    vad_threshold=0.5,
+    silence_ms=500,
+    prefix_padding_ms=300,
+    noise_reduction="near_field",
+    reasoning_effort="low",
+    max_output_tokens="inf",
+)
+
+
+def spelt(command: Any, settings: SessionSettings = SETTINGS) -> dict[str, Any]:
+    """Render, have the API's own types agree, and return what is on the wire."""
+    text = render(command, "evt_7", settings)
+    client_event(text)
+    event: dict[str, Any] = json.loads(text)
+    return event
+
+
+def session(**changes: Any) -> dict[str, Any]:
+    event = spelt(c.ConfigureModel(), dataclasses.replace(SETTINGS, **changes))
+    assert event.keys() == {"type", "event_id", "session"}
+    found: dict[str, Any] = event["session"]
+    return found
+
+
+def test_a_session_is_configured_in_full():
+    pcm = {"type": "audio/pcm", "rate": 24000}
+    assert spelt(c.ConfigureModel()) == {
+        "type": "session.update",
+        "event_id": "evt_7",
+        "session": {
+            "type": "realtime",
+            "output_modalities": ["audio"],
+            "instructions": "Be brief.",
+            "audio": {
+                "input": {
+                    "format": pcm,
+                    "noise_reduction": {"type": "near_field"},
+                    "transcription": {"model": "gpt-transcribe", "language": "en"},
+                    "turn_detection": {
+                        "type": "server_vad",
+                        "threshold": 0.5,
+                        "prefix_padding_ms": 300,
+                        "silence_duration_ms": 500,
+                        "create_response": False,
+                        "interrupt_response": False,
+                    },
+                },
+                "output": {"format": pcm, "voice": "marin"},
+            },
+            "tools": [TOOL],
+            "tool_choice": "auto",
+            "max_output_tokens": "inf",
+            "reasoning": {"effort": "low"},
+        },
+    }
+
+
+def test_each_setting_lands_where_it_belongs():
+    audio = session(audio_format="pcmu")["audio"]
+    assert audio["input"]["format"] == audio["output"]["format"] == {"type": "audio/pcmu"}
+    assert session(noise_reduction=None)["audio"]["input"]["noise_reduction"] is None
+    assert session(transcription_model="")["audio"]["input"]["transcription"] is None
+    assert session(language="")["audio"]["input"]["transcription"] == {"model": "gpt-transcribe"}
+    assert "reasoning" not in session(reasoning_effort=None)
+    assert session(max_output_tokens=900)["max_output_tokens"] == 900
+    assert session(tools=())["tools"] == []
+    vad = session(
+        vad_threshold=0.7,
+        silence_ms=900,
+        prefix_padding_ms=200,
+        create_response=True,
+        interrupt_response=True,
+    )["audio"]["input"]["turn_detection"]
+    assert vad == {
+        "type": "server_vad",
+        "threshold": 0.7,
+        "prefix_padding_ms": 200,
+        "silence_duration_ms": 900,
+        "create_response": True,
+        "interrupt_response": True,
+    }
+
+
+def test_an_unknown_audio_format_is_our_fault():
+    with pytest.raises(Misuse, match="opus"):
+        dataclasses.replace(SETTINGS, audio_format="opus")
+
+
+@pytest.mark.parametrize("audio", ["", "AAA=", "ab+/" * 400])
+def test_audio_goes_without_an_id(audio):
+    assert spelt(c.AppendAudio(audio)) == {"type": "input_audio_buffer.append", "audio": audio}
+
+
+@pytest.mark.parametrize(
+    ("role", "part"),
+    [("assistant", "output_text"), ("user", "input_text"), ("system", "input_text")],
+)
+def test_text_is_put_in_somebodys_mouth(role, part):
+    item = {"type": "message", "role": role, "content": [{"type": part, "text": "Hi."}]}
+    head = {"type": "conversation.item.create", "event_id": "evt_7"}
+    assert spelt(c.AddText(role, "Hi.")) == head | {"item": item}
+    assert spelt(c.AddText(role, "Hi.", "note_1")) == head | {"item": {"id": "note_1", **item}}
+
+
+@pytest.mark.parametrize("role", ["", "tool", "Assistant"])
+def test_an_unknown_role_is_our_fault(role):
+    with pytest.raises(Misuse, match="role"):
+        render(c.AddText(role, "Hi."), "evt_7", SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("command", "event"),
+    [
+        (
+            c.CreateResponse("greeting"),
+            {"type": "response.create", "response": {"metadata": {"purpose": "greeting"}}},
+        ),
+        (c.CancelResponse("resp_1"), {"type": "response.cancel", "response_id": "resp_1"}),
+        (
+            c.TruncateItem("item_1", 1500),
+            {
+                "type": "conversation.item.truncate",
+                "item_id": "item_1",
+                "content_index": 0,
+                "audio_end_ms": 1500,
+            },
+        ),
+        (c.DeleteItem("item_1"), {"type": "conversation.item.delete", "item_id": "item_1"}),
+        (
+            c.PostToolOutput("call_1", '{"ok":true}'),
+            {
+                "type": "conversation.item.create",
+                "item": {
+                    "type": "function_call_output",
+                    "call_id": "call_1",
+                    "output": '{"ok":true}',
+                },
+            },
+        ),
+    ],
+)
+def test_each_command_has_one_spelling(command, event):
+    assert spelt(command) == event | {"event_id": "evt_7"}
+
+
+@given(text=st.text())
+def test_any_text_arrives_and_what_is_no_unicode_is_replaced(text):
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    said = spelt(c.AddText("user", text))
+    assert said["item"]["content"][0]["text"] == whole
+    answered = spelt(c.PostToolOutput("call_1", text))
+    assert answered["item"]["output"] == whole
+    assert session(instructions=text)["instructions"] == whole
