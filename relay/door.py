@@ -1,0 +1,321 @@
+"""The one listener: it reads each connection's request head and decides who may speak to it.
+
+    bytes ─▶ head (≤ 16 KiB, ≤ 5 s, h11) ─┬─ GET /twilio/stream/<token>, upgrade ─▶ admit ─▶ take
+                                          ├─ any other upgrade, not HTTP/1.x ─▶ refused
+                                          └─ everything else ─▶ Hypercorn, one request, ≤ 30 s
+
+Why not let Hypercorn listen: on Trio, one byte behind an upgrade request ends its whole process
+(pgjones/hypercorn#225), before any authentication, and its message limit does not bound memory.
+So no upgrade ever reaches it: the head is looked at first, and `keep_alive_max_requests = 1` means
+that no second request can follow on the same connection. What was read is pushed back, so both
+servers see the connection from its first byte.
+
+Three rules hold whatever a peer sends:
+
+* no connection's exception passes the guard (`_guarded`): a connection dies alone;
+* no stage lasts for ever: the head, the admission, the handshake, a refusal, a whole HTTP
+  exchange each have a deadline, and `TCP_USER_TIMEOUT` frees a send to a peer that reads nothing;
+* connections that have not yet shown a head are bounded: beyond the bound the oldest goes, since a
+  caller of ours sends its head at once and a slow-loris does not.
+
+WebSockets are accepted by relay.shell.sockets, which sets their own deadlines; here they get their
+limits (64 KiB a message, no compression: trio-websocket negotiates no extension) and the certainty
+that the TCP connection is closed afterwards.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import h11
+import structlog
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from quart_trio import QuartTrio
+from trio_websocket import WebSocketRequest, wrap_server_stream
+
+STREAM_PATH: Final = "/twilio/stream/"
+
+MAX_HEAD_BYTES: Final = 16 * 1024  # h11's own default; Twilio's heads are under 2 KiB
+HEAD_TIMEOUT_S: Final = 5.0
+ADMIT_TIMEOUT_S: Final = 2.0  # the switchboard's own deadlines are far below
+HANDSHAKE_TIMEOUT_S: Final = 5.0
+HTTP_TIMEOUT_S: Final = 30.0  # Twilio gives up on a webhook after 15
+REFUSE_TIMEOUT_S: Final = 2.0
+MAX_WAITING_HEADS: Final = 512
+MAX_MESSAGE_BYTES: Final = 64 * 1024  # a media message of 20 ms has 0.4 KiB
+MESSAGE_QUEUE: Final = 4  # whole messages that wait inside trio-websocket
+USER_TIMEOUT_MS: Final = 5_000
+READ_BYTES: Final = 4096
+LINGER_BYTES: Final = 64 * 1024
+
+_log = structlog.get_logger("relay.door")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request's head. Header names are lower case; raw is all that was read, body included."""
+
+    method: str
+    target: str
+    http_version: str
+    headers: tuple[tuple[str, str], ...]
+    raw: bytes = field(repr=False, default=b"")
+
+    def header(self, name: str) -> str:
+        """The first value of a header, "" when it is absent."""
+        return next((value for key, value in self.headers if key == name), "")
+
+    @property
+    def wants_upgrade(self) -> bool:
+        return any(key == "upgrade" for key, _ in self.headers) or _lists(
+            self.header("connection"), "upgrade"
+        )
+
+    @property
+    def wants_stream(self) -> bool:
+        return (
+            self.method == "GET"
+            and self.http_version == "1.1"
+            and self.target.startswith(STREAM_PATH)
+            and self.header("upgrade").lower() == "websocket"
+            and _lists(self.header("connection"), "upgrade")
+        )
+
+
+# Which call may have this stream? A CallSid, or None: 403, before anything is upgraded.
+Admit = Callable[[Head], Awaitable[str | None]]
+# Carry an admitted stream to its end.
+Take = Callable[[str, WebSocketRequest], Awaitable[None]]
+
+
+class PushBack(trio.abc.HalfCloseableStream):
+    """A socket stream whose first bytes were already read."""
+
+    def __init__(self, stream: trio.SocketStream, first: bytes) -> None:
+        self._stream = stream
+        self._first = first
+        self.socket = stream.socket  # Hypercorn asks it for the addresses
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if not self._first:
+            return await self._stream.receive_some(max_bytes)
+        await trio.lowlevel.checkpoint()
+        size = len(self._first) if max_bytes is None else max_bytes
+        some, self._first = self._first[:size], self._first[size:]
+        return some
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        """Shut down before any checkpoint: Hypercorn ends a response inside the app's task, which
+        Quart-Trio has cancelled by then, and would otherwise leave the peer waiting for an end."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
+    """Listen; port 0 takes any free one. Raises OSError when the address cannot be had."""
+    listeners = await trio.open_tcp_listeners(port, host=host, backlog=1024)
+    for listener in listeners:
+        _harden(listener.socket)
+    return listeners
+
+
+def _harden(listening: trio.socket.SocketType) -> None:
+    """Let the kernel notice dead and deaf peers; accepted sockets inherit all of it."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),
+        ("TCP_KEEPIDLE", 15),
+        ("TCP_KEEPINTVL", 5),
+        ("TCP_KEEPCNT", 3),
+    ):
+        option = getattr(socket, name, None)  # Linux has them all
+        if option is not None:
+            listening.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+class Door:
+    """What the connections of one process share. `counts` tells what became of them."""
+
+    def __init__(self, app: QuartTrio, admit: Admit, take: Take) -> None:
+        self.counts: Counter[str] = Counter()
+        self._admit = admit
+        self._take = take
+        self._app = ASGIWrapper(app)  # no lifespan: the app has nothing to start or stop
+        self._config = _hypercorn_config()
+        self._context = WorkerContext(None)
+        self._waiting: OrderedDict[trio.CancelScope, None] = OrderedDict()
+
+    async def serve(
+        self,
+        listeners: Sequence[trio.SocketListener],
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Accept until cancelled. Out of file descriptors, trio's loop backs off for 100 ms."""
+        async with trio.open_nursery() as connections:
+            await connections.start(
+                partial(
+                    trio.serve_listeners,
+                    self._guarded,
+                    list(listeners),
+                    handler_nursery=connections,
+                )
+            )
+            task_status.started()
+
+    async def _guarded(self, stream: trio.SocketStream) -> None:
+        """The guard: whatever happens on a connection ends that connection, and nothing else."""
+        try:
+            await self._connection(stream)
+        except* Exception as group:  # noqa: BLE001 - one of the three places that may
+            self._report(group)
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    def _report(self, group: ExceptionGroup[Exception]) -> None:
+        kind = type(_first(group)).__name__
+        self.counts[f"failed:{kind}"] += 1
+        # A traceback for the first of its kind only: a flood must not fill the log.
+        exc_info = group if self.counts[f"failed:{kind}"] == 1 else None
+        _log.error("! connection failed", kind=kind, exc_info=exc_info)
+
+    async def _connection(self, stream: trio.SocketStream) -> None:
+        match await self._read_head(stream):
+            case None:
+                self.counts["no_head"] += 1
+            case int(status):
+                await self._refuse(stream, status)
+            case head if head.wants_stream:
+                await self._stream(stream, head)
+            case head if head.wants_upgrade:
+                await self._refuse(stream, 400)
+            case head:
+                await self._http(PushBack(stream, head.raw))
+
+    async def _read_head(self, stream: trio.SocketStream) -> Head | int | None:
+        """A head, the status that refuses it, or None when there was none in time."""
+        with trio.move_on_after(HEAD_TIMEOUT_S) as scope:
+            self._waiting[scope] = None
+            if len(self._waiting) > MAX_WAITING_HEADS:
+                self._waiting.popitem(last=False)[0].cancel()
+            try:
+                return await _receive_head(stream)
+            except trio.BrokenResourceError:
+                return None
+            finally:
+                self._waiting.pop(scope, None)
+        return None
+
+    async def _http(self, stream: PushBack) -> None:
+        self.counts["http"] += 1
+        with trio.move_on_after(HTTP_TIMEOUT_S):
+            # Hypercorn declares the stream narrower than it uses it.
+            await TCPServer(self._app, self._config, self._context, {}, stream)  # type: ignore[arg-type]
+
+    async def _stream(self, stream: trio.SocketStream, head: Head) -> None:
+        call_sid = None
+        with trio.move_on_after(ADMIT_TIMEOUT_S):
+            call_sid = await self._admit(head)
+        if call_sid is None:
+            await self._refuse(stream, 403)
+            return
+        self.counts["streams"] += 1
+        async with trio.open_nursery() as nursery:
+            with trio.fail_after(HANDSHAKE_TIMEOUT_S):
+                request = await wrap_server_stream(
+                    nursery,
+                    PushBack(stream, head.raw),
+                    message_queue_size=MESSAGE_QUEUE,
+                    max_message_size=MAX_MESSAGE_BYTES,
+                )
+            await self._take(call_sid, request)
+            nursery.cancel_scope.cancel()
+
+    async def _refuse(self, stream: trio.SocketStream, status: int) -> None:
+        """Answer with an empty page, then let the peer read it: closing at once would reset."""
+        self.counts[f"refused:{status}"] += 1
+        with trio.move_on_after(REFUSE_TIMEOUT_S):
+            try:
+                await stream.send_all(_empty_response(status))
+                await stream.send_eof()
+                drained = 0
+                while drained < LINGER_BYTES and (some := await stream.receive_some(READ_BYTES)):
+                    drained += len(some)
+            except trio.BrokenResourceError:
+                return
+
+
+async def _receive_head(stream: trio.SocketStream) -> Head | int | None:
+    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
+    raw = bytearray()
+    while True:
+        some = await stream.receive_some(READ_BYTES)
+        if not some:
+            return None
+        raw += some
+        try:
+            parser.receive_data(bytes(some))
+            event = parser.next_event()
+        except h11.RemoteProtocolError as error:
+            return error.error_status_hint
+        if isinstance(event, h11.Request):
+            return _head(event, bytes(raw))
+
+
+def _head(request: h11.Request, raw: bytes) -> Head | int:
+    version = request.http_version.decode("ascii")
+    if version not in {"1.0", "1.1"}:
+        return 505
+    return Head(
+        method=request.method.decode("ascii"),
+        target=request.target.decode("latin-1"),
+        http_version=version,
+        headers=tuple((k.decode("latin-1"), v.decode("latin-1")) for k, v in request.headers),
+        raw=raw,
+    )
+
+
+def _lists(value: str, token: str) -> bool:
+    return any(part.strip().lower() == token for part in value.split(","))
+
+
+def _empty_response(status: int) -> bytes:
+    connection = h11.Connection(h11.SERVER)
+    headers = [("Content-Length", "0"), ("Connection", "close")]
+    return connection.send(h11.Response(status_code=status, headers=headers)) or b""
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _hypercorn_config() -> Config:
+    config = Config()
+    config.keep_alive_max_requests = 1
+    config.keep_alive_timeout = HEAD_TIMEOUT_S
+    config.h11_max_incomplete_size = MAX_HEAD_BYTES + READ_BYTES
+    config.include_server_header = False
+    config.accesslog = None
+    config.errorlog = None
+    return config
