@@ -1,0 +1,529 @@
+"""One call, as a state machine without I/O: `handle(event, now)` in, commands out.
+
+Theory of operation
+-------------------
+A call is in one phase at a time. phases.py holds the whole table and `_go` is the only way
+through it. conversation.py does the talking; this file decides when it may, what happens to the
+call itself (greeting, leaving, faults, silence), and what falls due when.
+
+Two rules:
+
+1. The machine is total. An event that makes no sense in a phase yields a Note, never an
+   exception, and a repeated or late one changes nothing.
+2. It is pure. `now` is passed in, `deadline` says when to be woken (with DeadlinePassed); both
+   come from one list of timers, `_timers`, so what can fall due is known in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from relay.core import commands as do
+from relay.core import events as on
+from relay.core.commands import Command
+from relay.core.conversation import Conversation
+from relay.core.farewell import Farewell
+from relay.core.ladder import FATAL_CODES, RUNGS, after_failure
+from relay.core.limits import Idleness, Sanity
+from relay.core.model_link import Link, ModelLink
+from relay.core.phases import TRANSITIONS, WITH_CALLER, Fit, Phase, fit
+from relay.core.playout import Heard
+from relay.core.policy import CallPolicy, Clip
+from relay.core.records import CallEnded, CallOpened, DispositionChosen
+from relay.core.transfer import ANSWERS, Transfer, step
+
+#: The answer to end_call; the goodbye is heard before it takes effect.
+_ENDING = '{"status":"ending"}'
+_STAYED = "The caller went on speaking, so the call was not ended. Go on with the conversation."
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A snapshot for logs and tests."""
+
+    phase: str
+    epoch: int
+    barge_ins: int
+    answers: int
+    held_audio_ms: int
+    dropped_audio_ms: int
+    notice_heard: bool
+
+
+class Call:
+    """One call. Not thread-safe; `now` is monotonic seconds and never goes back."""
+
+    def __init__(self, policy: CallPolicy, clips: Mapping[str, Clip], *, now: float) -> None:
+        self.phase = Phase.IDLE
+        self._policy = policy
+        self._clips = clips
+        self._talk = Conversation(policy)
+        self._transfer = Transfer.AVAILABLE if policy.human_available else Transfer.UNAVAILABLE
+        self._out: list[Command] = []
+        self._opened_at = now
+        self._started_at = now
+        self._greeting_ms: int | None = None
+        self._greeting_item = ""
+        self._link = ModelLink(policy.hold_audio_ms)
+        self._sanity = Sanity(policy.flood_ms, policy.misbehaviour_per_s)
+        self._idle = Idleness(policy.idle_prompt_s, policy.idle_goodbye_s)
+        self._farewell: Farewell | None = None
+        self._disposition = ""  # acted upon
+        self._keys = ""
+        self._keys_due: float | None = None
+        self._stall_filled = False
+        self._gone_at = now
+        self._reason = ""
+        self.deadline: float | None = now + policy.start_within_s
+
+    # ---- the face ---------------------------------------------------------------------------
+
+    def handle(self, event: on.Event, now: float) -> list[Command]:
+        """Take one event at now. Returns what is to be done, in order."""
+        out: list[Command] = []
+        self._out = out
+        suits = fit(self.phase, event)
+        if suits is Fit.NONSENSE:
+            self._note("out_of_phase", f"{type(event).__name__} in {self.phase.name}")
+        elif suits is Fit.TAKEN:
+            quick = self._dispatch(event, now)
+            # A frame of the caller that changed nothing needs no look at the timers: 50 a second.
+            if quick and (self.deadline is None or now < self.deadline):
+                return out
+        self._advance(now)
+        return out
+
+    def statistics(self) -> Statistics:
+        return Statistics(
+            phase=self.phase.name.lower(),
+            epoch=self._talk.playout.epoch,
+            barge_ins=self._talk.barge_ins,
+            answers=self._talk.answers,
+            held_audio_ms=self._link.held_ms,
+            dropped_audio_ms=self._link.dropped_ms,
+            notice_heard=self._talk.transcript.gate_open,
+        )
+
+    def _go(self, trigger: str) -> bool:
+        """Take a transition. False, with a note, when the table has none."""
+        to = TRANSITIONS.get((self.phase, trigger))
+        if to is None:
+            self._note("no_transition", f"{trigger} in {self.phase.name}")
+            return False
+        self.phase = to
+        return True
+
+    def _note(self, kind: str, detail: str = "") -> None:
+        self._out.append(do.Note(kind, detail))
+
+    def _dispatch(self, event: on.Event, now: float) -> bool:  # noqa: PLR0915 - a total match
+        """Let the event take effect. True: the timers cannot have changed by it."""
+        talk = self._talk
+        match event:
+            case on.CallerAudio():
+                return self._caller_audio(event, now)
+            case on.AgentAudio():
+                talk.agent_audio(event, now)
+            case on.MarkEchoed(name):
+                heard = talk.playout.echoed(name, now)
+                if heard is None:
+                    self._note("stale_mark", name)
+                else:
+                    self._heard(heard, now)
+            case on.PhoneStarted():
+                self._phone_started(event, now)
+            case on.PhoneStopped():
+                self._phone_gone("stopped", now)
+            case on.PhoneClosed(code, reason):
+                self._phone_gone(f"closed {code} {reason}".strip(), now)
+            case on.KeyPressed(digit):
+                self._keys += digit
+                self._keys_due = now + self._policy.key_pause_s
+            case on.ModelOpened():
+                self._out.append(do.ConfigureModel())
+            case on.ModelReady():
+                self._model_is_ready()
+            case on.ModelErrored():
+                self._model_errored(event, now)
+            case on.ModelClosed():
+                self._model_closed(event, now)
+            case on.SpeechStarted():
+                greeting = self.phase is Phase.GREETING
+                if talk.speech_started(event, now, greeting=greeting):
+                    self._caller_confirmed(now)
+            case on.SpeechStopped(item_id, buffer_ms):
+                talk.utterances.stopped(item_id, buffer_ms)
+            case on.InputCommitted():
+                self._out += talk.committed(event)
+            case on.CallerTranscribed():
+                self._out += talk.caller_transcribed(event, now)
+            case on.ResponseStarted():
+                self._out += talk.response_started(event, now)
+                self._stall_filled = False
+            case on.AgentAudioEnded(_, item_id):
+                self._heard(talk.playout.end(item_id, now), now)
+            case on.AgentTranscribed():
+                self._out += talk.agent_transcribed(event, now)
+            case on.FunctionCalled():
+                self._out += talk.function_called(event, now)
+            case on.ResponseEnded():
+                self._response_ended(event, now)
+            case on.ToolFinished():
+                self._out += talk.tool_finished(event, now)
+            case on.DeadlinePassed():
+                pass  # what is due is looked up after every event
+            case on.OutboxFull(side):
+                self._fault(f"{side}_slow", now)
+            case on.PeerMisbehaved():
+                self._peer_misbehaved(event, now)
+            case _:
+                assert_never(event)
+        return False
+
+    # ---- the phone --------------------------------------------------------------------------
+
+    def _phone_started(self, event: on.PhoneStarted, now: float) -> None:
+        """Greet at once: the clip needs no model. Only then look for one."""
+        self._go("started")
+        self._started_at = now
+        self._greeting_item = self._say("greeting", now)
+        self._out += self._talk.playout.release(now)
+        self._greeting_ms = round((now - self._started_at) * 1000)
+        caller, called = (event.parameters.get(name, "") for name in ("caller", "called"))
+        self._out += (
+            do.DialModel(),
+            do.Keep(CallOpened(now, event.stream_sid, caller, called)),
+        )
+
+    def _caller_audio(self, frame: on.CallerAudio, now: float) -> bool:
+        if self._sanity.floods(frame.ms, now - self._started_at):
+            self._fault("phone_flood", now)
+            return False
+        if self._link.ready:
+            self._out.append(do.AppendAudio(frame.audio))
+        else:
+            self._link.hold(frame)
+        if self._talk.caller_frame(frame, now):
+            self._caller_confirmed(now)
+            return False
+        return True
+
+    def _caller_confirmed(self, now: float) -> None:
+        """Somebody really speaks: yield, unless the greeting or a hand-over is under way."""
+        self._idle.caller_spoke()
+        if self.phase is Phase.LEAVING:
+            if self._farewell is None or not self._farewell.revocable:
+                return
+            self._farewell = None
+            self._go("taken_back")
+            self._out.append(do.AddText("system", _STAYED))
+        if self.phase is Phase.TALKING:
+            self._out += self._talk.cut(now)
+
+    def _heard(self, items: list[Heard], now: float) -> None:
+        for item in items:
+            if item.item_id != self._greeting_item:
+                continue
+            if item.proven:
+                self._talk.transcript.open_gate()
+            if self.phase is Phase.GREETING:
+                self._go("greeted")
+        self._out += self._talk.heard(items, now)
+
+    def _phone_gone(self, reason: str, now: float) -> None:
+        if self.phase is Phase.LAST_WORDS:
+            return
+        self._reason = self._reason or reason
+        if not self._go("gone"):
+            return
+        if self.phase is Phase.ENDED:
+            self._out.append(do.EndCall())
+            return
+        self._gone_at = now
+        self._out += self._talk.hung_up(now)
+
+    def _keys_settled(self, now: float) -> None:
+        """The caller stopped pressing: a lone 0 is a cry for a human, the rest is for the model."""
+        keys, self._keys, self._keys_due = self._keys, "", None
+        if keys == "0" and self._transfer is Transfer.AVAILABLE:
+            if self.phase in (Phase.GREETING, Phase.TALKING):
+                self._out += self._talk.cut(now)
+                self._leave("transfer", "key_0", "connecting", now)
+        elif self._link.ready:
+            self._out.append(do.AddText("user", f"(The caller pressed the keys: {keys})"))
+            self._talk.responses.want("keys")
+
+    def _peer_misbehaved(self, event: on.PeerMisbehaved, now: float) -> None:
+        self._note(f"{event.side}_misbehaved", event.kind)
+        if event.side == "phone" and self._sanity.too_broken(now):
+            self._fault("phone_broken", now)
+
+    # ---- the model --------------------------------------------------------------------------
+
+    def _model_is_ready(self) -> None:
+        """Tell the model what the caller has heard, then what the caller has said."""
+        held = self._link.open()
+        if held is None:
+            return
+        self._out.append(do.AddText("assistant", self._clips["greeting"].text))
+        self._out += [do.AppendAudio(frame.audio) for frame in held]
+
+    def _model_errored(self, event: on.ModelErrored, now: float) -> None:
+        self._note("model_error", f"{event.code}: {event.message}")
+        if event.code == "conversation_already_has_active_response":
+            self._talk.responses.refused()
+        elif event.code in FATAL_CODES or not self._link.ready:
+            self._fault("model_refused", now)
+
+    def _model_closed(self, event: on.ModelClosed, now: float) -> None:
+        before = self._link.lose()
+        if before is Link.GONE:
+            return
+        self._note("model_closed", f"{event.code} {event.reason}".strip())
+        self._fault("model_lost" if before is Link.READY else "model_unreachable", now)
+
+    def _response_ended(self, event: on.ResponseEnded, now: float) -> None:
+        responses = self._talk.responses
+        responses.ended(event.response_id)
+        self._heard(self._talk.end_items(event.response_id, now), now)
+        parting = self._talk.take_parting(event.response_id)
+        if parting is not None:
+            self._part(parting, now)
+        elif event.response_id in responses.dead or event.status == "cancelled":
+            return
+        elif event.status == "completed":
+            responses.failures = 0
+            if self._talk.tools.called_in(event.response_id):
+                self._talk.want_after_tools(event.response_id)
+        elif event.status == "incomplete" and event.reason == "max_output_tokens":
+            responses.want("continue")
+        else:
+            self._response_failed(event, now)
+
+    def _response_failed(self, event: on.ResponseEnded, now: float) -> None:
+        """No `error` event says so. Bridge the wait with a clip and ask again, or give up."""
+        self._note("response_failed", f"{event.error_code}: {event.error_message}")
+        responses = self._talk.responses
+        responses.failures += 1
+        verdict = after_failure(event, responses.failures, self._policy.max_retry_wait_s)
+        if isinstance(verdict, str):
+            self._fault(verdict, now)
+            return
+        if self._talk.playout.quiet():
+            self._say("one_moment", now)
+        responses.want("retry", not_before=now + verdict)
+
+    # ---- leaving ----------------------------------------------------------------------------
+
+    def _part(self, call: on.FunctionCalled, now: float) -> None:
+        """The response that wanted to part is over: answer its function, then leave."""
+        clip_unless_spoken = "" if self._talk.spoke_in(call.response_id) else "goodbye"
+        if call.name != "transfer_to_human":
+            self._out.append(do.PostToolOutput(call.call_id, _ENDING))
+            self._leave("hang_up", "agent_ended", clip_unless_spoken, now)
+            return
+        self._out.append(do.PostToolOutput(call.call_id, ANSWERS[self._transfer]))
+        if self._transfer is Transfer.AVAILABLE:
+            self._leave("transfer", "asked_for", clip_unless_spoken and "connecting", now)
+        else:
+            self._talk.responses.want("tool")
+
+    def _say(self, clip: str, now: float) -> str:
+        return self._talk.say(self._clips[clip], now)
+
+    def _leave(
+        self, disposition: str, reason: str, clip: str, now: float, *, revocable: bool = True
+    ) -> None:
+        """Say the last words, then close the stream with a disposition."""
+        if not self._go("leaving"):
+            return
+        if clip:
+            self._say(clip, now)
+        if disposition == "transfer":
+            self._transfer = step(self._transfer, "requested")
+        hang_up = disposition == "hang_up"
+        self._farewell = Farewell(
+            disposition,
+            reason,
+            now,
+            revocable=revocable and hang_up,
+            grace_s=self._policy.second_thoughts_s if revocable and hang_up else 0.0,
+        )
+
+    def _fault(self, kind: str, now: float) -> None:
+        """Something broke: take the ladder's next rung, unless the call is leaving anyway."""
+        self._note("fault", kind)
+        if self.phase is Phase.IDLE:
+            self._phone_gone(kind, now)
+        if self.phase not in WITH_CALLER:
+            return
+        rung = RUNGS[kind]
+        self._out += self._talk.stop_waiting(now)
+        self._talk.responses.cut()
+        self._heard(self._talk.end_items(None, now), now)
+        if self._link.lose() is not Link.GONE:
+            self._out.append(do.CloseModel(kind))
+        if self.phase is not Phase.LEAVING:
+            self._leave(rung.disposition, kind, rung.clip, now)
+        if not rung.clip:
+            self._act(now)
+
+    def _act(self, now: float) -> None:
+        """All is said: close the stream. What follows is up to `after-stream`."""
+        farewell = self._farewell
+        if farewell is None or not self._go("acted"):
+            return
+        self._disposition, self._reason = farewell.disposition, farewell.reason
+        self._transfer = step(self._transfer, "handed_over")
+        self._gone_at = now
+        self._out += (
+            do.Keep(DispositionChosen(now, farewell.disposition, farewell.reason)),
+            do.ClosePhone(farewell.disposition, farewell.reason),
+        )
+
+    def _finish(self, now: float) -> None:
+        if not self._go("settled"):
+            return
+        outcome, reason = self._outcome()
+        ended = CallEnded(
+            now,
+            outcome,
+            reason,
+            round((self._gone_at - self._started_at) * 1000),
+            self._greeting_ms,
+            self._talk.transcript.gate_open,
+            self._talk.barge_ins,
+        )
+        self._out += (do.Keep(ended), do.CloseModel("call over"), do.EndCall())
+
+    def _outcome(self) -> tuple[str, str]:
+        """What became of the call. A hand-over is no success before the human has answered."""
+        if self._disposition in ("transfer", "fallback"):
+            return "failed", f"{self._disposition}: {self._reason}"
+        if self._talk.tools.outcomes:
+            return self._talk.tools.outcomes[-1], self._reason
+        return ("resolved" if self._talk.answers else "abandoned"), self._reason
+
+    # ---- time -------------------------------------------------------------------------------
+
+    def _timers(self) -> Iterator[tuple[float | None, Callable[[float], None]]]:
+        """All that can fall due in this phase: when, and what is done then."""
+        policy, talk = self._policy, self._talk
+        if self.phase is Phase.IDLE:
+            yield self._opened_at + policy.start_within_s, self._never_started
+            return
+        if self.phase is Phase.ENDED:
+            return
+        if self.phase is Phase.LAST_WORDS:
+            yield self._last_words_until(), self._finish
+            return
+        if self.phase is Phase.HANDED_OVER:
+            yield self._gone_at + policy.last_words_s, self._phone_lingers
+            return
+        yield talk.playout.next_release, self._release
+        yield talk.playout.settle_at, self._settle
+        yield self._keys_due, self._keys_settled
+        yield talk.tools.deadline, self._tools_due
+        if self._link.state is Link.DIALLING:
+            yield self._started_at + policy.ready_within_s, self._model_not_ready
+        if talk.responses.busy:
+            since = talk.responses.last_sign_at
+            if not self._stall_filled:
+                yield since + policy.stall_filler_s, self._stalled
+            yield since + policy.stall_lost_s, self._stalled_for_good
+        elif talk.responses.wanted is not None and talk.responses.not_before:
+            yield talk.responses.not_before, self._nothing
+        if self._farewell is not None:
+            yield self._farewell.act_at, self._act
+        else:
+            yield self._started_at + policy.max_call_s, self._too_long
+            yield self._idle.due_at, self._too_quiet
+
+    def _advance(self, now: float) -> None:
+        """Do all that is due, then look how long nothing will be."""
+        for _ in range(len(Phase) * 8):  # each round changes a state; the bound is for bugs alone
+            self._look_round(now)
+            due = [act for at, act in self._timers() if at is not None and at <= now]
+            if not due:
+                break
+            for act in due:
+                act(now)
+        else:
+            self._note("timers_do_not_settle", self.phase.name)
+        self.deadline = min((at for at, _ in self._timers() if at is not None), default=None)
+
+    def _look_round(self, now: float) -> None:
+        """What may happen by itself after any event: writes, answers, farewells, idleness."""
+        talk = self._talk
+        if self.phase not in WITH_CALLER:
+            return
+        quiet = talk.playout.quiet()
+        if quiet and talk.tools.waiting() and not talk.caller_holds_the_floor():
+            self._out += talk.tools.speech_heard(now)
+        if self.phase is Phase.TALKING and self._link.ready:
+            self._out += talk.ask(now)
+        if self._farewell is not None:
+            self._farewell.heard_out(now, quiet=quiet)
+        engaged = (
+            self.phase is not Phase.TALKING
+            or not quiet
+            or talk.tools.running()
+            or talk.responses.busy
+            or talk.utterances.open is not None
+        )
+        self._idle.look(now, engaged=engaged)
+
+    def _nothing(self, _now: float) -> None:
+        """A wish may be asked again: `_look_round` does it."""
+        self._talk.responses.not_before = 0.0
+
+    def _release(self, now: float) -> None:
+        self._out += self._talk.playout.release(now)
+
+    def _settle(self, now: float) -> None:
+        self._note("mark_lost")
+        self._heard(self._talk.playout.settle(now), now)
+
+    def _tools_due(self, now: float) -> None:
+        self._out += self._talk.tools_overdue(now)
+        if self._talk.filler_due(now):
+            self._say("one_moment", now)
+
+    def _never_started(self, now: float) -> None:
+        self._phone_gone("never_started", now)
+
+    def _model_not_ready(self, now: float) -> None:
+        self._fault("model_unreachable", now)
+
+    def _stalled(self, now: float) -> None:
+        self._stall_filled = True
+        if self._talk.playout.quiet() and self.phase is Phase.TALKING:
+            self._say("one_moment", now)
+
+    def _stalled_for_good(self, now: float) -> None:
+        self._fault("model_stalled", now)
+
+    def _phone_lingers(self, now: float) -> None:
+        self._phone_gone("lingered", now)
+
+    def _last_words_until(self) -> float:
+        """When the call is over: at once, unless words or begun tools are still to come in."""
+        if self._talk.tools.running():
+            return self._gone_at + self._policy.tool_deadline_s
+        if self._talk.utterances.unsettled() and self._link.ready:
+            return self._gone_at + self._policy.last_words_s
+        return self._gone_at
+
+    def _too_long(self, now: float) -> None:
+        self._talk.responses.cut()
+        self._leave("hang_up", "max_call", "wrap_up", now, revocable=False)
+
+    def _too_quiet(self, now: float) -> None:
+        """Nobody speaks: ask once, then say goodbye."""
+        if self._idle.prompted:
+            self._leave("hang_up", "idle", "goodbye", now)
+        else:
+            self._idle.prompted = True
+            self._say("still_there", now)

@@ -1,0 +1,252 @@
+"""Two people talking: the caller's utterances, the agent's responses, and who yields to whom.
+
+Every method takes an event's facts and `now`, changes the state and returns commands. It knows
+nothing of phases: whether a cut or an answer is allowed at all is decided by `call.py`, which owns
+the one instance of this.
+
+A caller's utterance over our speech is a *suspicion* until `confirm_voiced_ms` of frames stand
+above the adaptive floor (hearing.py). Confirmed: cut. Unconfirmed: play on, and look at its words
+later; without any it was noise, and the model forgets it.
+"""
+
+from __future__ import annotations
+
+from relay.core import commands as do
+from relay.core import events as on
+from relay.core.commands import Command
+from relay.core.hearing import Ear
+from relay.core.playout import Heard, Playout
+from relay.core.policy import CallPolicy, Clip, Effect
+from relay.core.tool_calls import ToolCalls
+from relay.core.transcript import Transcript
+from relay.core.turns import Responses, Utterance, Utterances
+
+
+class Conversation:
+    """The talking part of one call."""
+
+    def __init__(self, policy: CallPolicy) -> None:
+        self._policy = policy
+        self.playout = Playout(
+            lead_ms=policy.lead_ms,
+            chunk_ms=policy.chunk_ms,
+            mark_patience_s=policy.mark_patience_s,
+        )
+        self.ear = Ear(
+            margin_db=policy.voice_margin_db,
+            echo_gain_db=policy.echo_gain_db,
+            window_ms=policy.confirm_window_ms,
+        )
+        self.responses = Responses()
+        self.utterances = Utterances()
+        self.tools = ToolCalls(policy)
+        self.transcript = Transcript()
+        self.parting: on.FunctionCalled | None = None
+        self.barge_ins = 0
+        self.answers = 0
+        self._items: dict[str, str] = {}  # item with audio -> its response
+        self._clips = 0
+        self._last_heard_at = float("-inf")
+
+    # ---- the caller -------------------------------------------------------------------------
+
+    def caller_frame(self, frame: on.CallerAudio, now: float) -> bool:
+        """Measure one frame. True: it has just confirmed that the open utterance is speech."""
+        own = self.playout.level_db(now, self._policy.echo_tail_ms)
+        voiced = self.ear.frame(now, frame.ms, frame.level_db, own)
+        return voiced and self.confirm(now)
+
+    def confirm(self, now: float) -> bool:
+        """True once for an utterance: our own meter agrees with the server's VAD."""
+        utterance = self.utterances.open
+        if utterance is None or utterance.confirmed:
+            return False
+        utterance.confirmed = self.ear.voiced_ms(now) >= self._policy.confirm_voiced_ms
+        return utterance.confirmed
+
+    def speech_started(self, event: on.SpeechStarted, now: float, *, greeting: bool) -> bool:
+        """An utterance begins. True: it is confirmed already."""
+        over_agent = not self.playout.quiet() or self.responses.busy
+        self.utterances.started(
+            Utterance(event.item_id, now, event.buffer_ms, over_agent, greeting)
+        )
+        self.transcript.caller_spoke(event.item_id, now)
+        return self.confirm(now)
+
+    def committed(self, event: on.InputCommitted) -> list[Command]:
+        """The utterance is an item now: it wants an answer unless it was a mere noise or hello."""
+        utterance = self.utterances.get(event.item_id)
+        if utterance is None:
+            return [do.Note("commit_without_speech", event.item_id)]
+        utterance.committed = True
+        if self._is_hello(utterance):
+            return [do.Note("hello_unanswered", event.item_id)]
+        if not utterance.over_agent or utterance.confirmed:
+            self.responses.want("turn")
+        return []
+
+    def caller_transcribed(self, event: on.CallerTranscribed, now: float) -> list[Command]:
+        """The words of an utterance, any time after its commit."""
+        utterance = self.utterances.settle(event.item_id)
+        doubtful = utterance is not None and utterance.over_agent and not utterance.confirmed
+        text = event.text.strip()
+        if not text and not event.failed:
+            self.transcript.forget(event.item_id)
+            return [do.DeleteItem(event.item_id)] if doubtful else []
+        if utterance is not None and doubtful and not self._is_hello(utterance):
+            self.responses.want("turn")  # quiet words over our speech are words all the same
+        rows = self.transcript.caller_words(event.item_id, text or "[inaudible]", now)
+        return [do.Keep(row) for row in rows]
+
+    def _is_hello(self, utterance: Utterance) -> bool:
+        speech_ms = utterance.speech_ms(self._policy.prefix_padding_ms, self._policy.silence_ms)
+        return utterance.over_greeting and speech_ms < self._policy.hello_ms
+
+    def caller_holds_the_floor(self) -> bool:
+        """Somebody speaks: whatever we have to say waits."""
+        utterance = self.utterances.open
+        return utterance is not None and utterance.confirmed
+
+    # ---- the agent --------------------------------------------------------------------------
+
+    def say(self, clip: Clip, now: float) -> str:
+        """Queue a clip behind what is being said. Returns its item id."""
+        self._clips += 1
+        item_id = f"clip_{clip.name}_{self._clips}"
+        self.playout.add(item_id, clip.mulaw, clip.level_db, local=True)
+        self.playout.end(item_id, now)
+        self.transcript.agent_spoke(item_id, now, clip.text)
+        return item_id
+
+    def response_started(self, event: on.ResponseStarted, now: float) -> list[Command]:
+        if self.responses.started(event.response_id, now):
+            return []
+        return [do.CancelResponse(event.response_id)]
+
+    def agent_audio(self, event: on.AgentAudio, now: float) -> None:
+        self.responses.progress(now)
+        if event.response_id in self.responses.dead:
+            return  # a late delta of what was cut
+        if self.playout.add(event.item_id, event.mulaw, event.level_db):
+            self._items[event.item_id] = event.response_id
+            self.transcript.agent_spoke(event.item_id, now)
+
+    def agent_transcribed(self, event: on.AgentTranscribed, now: float) -> list[Command]:
+        self.responses.progress(now)
+        return [do.Keep(row) for row in self.transcript.agent_words(event.item_id, event.text)]
+
+    def end_items(self, response_id: str | None, now: float) -> list[Heard]:
+        """No more audio comes of this response (None: of any), said or unsaid."""
+        heard: list[Heard] = []
+        for item_id, owner in self._items.items():
+            if response_id is None or owner == response_id:
+                heard += self.playout.end(item_id, now)
+        return heard
+
+    def spoke_in(self, response_id: str) -> bool:
+        """Whether a response had speech of its own."""
+        return response_id in self._items.values()
+
+    def heard(self, items: list[Heard], now: float) -> list[Command]:
+        """Items were heard to their end."""
+        out: list[Command] = []
+        for item in items:
+            self._last_heard_at = now
+            self.answers += not item.local
+            out += [do.Keep(row) for row in self.transcript.agent_heard(item)]
+        return out
+
+    def ask(self, now: float) -> list[Command]:
+        """The response that is wished for, if the floor is free."""
+        if self.caller_holds_the_floor():
+            return []
+        purpose = self.responses.ask(now)
+        return [do.CreateResponse(purpose)] if purpose is not None else []
+
+    # ---- the cut ----------------------------------------------------------------------------
+
+    def cut(self, now: float) -> list[Command]:
+        """Yield to the caller: stop all speech, and make the model forget what was not heard."""
+        audible = self.playout.has_audio()
+        out: list[Command] = []
+        cancel = self.responses.cut()
+        items = self.playout.cut(now)
+        if audible:
+            self.barge_ins += 1
+            out += [do.ClearPhone(), do.ResetCodec()]
+        if cancel is not None:
+            out.append(do.CancelResponse(cancel))
+        for item in items:
+            out += self._forget_unheard(item)
+            out += [do.Keep(row) for row in self.transcript.agent_heard(item)]
+        return out + self.stop_waiting(now)
+
+    def stop_waiting(self, now: float) -> list[Command]:
+        """What has not begun, be it a write or the call's own end, will not."""
+        out = self.tools.cut(now)
+        if self.parting is not None:
+            call, self.parting = self.parting, None
+            out += self.tools.interrupted(call, now)
+        return out
+
+    def _forget_unheard(self, item: Heard) -> list[Command]:
+        if item.local or not item.interrupted:
+            return []
+        if item.heard_ms <= 0:
+            return [do.DeleteItem(item.item_id)]
+        return [do.TruncateItem(item.item_id, item.heard_ms)]
+
+    def hung_up(self, now: float) -> list[Command]:
+        """The caller is gone: what was heard is final, and nothing more is generated."""
+        cancel = self.responses.cut()
+        out: list[Command] = [do.CancelResponse(cancel)] if cancel is not None else []
+        for item in self.playout.cut(now):
+            out += [do.Keep(row) for row in self.transcript.agent_heard(item)]
+        return out + self.stop_waiting(now)
+
+    # ---- functions --------------------------------------------------------------------------
+
+    def function_called(self, event: on.FunctionCalled, now: float) -> list[Command]:
+        """Run a tool, or remember a call upon the call itself until its response is over."""
+        self.responses.progress(now)
+        if event.response_id in self.responses.dead:
+            return self.tools.interrupted(event, now)
+        effect = self._policy.effects.get(event.name)
+        if effect is not Effect.CALL:
+            return self.tools.called(event, effect, now)
+        if self.parting is None:
+            self.parting = event
+            return []
+        return [] if event == self.parting else self.tools.interrupted(event, now)
+
+    def take_parting(self, response_id: str) -> on.FunctionCalled | None:
+        """The function by which a response that is over wants to part, once."""
+        call = self.parting
+        if call is None or call.response_id != response_id:
+            return None
+        self.parting = None
+        return call
+
+    def tool_finished(self, event: on.ToolFinished, now: float) -> list[Command]:
+        out = self.tools.finished(event, now)
+        if out:
+            self.want_after_tools(self.tools.response_of(event.call_id))
+        return out
+
+    def tools_overdue(self, now: float) -> list[Command]:
+        out, responses = self.tools.overdue(now)
+        for response_id in responses:
+            self.want_after_tools(response_id)
+        return out
+
+    def want_after_tools(self, response_id: str) -> None:
+        """One response for all answers of one response's calls, once that is over itself."""
+        if response_id != self.responses.active and not self.tools.open_in(response_id):
+            self.responses.want("tool")
+
+    def filler_due(self, now: float) -> bool:
+        """A function takes long, and the caller has heard nothing for a while."""
+        if not self.tools.filler_due(now):
+            return False
+        silent_ms = (now - self._last_heard_at) * 1000
+        return self.playout.quiet() and silent_ms >= self._policy.filler_quiet_ms

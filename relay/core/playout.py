@@ -1,0 +1,270 @@
+"""The ledger of what the caller hears: which item, how far, and what is still to come.
+
+Audio comes in faster than it is spoken. For every item of speech, in order of arrival:
+
+    received ≥ sent ≥ heard            (ms of that item; heard is the caller's ear, not our socket)
+
+received  bytes that the model (or a clip) gave us
+sent      released to Twilio, at most `lead_ms` ahead of real time, in chunks of `chunk_ms`
+heard     proven by the echo of a mark, plus the time since, never beyond the next mark
+
+Behind each chunk goes a mark `<epoch>:<item>:<item_ms>`. `cut` ends the epoch, because Twilio
+echoes every pending mark at once after `clear`: an echo of an old epoch proves nothing. The
+first chunk of an item is a single frame, so that the first echo comes early. How long `clear` and
+the echoes travel cannot be known, so heard errs short.
+
+Laws, held by the property tests: heard ≤ sent ≤ received; nothing of a cut item is sent again;
+a stale mark changes nothing; every byte received is sent or cut, never both.
+
+The ledger decides when the next chunk is due (`next_release`); somebody else sleeps until then.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from relay.audio.frames import MULAW_BYTES_PER_MS
+from relay.core.commands import Command, SendAudio, SendMark
+
+FRAME_MS = 20
+
+
+@dataclass(slots=True)
+class _Item:
+    item_id: str
+    local: bool
+    pending: bytearray = field(default_factory=bytearray)
+    levels: deque[tuple[int, float]] = field(default_factory=deque)
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    acked_ms: int = 0
+    ended: bool = False
+
+    @property
+    def received_ms(self) -> int:
+        return self.received_bytes // MULAW_BYTES_PER_MS
+
+    @property
+    def sent_ms(self) -> int:
+        return self.sent_bytes // MULAW_BYTES_PER_MS
+
+    def level_until(self, end_bytes: int) -> float:
+        """The loudest delta that reaches into the bytes before end_bytes, from the last call on."""
+        loudest = -100.0
+        while self.levels:
+            until, level = self.levels[0]
+            loudest = max(loudest, level)
+            if until > end_bytes:
+                break
+            self.levels.popleft()
+        return loudest
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The end of one item's speech.
+
+    heard_ms: how much of it the caller heard; short of received_ms when it was cut
+    local: a clip of ours, which the model does not have as an item
+    complete: False when more of it was still to come
+    proven: False when a lost mark had to be assumed
+    """
+
+    item_id: str
+    heard_ms: int
+    received_ms: int
+    local: bool
+    complete: bool = True
+    proven: bool = True
+
+    @property
+    def interrupted(self) -> bool:
+        return self.heard_ms < self.received_ms or not self.complete
+
+
+class Playout:
+    """One call's ledger. `now` is monotonic seconds, never going back."""
+
+    def __init__(
+        self, *, lead_ms: int = 1200, chunk_ms: int = 100, mark_patience_s: float = 2.0
+    ) -> None:
+        self._lead_s = lead_ms / 1000
+        self._chunk_bytes = chunk_ms * MULAW_BYTES_PER_MS
+        self._starving_s = 2 * chunk_ms / 1000
+        self._patience_s = mark_patience_s
+        self.epoch = 0
+        self._items: dict[str, _Item] = {}  # in order of arrival; heard ones leave
+        self._closed: set[str] = set()  # cut or heard: late audio of these is dropped
+        self._marks: deque[tuple[str, int]] = deque()  # pending in this epoch
+        self._echo: tuple[str, int, float] | None = None  # item, item_ms, when
+        self._line_until = 0.0  # when Twilio's buffer runs dry, if all arrives at once
+        self._line_levels: deque[tuple[float, float, float]] = deque()  # from, until, level
+
+    # ---- audio in ---------------------------------------------------------------------------
+
+    def add(self, item_id: str, mulaw: bytes, level_db: float, *, local: bool = False) -> bool:
+        """Take audio of an item. False: the item was cut or is over, and the audio is dropped."""
+        if item_id in self._closed:
+            return False
+        item = self._items.get(item_id)
+        if item is None:
+            item = self._items[item_id] = _Item(item_id, local)
+        if item.ended:
+            return False
+        item.pending += mulaw
+        item.received_bytes += len(mulaw)
+        item.levels.append((item.received_bytes, level_db))
+        return True
+
+    def end(self, item_id: str, now: float) -> list[Heard]:
+        """No more audio of this item will come."""
+        item = self._items.get(item_id)
+        if item is not None:
+            item.ended = True
+        return self._collect(now, proven=True)
+
+    # ---- audio out --------------------------------------------------------------------------
+
+    def release(self, now: float) -> list[Command]:
+        """What is due now: chunks, each with its mark behind it."""
+        out: list[Command] = []
+        while (item := self._next_item()) is not None and self._line_until - self._lead_s <= now:
+            size = self._due_bytes(item, now)
+            if not size:
+                break
+            chunk = bytes(item.pending[:size])
+            del item.pending[:size]
+            item.sent_bytes += size
+            starts = max(self._line_until, now)
+            self._line_until = starts + size / MULAW_BYTES_PER_MS / 1000
+            level = item.level_until(item.sent_bytes)
+            self._line_levels.append((starts, self._line_until, level))
+            self._marks.append((item.item_id, item.sent_ms))
+            out += (SendAudio(chunk), SendMark(f"{self.epoch}:{item.item_id}:{item.sent_ms}"))
+        return out
+
+    @property
+    def next_release(self) -> float | None:
+        """When `release` has something to do again; None while it waits for audio."""
+        item = self._next_item()
+        if item is None:
+            return None
+        if len(item.pending) >= self._chunk_bytes or item.ended or not item.sent_bytes:
+            return self._line_until - self._lead_s
+        return self._line_until - self._starving_s
+
+    def _next_item(self) -> _Item | None:
+        for item in self._items.values():
+            if item.pending:
+                return item
+            if not item.ended:
+                return None  # it holds its place: what is behind it is said after it
+        return None
+
+    def _due_bytes(self, item: _Item, now: float) -> int:
+        """Bytes to send now. Starting: one frame. Else a chunk, or the rest when time presses."""
+        have = len(item.pending)
+        if not item.sent_bytes:
+            return min(have, FRAME_MS * MULAW_BYTES_PER_MS)
+        if have >= self._chunk_bytes or item.ended:
+            return min(have, self._chunk_bytes)
+        return have if self._line_until - self._starving_s <= now else 0
+
+    # ---- what was heard ---------------------------------------------------------------------
+
+    def echoed(self, name: str, now: float) -> list[Heard] | None:
+        """A mark came back. Items now heard to their end; None: not a pending mark of ours."""
+        epoch, _, rest = name.partition(":")
+        item_id, _, ms = rest.rpartition(":")
+        if epoch != str(self.epoch) or not ms.isdecimal():
+            return None
+        position = (item_id, int(ms))
+        if position not in self._marks:
+            return None
+        self._pass_marks(position, now)
+        return self._collect(now, proven=True)
+
+    def settle(self, now: float) -> list[Heard]:
+        """Give up on marks that are long overdue: their audio is taken as heard, unproven."""
+        if not self._marks or now < self._line_until + self._patience_s:
+            return []
+        self._pass_marks(self._marks[-1], now)
+        return self._collect(now, proven=False)
+
+    @property
+    def settle_at(self) -> float | None:
+        return self._line_until + self._patience_s if self._marks else None
+
+    def _pass_marks(self, position: tuple[str, int], now: float) -> None:
+        """An echo proves all that was sent before it, so a lost mark costs nothing."""
+        while True:
+            mark = self._marks.popleft()
+            self._items[mark[0]].acked_ms = mark[1]
+            if mark == position:
+                break
+        self._echo = (*position, now)
+
+    def _collect(self, now: float, *, proven: bool) -> list[Heard]:
+        """Take the items that are heard to their end off the ledger."""
+        over: list[Heard] = []
+        for item in list(self._items.values()):
+            if not item.ended or item.pending or item.acked_ms < item.sent_ms:
+                break
+            over.append(self._close(item, now, proven=proven))
+        return over
+
+    def _close(self, item: _Item, now: float, *, proven: bool = True) -> Heard:
+        heard = Heard(
+            item.item_id,
+            self.heard_ms(item.item_id, now),
+            item.received_ms,
+            item.local,
+            item.ended,
+            proven,
+        )
+        self._closed.add(item.item_id)
+        del self._items[item.item_id]
+        return heard
+
+    def heard_ms(self, item_id: str, now: float) -> int:
+        """How much of an item on the ledger the caller has heard; 0 for one that is not."""
+        item = self._items.get(item_id)
+        if item is None:
+            return 0
+        if self._echo is None or self._echo[0] != item_id:
+            return item.acked_ms
+        _, echoed_ms, at = self._echo
+        limit = next((ms for mark_item, ms in self._marks if mark_item == item_id), echoed_ms)
+        return min(echoed_ms + int((now - at) * 1000), limit)
+
+    def quiet(self) -> bool:
+        """Nothing is to be said, being said, or on its way to the ear."""
+        return not self._items
+
+    def has_audio(self) -> bool:
+        """Some audio waits to be sent or is not yet proven to be heard."""
+        return any(i.pending or i.acked_ms < i.sent_ms for i in self._items.values())
+
+    def level_db(self, now: float, tail_ms: int) -> float:
+        """The loudest that we were on the line within the last tail_ms, in dBFS."""
+        since = now - tail_ms / 1000
+        while self._line_levels and self._line_levels[0][1] < since:
+            self._line_levels.popleft()
+        return max((level for start, _, level in self._line_levels if start <= now), default=-100.0)
+
+    # ---- the cut ----------------------------------------------------------------------------
+
+    def cut(self, now: float) -> list[Heard]:
+        """Stop all speech at now: heard_ms per item, the audible one first. Begins a new epoch."""
+        gone = [self._close(item, now) for item in list(self._items.values())]
+        self.epoch += 1
+        self._marks.clear()
+        self._echo = None
+        self._line_until = now
+        self._line_levels = deque(
+            (start, min(until, now), level)
+            for start, until, level in self._line_levels
+            if start <= now
+        )
+        return gone

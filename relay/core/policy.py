@@ -1,0 +1,109 @@
+"""The numbers that a call lives by, each with its reason, and the clips it may play.
+
+Frozen and shared by all calls of a process; tests and settings replace single values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Effect(StrEnum):
+    """What a function does to the world, which decides when it may run."""
+
+    READ = "read"  # at once, as often as asked
+    WRITE = "write"  # only after the speech before it was heard
+    CALL = "call"  # upon the call itself: the core acts, no tool runs
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Speech that is ready to play: raw mu-law at 8 kHz, its words and its level in dBFS."""
+
+    name: str
+    text: str
+    mulaw: bytes
+    level_db: float = -20.0
+
+
+#: Clips that every call needs, whatever the model does.
+CLIP_NAMES = (
+    "greeting",
+    "one_moment",
+    "apology",
+    "connecting",
+    "still_there",
+    "goodbye",
+    "wrap_up",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CallPolicy:
+    """Durations are in the unit that ends their name."""
+
+    # Twilio may hold this much unplayed audio: it rides out a second of our own stall.
+    lead_ms: int = 1200
+    # A wake a chunk: 100 sleepers at 20 ms take 19 % of a core, at 100 ms a fifth of that.
+    chunk_ms: int = 100
+    # A mark that has not come back this long after its audio must have ended is lost.
+    mark_patience_s: float = 2.0
+
+    # How much voice confirms a suspicion of barge-in, and in how long a stretch of line.
+    confirm_voiced_ms: int = 200
+    confirm_window_ms: int = 500
+    # Voice stands this far above the line's noise; our own echo comes back this much weaker.
+    voice_margin_db: float = 9.0
+    echo_gain_db: float = -12.0
+    # Echo trails its cause by the round trip through the telephone network.
+    echo_tail_ms: int = 400
+
+    # While the greeting plays, a shorter utterance than this is a "hello?" and gets no answer.
+    hello_ms: int = 700
+    # The session's own VAD settings: needed to tell speech from its padding.
+    prefix_padding_ms: int = 300
+    silence_ms: int = 500
+
+    # The phone must say `start` this soon after its socket opens.
+    start_within_s: float = 5.0
+    # The model must take our configuration this soon after `start`.
+    ready_within_s: float = 5.0
+    # A response that was asked for and says nothing: company for the caller, then the ladder.
+    stall_filler_s: float = 4.0
+    stall_lost_s: float = 8.0
+    # Caller audio kept for a model that is not ready, oldest dropped.
+    hold_audio_ms: int = 10_000
+    # A phone that is this far ahead of the clock is no telephone line.
+    flood_ms: int = 30_000
+    # Broken messages a second that a call outlives.
+    misbehaviour_per_s: int = 10
+
+    # Nothing said for so long after a function was called: "one moment".
+    filler_after_ms: int = 700
+    # … unless something was heard this recently.
+    filler_quiet_ms: int = 1500
+    # The model is told "still pending" after this long and goes on talking.
+    tool_deadline_s: float = 3.0
+    max_tools_per_call: int = 40
+
+    # Confirmed speech this soon after a goodbye takes the hang-up back.
+    second_thoughts_s: float = 1.5
+    # A lone 0 goes to a human; other keys within this time make it a number.
+    key_pause_s: float = 1.2
+    # Nobody speaks: ask, then leave.
+    idle_prompt_s: float = 10.0
+    idle_goodbye_s: float = 25.0
+    # The longest call. The caller hears why it ends.
+    max_call_s: float = 600.0
+    # The caller is gone: how long the model may still send the last words' transcript.
+    last_words_s: float = 2.0
+    # A rate-limited model is asked again after what it says, if that is no longer than this.
+    max_retry_wait_s: float = 10.0
+
+    # Whether a human can be rung at all.
+    human_available: bool = True
+    # What each function that the model may call does to the world.
+    effects: Mapping[str, Effect] = field(default_factory=lambda: MappingProxyType({}))

@@ -1,0 +1,186 @@
+"""The model's function calls: each is answered exactly once, whatever happens.
+
+    called ──┬─ read ──────────────────────────▶ running ──┬─ finished ─▶ answered
+             └─ write ─▶ waiting ─ speech heard ─▶ running ─┘
+                            │                        └─ deadline ─▶ answered "pending", late
+                            └─ cut ─▶ answered "interrupted"          └─ finished ─▶ told as text
+
+A *write* waits until the speech before it was heard, because the model generates faster than it
+is listened to: "I'll book Tuesday…" must be heard before Tuesday is booked. A confirmed cut
+before that cancels it. What has begun is finished and its result is told, cut or not.
+
+Outputs are JSON text written here or by a tool; the core needs no JSON library for either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from relay.core.commands import AddText, Command, Keep, PostToolOutput, RunTool
+from relay.core.events import FunctionCalled, ToolFinished
+from relay.core.policy import CallPolicy, Effect
+from relay.core.records import ToolCalled
+
+INTERRUPTED = (
+    '{"error":"interrupted","message":"The caller spoke before this was done, so it was not done.'
+    ' Call it again only if the caller still wants it."}'
+)
+PENDING = (
+    '{"status":"pending","message":"Still working on it. Do not call it again; go on talking,'
+    ' the result will follow."}'
+)
+UNKNOWN = '{"error":"unknown_function","message":"There is no such function."}'
+TOO_MANY = '{"error":"too_many","message":"Too many function calls in this call."}'
+
+
+class _State(Enum):
+    WAITING = auto()
+    RUNNING = auto()
+    LATE = auto()
+    DONE = auto()
+
+
+@dataclass(slots=True)
+class _Pending:
+    call_id: str
+    response_id: str
+    name: str
+    arguments: str
+    called_at: float
+    state: _State
+    began_at: float = 0.0
+    filled: bool = False
+
+    def row(self, at: float, status: str, output: str = "") -> Keep:
+        took = round((at - self.began_at) * 1000) if self.began_at else None
+        return Keep(ToolCalled(at, self.call_id, self.name, self.arguments, status, output, took))
+
+
+class ToolCalls:
+    """All function calls of one call. outcomes: what their results mean for the call's own."""
+
+    def __init__(self, policy: CallPolicy) -> None:
+        self._policy = policy
+        self._calls: dict[str, _Pending] = {}
+        self.outcomes: list[str] = []
+
+    def called(self, event: FunctionCalled, effect: Effect | None, now: float) -> list[Command]:
+        """Take a call of a tool; effect None: there is no such function."""
+        if event.call_id in self._calls:
+            return []  # a repeat of the wire, not of the model
+        call = _Pending(
+            event.call_id, event.response_id, event.name, event.arguments, now, _State.WAITING
+        )
+        self._calls[event.call_id] = call
+        if effect is None:
+            return self._refuse(call, now, UNKNOWN)
+        if len(self._calls) > self._policy.max_tools_per_call:
+            return self._refuse(call, now, TOO_MANY)
+        return [] if effect is Effect.WRITE else self._run(call, now)
+
+    def interrupted(self, event: FunctionCalled, now: float) -> list[Command]:
+        """Answer a call that belongs to a response which was cut."""
+        if event.call_id in self._calls:
+            return []
+        call = _Pending(
+            event.call_id, event.response_id, event.name, event.arguments, now, _State.WAITING
+        )
+        self._calls[event.call_id] = call
+        return self._refuse(call, now, INTERRUPTED, "cancelled")
+
+    def speech_heard(self, now: float) -> list[Command]:
+        """Nothing is left to be heard: what waited for that may run."""
+        return [
+            command
+            for call in self._calls.values()
+            if call.state is _State.WAITING
+            for command in self._run(call, now)
+        ]
+
+    def finished(self, event: ToolFinished, now: float) -> list[Command]:
+        """A tool ended: tell the model, as an output or, when that was given, as text."""
+        call = self._calls.get(event.call_id)
+        if call is None or call.state not in (_State.RUNNING, _State.LATE):
+            return []
+        late = call.state is _State.LATE
+        call.state = _State.DONE
+        if event.outcome:
+            self.outcomes.append(event.outcome)
+        told: Command = PostToolOutput(call.call_id, event.output)
+        if late:
+            told = AddText("system", f"The result of {call.name} has come: {event.output}")
+        return [told, call.row(now, "ok" if event.ok else "error", event.output)]
+
+    def cut(self, now: float) -> list[Command]:
+        """The caller interrupted: what has not begun will not."""
+        return [
+            command
+            for call in self._calls.values()
+            if call.state is _State.WAITING
+            for command in self._refuse(call, now, INTERRUPTED, "cancelled")
+        ]
+
+    def overdue(self, now: float) -> tuple[list[Command], set[str]]:
+        """Answer "pending" for every tool past its deadline. Commands, and their responses."""
+        out: list[Command] = []
+        responses: set[str] = set()
+        for call in self._calls.values():
+            if call.state is _State.RUNNING and now >= self._deadline(call):
+                call.state = _State.LATE
+                out += (PostToolOutput(call.call_id, PENDING), call.row(now, "late"))
+                responses.add(call.response_id)
+        return out, responses
+
+    def filler_due(self, now: float) -> bool:
+        """True once for each call that has run so long that the caller wants to hear something."""
+        due = [c for c in self._live() if not c.filled and now >= self._filler(c)]
+        for call in due:
+            call.filled = True
+        return bool(due)
+
+    def open_in(self, response_id: str) -> bool:
+        """Whether calls of this response are still to be answered."""
+        return any(
+            c.response_id == response_id and c.state in (_State.WAITING, _State.RUNNING)
+            for c in self._calls.values()
+        )
+
+    def called_in(self, response_id: str) -> bool:
+        """Whether a response called any function."""
+        return any(c.response_id == response_id for c in self._calls.values())
+
+    def response_of(self, call_id: str) -> str:
+        return self._calls[call_id].response_id if call_id in self._calls else ""
+
+    def waiting(self) -> bool:
+        return any(c.state is _State.WAITING for c in self._calls.values())
+
+    def running(self) -> bool:
+        """Whether the caller is waiting for something that we do."""
+        return any(c.state in (_State.RUNNING, _State.LATE) for c in self._calls.values())
+
+    @property
+    def deadline(self) -> float | None:
+        times = [self._deadline(c) for c in self._calls.values() if c.state is _State.RUNNING]
+        times += [self._filler(c) for c in self._live() if not c.filled]
+        return min(times, default=None)
+
+    def _live(self) -> list[_Pending]:
+        return [c for c in self._calls.values() if c.state in (_State.WAITING, _State.RUNNING)]
+
+    def _deadline(self, call: _Pending) -> float:
+        return call.began_at + self._policy.tool_deadline_s
+
+    def _filler(self, call: _Pending) -> float:
+        return call.called_at + self._policy.filler_after_ms / 1000
+
+    def _run(self, call: _Pending, now: float) -> list[Command]:
+        call.state, call.began_at = _State.RUNNING, now
+        return [call.row(now, "running"), RunTool(call.call_id, call.name, call.arguments)]
+
+    def _refuse(
+        self, call: _Pending, now: float, output: str, status: str = "error"
+    ) -> list[Command]:
+        call.state = _State.DONE
+        return [PostToolOutput(call.call_id, output), call.row(now, status, output)]

@@ -1,0 +1,140 @@
+"""Whose turn it is: one owner of every response, and the caller's utterances.
+
+The server neither answers nor stops by itself (`create_response`, `interrupt_response` off), so
+`response.create` has one owner: here. Two facts rule it:
+
+active  the response that the server is working on, from `response.created` to `response.done`
+wanted  why the next one is wished for, kept until it can be asked
+
+`asked` bridges the round trip between the two. A wish is never lost: when the server refuses
+because another response is active, it is asked again after that one's `response.done`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Responses:
+    """Who owns `response.create`."""
+
+    active: str | None = None
+    asked: str | None = None
+    wanted: str | None = None
+    last_sign_at: float = 0.0  # when it was asked for, or last gave a sign of life
+    not_before: float = 0.0
+    failures: int = 0
+    dead: set[str] = field(default_factory=set)  # cut: whatever still comes of these is dropped
+    _cancel_when_started: bool = False
+
+    @property
+    def busy(self) -> bool:
+        return self.active is not None or self.asked is not None
+
+    def want(self, purpose: str, *, not_before: float = 0.0) -> None:
+        self.wanted = self.wanted or purpose
+        self.not_before = max(self.not_before, not_before)
+
+    def ask(self, now: float) -> str | None:
+        """The purpose to create a response for now, if one is wished for and may be asked."""
+        if self.wanted is None or self.busy or now < self.not_before:
+            return None
+        self.asked, self.wanted = self.wanted, None
+        self.last_sign_at, self.not_before = now, 0.0
+        return self.asked
+
+    def progress(self, now: float) -> None:
+        """The response under way gave a sign of life."""
+        self.last_sign_at = now
+
+    def started(self, response_id: str, now: float) -> bool:
+        """False: it was cut before it began, and must be cancelled."""
+        self.active, self.asked = response_id, None
+        self.last_sign_at = now
+        if self._cancel_when_started:
+            self._cancel_when_started = False
+            self.dead.add(response_id)
+            return False
+        return True
+
+    def ended(self, response_id: str) -> bool:
+        """True if it was the active one."""
+        if response_id != self.active:
+            return False
+        self.active = None
+        return True
+
+    def refused(self) -> None:
+        """The server has another response active: keep the wish for later."""
+        self.wanted = self.wanted or self.asked
+        self.asked = None
+        self._cancel_when_started = False
+
+    def cut(self) -> str | None:
+        """Drop the response under way. Returns the id to cancel, if it has one yet."""
+        self.wanted = None
+        if self.active is not None:
+            if self.active in self.dead:
+                return None
+            self.dead.add(self.active)
+            return self.active
+        if self.asked is not None:
+            self._cancel_when_started = True
+        return None
+
+
+@dataclass(slots=True)
+class Utterance:
+    """One stretch of the caller's speech, as the server's VAD cut it out.
+
+    over_agent: it began while we were speaking, or about to
+    confirmed: our own meter agrees that somebody speaks
+    """
+
+    item_id: str
+    began_at: float
+    start_ms: int
+    over_agent: bool
+    over_greeting: bool
+    confirmed: bool = False
+    stop_ms: int | None = None
+    committed: bool = False
+
+    def speech_ms(self, prefix_ms: int, silence_ms: int) -> int:
+        """Its length without the VAD's padding before and hold behind; 0 while it goes on."""
+        if self.stop_ms is None:
+            return 0
+        return max(0, self.stop_ms - self.start_ms - prefix_ms - silence_ms)
+
+
+class Utterances:
+    """The caller's utterances by item. At most one is open; few are unsettled."""
+
+    def __init__(self) -> None:
+        self._by_item: dict[str, Utterance] = {}
+        self.open: Utterance | None = None
+
+    def started(self, utterance: Utterance) -> None:
+        self._by_item[utterance.item_id] = utterance
+        self.open = utterance
+
+    def stopped(self, item_id: str, buffer_ms: int) -> Utterance | None:
+        utterance = self._by_item.get(item_id)
+        if utterance is None:
+            return None
+        utterance.stop_ms = buffer_ms
+        if self.open is utterance:
+            self.open = None
+        return utterance
+
+    def get(self, item_id: str) -> Utterance | None:
+        return self._by_item.get(item_id)
+
+    def settle(self, item_id: str) -> Utterance | None:
+        """Its words are known: nothing more is to come of it."""
+        return self._by_item.pop(item_id, None)
+
+    def unsettled(self) -> bool:
+        """Speech is going on, or words of committed speech are still to come."""
+        return self.open is not None or any(u.committed for u in self._by_item.values())

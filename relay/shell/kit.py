@@ -1,0 +1,44 @@
+"""What every call of a process is given: made once by wiring, shared, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from relay.core.policy import CallPolicy, Clip
+from relay.ports import BusinessApi, Socket
+from relay.shell.journal import Journal
+from relay.tools.tool import Tool
+from relay.wire.realtime import SessionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """Who calls whom. Numbers are personal; "" when withheld."""
+
+    call_sid: str
+    caller: str = ""
+    called: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallKit:
+    """The parts that a call is run with.
+
+    dial: opens a session's socket for the length of its block; raises DialError
+    settings: what the model is told at the start of a call; from memory, no I/O
+    audio_format: what the model speaks, "pcm" or "pcmu"; the same as in the settings
+    wall_clock: UTC with a time zone
+    """
+
+    policy: CallPolicy
+    clips: Mapping[str, Clip]
+    dial: Callable[[CallFacts], AbstractAsyncContextManager[Socket]]
+    settings: Callable[[CallFacts], SessionSettings]
+    tools: Mapping[str, Tool]
+    business: BusinessApi
+    journal: Journal
+    audio_format: str = "pcm"
+    wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC)

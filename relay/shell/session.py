@@ -1,0 +1,230 @@
+"""One call: a nursery around one core.
+
+    phone.py  ┐                                  ┌ phone outbox ─▶ writer ─▶ Twilio
+    model.py  ├─▶ feed(event) ─▶ Call ─▶ route ──┼ model outbox ─▶ writer ─▶ OpenAI
+    alarm     │                                  ├ tools · journal · codec reset
+    tools     ┘                                  └ end
+
+`feed` is synchronous, and so is all of `route`: it sends without waiting and starts tasks. A step
+is atomic, and no lock is needed. Nothing here decides anything; failures are events too.
+
+`run_call` is one of the three places that catch broadly: a bug in one call ends that call alone,
+loudly, and its caller goes to the fallback.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+from typing import assert_never
+
+import structlog
+import trio
+
+from relay.audio import open_codec
+from relay.core import commands as do
+from relay.core import events as on
+from relay.core.call import Call
+from relay.errors import Misuse
+from relay.ports import Entry, Socket
+from relay.shell.alarm import Alarm
+from relay.shell.kit import CallFacts, CallKit
+from relay.shell.model import run_model
+from relay.shell.outbox import Outbox
+from relay.shell.phone import read_phone
+from relay.shell.tool_runner import run_tool
+from relay.wire import realtime, twilio
+
+log = structlog.get_logger("relay.call")
+
+# Twilio takes 1.2 s of audio ahead, 24 messages; this is far more than ever waits for a live peer.
+PHONE_OUTBOX = 256
+# Ten seconds of held caller audio go out at once when the model is ready, in 500 messages.
+MODEL_OUTBOX = 1024
+# After the call's end, sockets say goodbye within this, or are dropped.
+WIND_DOWN_S = 2.0
+
+Choose = Callable[[str], None]
+
+
+async def run_call(phone: Socket, *, call_sid: str, kit: CallKit, choose: Choose) -> None:
+    """Run one call to its end. Never raises because of the call.
+
+    phone: the stream's socket, not yet started
+    call_sid: the call that the stream's ticket was for
+    choose: told synchronously what `after-stream` shall do, before we close the stream
+    """
+    with structlog.contextvars.bound_contextvars(call_sid=call_sid):
+        session = Session(phone, call_sid, kit, choose)
+        try:
+            await session.run()
+        except Exception:
+            log.exception("call failed")
+            choose("fallback")
+            await phone.aclose(1011, "relay error")
+        log.info("call over", **session.summary())
+
+
+class Session:
+    """The one mutable object of a call's shell."""
+
+    def __init__(self, phone: Socket, call_sid: str, kit: CallKit, choose: Choose) -> None:
+        now = trio.current_time()
+        self._phone = phone
+        self._kit = kit
+        self._choose = choose
+        self._call = Call(kit.policy, kit.clips, now=now)
+        self._alarm = Alarm()
+        self._to_model, self._to_phone = open_codec(kit.audio_format)
+        self._epoch = kit.wall_clock() - timedelta(seconds=now)  # of trio's clock, in UTC
+        self._phone_out = Outbox(PHONE_OUTBOX)
+        self._model_out = Outbox(MODEL_OUTBOX)
+        self._model_scope = trio.CancelScope()
+        self._events: deque[on.Event] = deque()
+        self._feeding = False
+        self._noted: set[tuple[str, str]] = set()
+        self._sent = 0
+        self._over = False
+        self._facts = CallFacts(call_sid)
+        self._stream_sid = ""
+        self._began = now
+        self._settings: realtime.SessionSettings | None = None
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self) -> None:
+        # The nursery's own scope is what ends a call whose sockets do not: see _end.
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._alarm.run, lambda: self.feed(on.DeadlinePassed()))
+            self._nursery.start_soon(self._phone_out.run, self._phone)
+            self._alarm.set(self._call.deadline)
+            await read_phone(self._phone, self._to_model, self._facts.call_sid, self.feed)
+
+    def summary(self) -> dict[str, object]:
+        """For the one log line at a call's end."""
+        seen = self._call.statistics()
+        return {
+            "seconds": round(trio.current_time() - self._began, 1),
+            "answers": seen.answers,
+            "barge_ins": seen.barge_ins,
+            "phase": seen.phase,
+            "notice_heard": seen.notice_heard,
+            "dropped_audio_ms": seen.dropped_audio_ms,
+        }
+
+    # ---- the turning point ------------------------------------------------------------------
+
+    def feed(self, event: on.Event) -> None:
+        """Give the core one event and carry out what it says. Synchronous, so a step is atomic."""
+        self._events.append(event)
+        if self._feeding:
+            return  # route() met a full outbox: its event follows this step
+        self._feeding = True
+        try:
+            while self._events:
+                step = self._events.popleft()
+                if isinstance(step, on.PhoneStarted):
+                    self._introduce(step)
+                for command in self._call.handle(step, trio.current_time()):
+                    self._route(command)
+        finally:
+            self._feeding = False
+        self._alarm.set(self._call.deadline)
+
+    def _introduce(self, event: on.PhoneStarted) -> None:
+        """Learn who calls whom, before anything is done for them."""
+        parameters = event.parameters
+        self._stream_sid = event.stream_sid
+        self._facts = CallFacts(
+            self._facts.call_sid, parameters.get("caller", ""), parameters.get("called", "")
+        )
+        self._settings = self._kit.settings(self._facts)
+
+    def _route(self, command: do.Command) -> None:
+        match command:
+            case do.SendAudio() | do.SendMark() | do.ClearPhone():
+                self._post(self._phone_out, twilio.render(command, self._stream_sid), "phone")
+            case (
+                do.AppendAudio()
+                | do.ConfigureModel()
+                | do.AddText()
+                | do.CreateResponse()
+                | do.CancelResponse()
+                | do.TruncateItem()
+                | do.DeleteItem()
+                | do.PostToolOutput()
+            ):
+                self._tell_model(command)
+            case do.DialModel():
+                self._start(self._run_model)
+            case do.CloseModel():
+                self._close_model()
+            case do.ClosePhone(disposition, reason):
+                self._choose(disposition)
+                self._start(self._phone.aclose, 1000, reason)
+            case do.ResetCodec():
+                self._to_phone.reset()
+            case do.RunTool():
+                self._start(self._run_tool, command)
+            case do.Keep(record):
+                at = self._epoch + timedelta(seconds=record.at)
+                self._kit.journal.keep(Entry(self._facts.call_sid, at, record))
+            case do.Note(kind, detail):
+                self._log_note(kind, detail)
+            case do.EndCall():
+                self._end()
+            case _:
+                assert_never(command)
+
+    def _tell_model(self, command: realtime.ModelMessage) -> None:
+        if self._settings is None:
+            raise Misuse("the model cannot be told anything before the call has started")
+        self._sent += 1
+        text = realtime.render(command, f"evt_{self._sent}", self._settings)
+        self._post(self._model_out, text, "model")
+
+    def _post(self, outbox: Outbox, text: str, side: str) -> None:
+        if not outbox.post(text):
+            self._events.append(on.OutboxFull(side))
+
+    def _start(self, task: Callable[..., object], *args: object) -> None:
+        if self._nursery is None:
+            raise Misuse("the call does not run")
+        self._nursery.start_soon(task, *args)  # type: ignore[arg-type]
+
+    async def _run_model(self) -> None:
+        with self._model_scope:
+            await run_model(self._kit.dial(self._facts), self._model_out, self._to_phone, self.feed)
+
+    def _close_model(self) -> None:
+        """Let what is posted go out, say goodbye, but not for long."""
+        self._model_out.close()
+        self._model_scope.deadline = trio.current_time() + WIND_DOWN_S / 2
+
+    async def _run_tool(self, command: do.RunTool) -> None:
+        finished = await run_tool(
+            self._kit.tools[command.name],
+            command,
+            business=self._kit.business,
+            caller=self._facts.caller,
+            call_sid=self._facts.call_sid,
+        )
+        self.feed(finished)
+
+    def _log_note(self, kind: str, detail: str) -> None:
+        """Once a kind at a level that is seen; the rest only when looking closely."""
+        first = (kind, detail.partition(":")[0]) not in self._noted
+        self._noted.add((kind, detail.partition(":")[0]))
+        if kind == "fault" or (first and kind.endswith("_misbehaved")):
+            log.warning("note", kind=kind, detail=detail)
+        else:
+            log.debug("note", kind=kind, detail=detail)
+
+    def _end(self) -> None:
+        """Nothing more will come of this call: wind down, at most WIND_DOWN_S."""
+        self._alarm.stop()
+        self._phone_out.close()
+        self._close_model()
+        if self._nursery is not None:
+            self._nursery.cancel_scope.deadline = trio.current_time() + WIND_DOWN_S
+        self._start(self._phone.aclose)
