@@ -157,7 +157,7 @@ class Booked:
 class NotBooked:
     """It could not be had; alternatives: what could.
 
-    reason: taken | closed | unknown_service | past | not_a_slot
+    reason: taken | closed | unknown_service | past | too_far | not_a_slot
     """
 
     reason: str
