@@ -25,9 +25,7 @@ Algorithm: TypeAlias = Literal["sha1", "sha256"]
 
 _HASHES: Final = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 _PORTS: Final = {"https": "443", "wss": "443", "http": "80", "ws": "80"}
-_URL = re.compile(
-    r"(?P<scheme>[a-z]+)://(?P<host>[^/?#]*?)(?P<port>:[0-9]+)?(?P<path>[/?#].*)?", re.DOTALL
-)
+_URL = re.compile(r"(?P<scheme>[a-z]+)://(?P<host>[^/?#]*?)(?P<port>:[0-9]+)?(?P<path>[/?#].*)?")
 
 
 def sign(auth_token: str, url: str, params: Params, *, algorithm: Algorithm = "sha1") -> str:

@@ -360,7 +360,10 @@ def test_a_fault_without_a_code_goes_by_its_type(code):
 )
 def test_what_an_event_must_have_it_must_have(event, field):
     lacking = {name: value for name, value in event.items() if name != field}
-    for bad in (lacking, event | {field: None}, event | {field: ["x"]}):
+    bads = [lacking, event | {field: None}, event | {field: ["x"]}]
+    if field.endswith("_id"):
+        bads.append(event | {field: ""})
+    for bad in bads:
         for text in spellings(bad):
             assert fault(text) == "bad_shape"
 

@@ -3,7 +3,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.core import commands as c
@@ -169,7 +169,8 @@ def test_each_command_has_one_spelling(command, event):
     assert spelt(command) == event | {"event_id": "evt_7"}
 
 
-@given(text=st.text())
+@given(text=st.text(st.characters(exclude_categories=())))
+@example(text="half a \ud83d smile, a whole \ud83d\ude00")
 def test_any_text_arrives_and_what_is_no_unicode_is_replaced(text):
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     said = spelt(c.AddText("user", text))

@@ -185,6 +185,11 @@ def test_what_an_event_must_have_it_must_have(event, path):
     assert fault(patched(event, path, ["x"])) == "bad_shape"
 
 
+@pytest.mark.parametrize("path", ["start.callSid", "start.streamSid"])
+def test_a_start_names_its_call_and_stream(path):
+    assert fault(patched(START, path, ""), None) == "bad_shape"
+
+
 @pytest.mark.parametrize(
     "number", ["", "x", "-1", -1, 1.5, "1.5", True, 2**53, "9" * 5000, "\u0663"]
 )

@@ -1,7 +1,7 @@
 from xml.etree.ElementTree import Element, fromstring
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twilio.twiml.voice_response import Connect, Dial, Stream, VoiceResponse
 
@@ -85,6 +85,18 @@ def test_a_stream_is_wss_without_a_query(url):
         connect(stream_url=url)
 
 
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:80", "[::1]:8080"])
+def test_a_simulated_stream_may_be_plain_on_this_machine(host):
+    url = f"ws://{host}/twilio/stream/t"
+    assert f'url="{url}"' in connect(stream_url=url)
+
+
+@pytest.mark.parametrize("host", ["localhost.example.com", "127.0.0.1.nip.io", "10.0.0.1", "a"])
+def test_a_plain_stream_goes_nowhere_else(host):
+    with pytest.raises(Misuse):
+        connect(stream_url=f"ws://{host}/twilio/stream/t")
+
+
 @pytest.mark.parametrize("name", ["action_url", "status_callback_url", "fallback_url"])
 @pytest.mark.parametrize(
     "url", ["", "/twilio/x", "relay.example.com/x", "ftp://a/b", "https://", "https://a/\n"]
@@ -160,7 +172,8 @@ def test_last_words_are_as_twilios_own_builder_writes_them(text):
     assert same(say_and_hang_up(text), oracle)
 
 
-@given(text=st.text())
+@given(text=st.text(st.characters(exclude_categories=())))
+@example(text="\ud800 \ufffe \x00")
 def test_no_words_at_all_break_the_document(text):
     verbs = [verb.tag for verb in read(say_and_hang_up(text))]
     assert verbs[-1] == "Hangup"
