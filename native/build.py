@@ -2,7 +2,7 @@
 
 setup.py names `ffibuilder`; `python native/build.py` builds it in relay/audio by hand. The
 extension is one translation unit that includes the C files, found from this file's own place, so
-that it does not matter where a build is started. cffi drops the GIL around every call of a C function.
+that it does not matter where a build is started. cffi drops the GIL around every C call.
 
 NATIVE_CFLAGS and NATIVE_LDFLAGS in the environment are added last (the sanitizer build uses them).
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("g711", "base64", "resample", "frame")
+PARTS = ("g711", "pcm", "base64", "resample", "frame")
 
 NO_SOXR = """
 libsoxr, which relay's audio core is built on, was not found (asked: pkg-config soxr).
@@ -32,7 +32,7 @@ DECLARATIONS = """
 #define FRAME_FAILED ...
 #define RESAMPLE_SLACK ...
 
-typedef struct { size_t mulaw_bytes; double level_db; } frame_info;
+typedef struct { char *buffer; size_t size, mulaw_bytes; double level_db; } frame_space;
 typedef struct frame_stream frame_stream;
 frame_stream *frame_open(int up);
 void frame_close(frame_stream *stream);
@@ -41,26 +41,24 @@ int frame_clear(frame_stream *stream);
 size_t phone_room(size_t n);
 size_t model_room(size_t n);
 size_t pass_room(size_t n);
-ptrdiff_t phone_frame(frame_stream *stream, const char *payload, size_t n,
-                      char *buffer, size_t size, frame_info *info);
-ptrdiff_t phone_gap(frame_stream *stream, size_t n, char *buffer, size_t size, frame_info *info);
-ptrdiff_t model_delta(frame_stream *stream, const char *delta, size_t n,
-                      char *buffer, size_t size, frame_info *info);
-ptrdiff_t model_flush(frame_stream *stream, char *buffer, size_t size);
-ptrdiff_t pass_frame(const char *payload, size_t n, char *buffer, size_t size, frame_info *info);
+ptrdiff_t phone_frame(frame_stream *stream, const char *payload, size_t n, frame_space *space);
+ptrdiff_t phone_gap(frame_stream *stream, size_t n, frame_space *space);
+ptrdiff_t model_delta(frame_stream *stream, const char *delta, size_t n, frame_space *space);
+ptrdiff_t model_flush(frame_stream *stream, frame_space *space);
+ptrdiff_t pass_frame(const char *payload, size_t n, frame_space *space);
 
 void ulaw_decode(const uint8_t *in, size_t n, int16_t *out);
 void ulaw_encode(const int16_t *in, size_t n, uint8_t *out);
+void pcm_from_float(const float *in, size_t n, int16_t *out);
 double ulaw_level_db(const uint8_t *mulaw, size_t n);
 size_t base64_encode(const uint8_t *in, size_t n, char *out);
 ptrdiff_t base64_decode(const char *in, size_t n, uint8_t *out);
 
 typedef struct resampler resampler;
-typedef enum { SAMPLE_INT16, SAMPLE_FLOAT32, ... } sample_type;
-resampler *resample_open(int up, sample_type type);
+resampler *resample_open(int up);
 void resample_close(resampler *stream);
-ptrdiff_t resample_process(resampler *stream, const void *in, size_t n, void *out, size_t out_n);
-ptrdiff_t resample_flush(resampler *stream, void *out, size_t out_n);
+ptrdiff_t resample_process(resampler *stream, const float *in, size_t n, float *out, size_t out_n);
+ptrdiff_t resample_flush(resampler *stream, float *out, size_t out_n);
 int resample_clear(resampler *stream);
 """
 

@@ -2,8 +2,9 @@
 
 #include <string.h>
 
-/* Entry b is the sample of byte b: 512 bytes that stay in the cache beat computing it. One row holds
- * half a segment. tests/audio rebuilds the table from the standard's decision values. */
+/* Entry b is the sample of byte b: 512 bytes that stay in the cache beat computing it. One row
+ * holds half a segment. tests/audio rebuilds the table from the standard's decision values. */
+/* clang-format off */
 static const int16_t ulaw_samples[256] = {
     -32124, -31100, -30076, -29052, -28028, -27004, -25980, -24956,
     -23932, -22908, -21884, -20860, -19836, -18812, -17788, -16764,
@@ -38,6 +39,7 @@ static const int16_t ulaw_samples[256] = {
        120,    112,    104,     96,     88,     80,     72,     64,
         56,     48,     40,     32,     24,     16,      8,      0,
 };
+/* clang-format on */
 
 void ulaw_decode(const uint8_t *in, size_t n, int16_t *out)
 {
@@ -45,9 +47,10 @@ void ulaw_decode(const uint8_t *in, size_t n, int16_t *out)
         out[i] = ulaw_samples[in[i]];
 }
 
-/* Floating point has the shape of mu-law: m + 33 lies in 33 … 8191, exact in a float, whose exponent
- * field is then the segment (counted from 2^5) and whose four highest fraction bits are the mantissa.
- * So one shift finds both, with neither branch nor table, and compilers turn the loop into SIMD. */
+/* Floating point has the shape of mu-law: m + 33 lies in 33 … 8191, exact in a float, whose
+ * exponent field is then the segment (counted from 2^5) and whose four highest fraction bits are
+ * the mantissa. So one shift finds both, with neither branch nor table, and compilers turn the loop
+ * into SIMD. */
 static uint32_t float_bits(int32_t value)
 {
     float f = (float)value;
@@ -61,10 +64,10 @@ void ulaw_encode(const int16_t *in, size_t n, uint8_t *out)
     const uint32_t exponent_of_32 = (127u + 5u) << 4;
     for (size_t i = 0; i < n; i++) {
         int32_t x = in[i];
-        int32_t negative = -(x < 0);           /* 0 or -1: x ^ -1 is the ones' complement of G.191 */
+        int32_t negative = -(x < 0); /* 0 or -1: x ^ -1 is the ones' complement of G.191 */
         int32_t m = ((x ^ negative) >> 2) + 33;
         m = m > 8191 ? 8191 : m;
         uint32_t code = (float_bits(m) >> 19) - exponent_of_32;
-        out[i] = (uint8_t)~(code | ((uint32_t)negative & 0x80u));
+        out[i] = (uint8_t) ~(code | ((uint32_t)negative & 0x80u));
     }
 }

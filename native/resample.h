@@ -9,8 +9,7 @@
  *      each after        160 in, 480 out      480 in, 160 out
  *      flush             120 out              40 out              so n in give 3n, or round(n / 3)
  *
- * Output depends on the samples alone, not on how they were cut into calls: bit for bit, since dither
- * (libsoxr's default for 16-bit output) is off.
+ * Output depends on the samples alone, not on how they were cut into calls, bit for bit.
  *
  * One stream belongs to one call and one direction and is used by one thread at a time; different
  * streams are independent. open allocates; process and flush do not, beyond libsoxr's own buffers,
@@ -20,30 +19,30 @@
 #define RELAY_RESAMPLE_H
 
 #include <stddef.h>
-#include <stdint.h>
 
 typedef struct resampler resampler;
 
-typedef enum { SAMPLE_INT16 = 0, SAMPLE_FLOAT32 = 1 } sample_type; /* float is for measuring the filter */
-
-/* The most samples that a stream may hold back, at its output's rate: room to add to every output. */
+/* More samples than a stream ever holds back: room to add to every output. */
 enum { RESAMPLE_SLACK = 512 };
 
 /* Room that n input samples need, at most. */
-static inline size_t resample_bound(size_t n, int up) { return (up ? 3 * n : n / 3) + RESAMPLE_SLACK; }
+static inline size_t resample_bound(size_t n, int up)
+{
+    return (up ? 3 * n : n / 3) + RESAMPLE_SLACK;
+}
 
 /* up != 0: 8 -> 24 kHz, else 24 -> 8. NULL if memory ran out. */
-resampler *resample_open(int up, sample_type type);
+resampler *resample_open(int up);
 
 /* NULL is allowed. */
 void resample_close(resampler *stream);
 
-/* Takes all n samples; returns how many it wrote to out, or -1 if out has too little room (out_n, in
- * samples) or libsoxr failed: the stream must then be cleared. n == 0 is allowed. No overlap. */
-ptrdiff_t resample_process(resampler *stream, const void *in, size_t n, void *out, size_t out_n);
+/* Takes all n samples; returns how many it wrote to out, or -1 if out has too little room (out_n,
+ * in samples) or libsoxr failed: the stream must then be cleared. n may be 0. No overlap. */
+ptrdiff_t resample_process(resampler *stream, const float *in, size_t n, float *out, size_t out_n);
 
 /* Writes what is held back; the stream is as new afterwards. Returns samples written, or -1. */
-ptrdiff_t resample_flush(resampler *stream, void *out, size_t out_n);
+ptrdiff_t resample_flush(resampler *stream, float *out, size_t out_n);
 
 /* Forgets what is held back; the stream is as new. Returns 0, or -1 if libsoxr failed. */
 int resample_clear(resampler *stream);
