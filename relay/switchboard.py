@@ -1,0 +1,270 @@
+"""Which calls this process expects, carries and has carried, and who may open a stream for one.
+
+A call passes through here in steps, each forward only:
+
+    expected  the webhook has answered: a token is out, good for 60 s and for one stream
+    admitted  its stream was let in, its handshake is under way
+    live      its stream is open
+    over      its stream has ended; what `after-stream` shall do is remembered
+    missed    it ended before any stream was open
+
+Admission is decided from memory: a webhook never waits for the database. A stream is admitted by
+four locks, and no model is dialled before the last: Twilio's signature over the stream's own
+`wss://` URL, a token that we made and that is fresh, a nonce that this process has not seen, and
+the same nonce never claimed in the store by any process. Only the last may be out of order: with
+the database away the per-process set stands alone, and that is counted.
+
+Everything is bounded: finished calls are forgotten, oldest first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
+from functools import partial
+from typing import Final, TypeVar
+
+import structlog
+import trio
+
+from relay.errors import PhoneProtocolError, StoreError
+from relay.ports import CallRow, CallStore
+from relay.wire import signature, ticket
+
+TOKEN_S: Final = 60
+CLAIM_TIMEOUT_S: Final = 0.3
+ASK_TIMEOUT_S: Final = 1.0
+MAX_REMEMBERED: Final = 10_000
+THREADS: Final = 4  # a hung database holds these, and nobody else's
+
+_log = structlog.get_logger("relay.switchboard")
+_T = TypeVar("_T")
+
+
+class Step(Enum):
+    """How far a call has come in this process."""
+
+    EXPECTED = auto()
+    ADMITTED = auto()
+    LIVE = auto()
+    OVER = auto()
+    MISSED = auto()
+
+
+@dataclass(slots=True)
+class Line:
+    """One call, as this process knows it. expires_at: of its token, unix seconds."""
+
+    caller: str
+    called: str
+    token: str = ""
+    expires_at: float = 0.0
+    step: Step = Step.EXPECTED
+    disposition: str | None = None
+
+    def counts_at(self, now: float) -> bool:
+        """Whether the call takes up room: it is live, or its stream may still come."""
+        return self.step is Step.LIVE or (self.step in _COMING and now < self.expires_at)
+
+
+_COMING: Final = frozenset({Step.EXPECTED, Step.ADMITTED})
+
+
+class Asker:
+    """Blocking questions to the store, each with a deadline, in threads that may be left behind."""
+
+    def __init__(self) -> None:
+        self._limiter = trio.CapacityLimiter(THREADS)
+
+    async def __call__(self, question: Callable[[], _T], within_s: float) -> _T:
+        """Raises StoreError when the store does, or when it does not answer in time."""
+        with trio.move_on_after(within_s):
+            return await trio.to_thread.run_sync(
+                question, abandon_on_cancel=True, limiter=self._limiter
+            )
+        raise StoreError(f"no answer within {within_s:g} s")
+
+
+class Switchboard:
+    """The desk of one process. `counts` tells who was let in, who was not and why."""
+
+    def __init__(
+        self,
+        store: CallStore,
+        *,
+        auth_token: str,
+        stream_base: str,
+        max_calls: int | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """stream_base: PUBLIC_URL as wss://, to which a stream's path is added."""
+        self.counts: Counter[str] = Counter()
+        self.draining = False
+        self._store = store
+        self._ask = Asker()
+        self._auth_token = auth_token
+        self._secret = _derived(auth_token)
+        self._stream_base = stream_base
+        self._max_calls = max_calls
+        self._wall_clock = wall_clock
+        self._lines: OrderedDict[str, Line] = OrderedDict()
+        self._open: dict[str, Line] = {}  # those of them that may take up room
+        self._used: dict[str, float] = {}  # nonce -> when it would have expired
+
+    # ---- admission --------------------------------------------------------------------------
+
+    def expect(self, call_sid: str, caller: str, called: str) -> str | None:
+        """A stream's token for a call that rings, or None when there is no room for it.
+
+        The same call gets the same token again: Twilio may ask twice.
+        """
+        now = self._wall_clock()
+        line = self._lines.get(call_sid)
+        if line is not None and (line.step is not Step.EXPECTED or now < line.expires_at):
+            return line.token
+        if self.draining or (self._max_calls is not None and self.busy() >= self._max_calls):
+            self.counts["full"] += 1
+            return None
+        expires_at = int(now) + TOKEN_S
+        token = ticket.issue(self._secret, call_sid, expires_at, secrets.token_urlsafe(16))
+        self._enter(call_sid, Line(caller, called, token, expires_at))
+        self.counts["expected"] += 1
+        return token
+
+    async def admit(self, path: str, token: str, claimed_signature: str) -> str | None:
+        """The CallSid whose stream this is, or None for a stranger. Uses the token up.
+
+        path: of the request, the token included, as it was sent
+        """
+        admitted = await self._check(path, token, claimed_signature)
+        if isinstance(admitted, ticket.Ticket):
+            return admitted.call_sid
+        self.counts[f"refused:{admitted}"] += 1
+        _log.warning("! stream refused", why=admitted)
+        return None
+
+    async def _check(self, path: str, token: str, claimed_signature: str) -> ticket.Ticket | str:
+        """The ticket of an admitted stream, or why there is none."""
+        url = self._stream_base + path
+        if not signature.matches(self._auth_token, url, (), claimed_signature):
+            return "bad_signature"
+        try:
+            claim = ticket.read(self._secret, token, self._wall_clock())
+        except PhoneProtocolError as error:
+            return error.kind
+        line = self._lines.get(claim.call_sid)
+        if self.draining and line is None:
+            return "draining"
+        if not self._use(claim.nonce, claim.expires_at) or not await self._claim(claim):
+            return "used_token"
+        # Another process may have answered the webhook: then we hear of the call just now.
+        line = self._lines.get(claim.call_sid)
+        if line is None:
+            line = Line("", "", token, claim.expires_at)
+            self._enter(claim.call_sid, line)
+        if line.step is not Step.EXPECTED:
+            return "second_stream"
+        line.step = Step.ADMITTED
+        return claim
+
+    def _use(self, nonce: str, expires_at: float) -> bool:
+        """Use a nonce up in this process. False when it was."""
+        now = self._wall_clock()
+        for old in [n for n, expiry in self._used.items() if expiry < now]:
+            del self._used[old]
+        if nonce in self._used:
+            return False
+        self._used[nonce] = expires_at
+        return True
+
+    async def _claim(self, claim: ticket.Ticket) -> bool:
+        """Use a nonce up for all processes. True as well when the store cannot be asked."""
+        at = datetime.fromtimestamp(self._wall_clock(), UTC)
+        question = partial(self._store.claim_stream, claim.nonce, claim.call_sid, at)
+        try:
+            return await self._ask(question, CLAIM_TIMEOUT_S)
+        except StoreError as error:
+            self.counts["claimed_without_store"] += 1
+            _log.warning("! token claimed in this process only", error=str(error))
+            return True
+
+    # ---- a call's life ----------------------------------------------------------------------
+
+    @contextmanager
+    def on_line(self, call_sid: str) -> Iterator[Callable[[str], None]]:
+        """The length of an admitted stream. Gives the function that notes its disposition."""
+        line = self._lines[call_sid]
+        line.step = Step.LIVE
+        try:
+            yield partial(setattr, line, "disposition")
+        finally:
+            line.step = Step.OVER
+
+    def line(self, call_sid: str) -> Line | None:
+        """What this process knows of a call."""
+        return self._lines.get(call_sid)
+
+    def hung_up(self, call_sid: str) -> None:
+        """Twilio says that the call has ended: nobody will open its stream any more."""
+        line = self._lines.get(call_sid)
+        if line is not None and line.step in _COMING:
+            line.step = Step.MISSED
+
+    async def disposition(self, call_sid: str) -> str:
+        """hang_up | transfer | fallback: from memory, else the store, else "fallback"."""
+        line = self._lines.get(call_sid)
+        if line is not None and line.disposition is not None:
+            return line.disposition
+        row = await self.row(call_sid)
+        return (row and row.disposition) or "fallback"
+
+    async def row(self, call_sid: str) -> CallRow | None:
+        """What the store knows of a call; None as well when it does not answer in a second."""
+        try:
+            return await self._ask(partial(self._store.call, call_sid), ASK_TIMEOUT_S)
+        except StoreError as error:
+            self.counts["store_silent"] += 1
+            _log.warning("! store does not answer", error=str(error))
+            return None
+
+    # ---- load -------------------------------------------------------------------------------
+
+    def busy(self) -> int:
+        """Calls that are live, or whose stream may still come."""
+        now = self._wall_clock()
+        self._open = {sid: line for sid, line in self._open.items() if line.counts_at(now)}
+        return len(self._open)
+
+    def live(self) -> int:
+        """Calls whose stream is open."""
+        return sum(line.step is Step.LIVE for line in self._open.values())
+
+    def drain(self) -> None:
+        """Take no new call. What is expected may still come."""
+        self.draining = True
+
+    def _enter(self, call_sid: str, line: Line) -> None:
+        self._lines[call_sid] = self._open[call_sid] = line
+        while len(self._lines) > MAX_REMEMBERED and self._forget_oldest():
+            pass
+
+    def _forget_oldest(self) -> bool:
+        """Forget the oldest call; a live one becomes the youngest instead. False for that."""
+        call_sid, line = self._lines.popitem(last=False)
+        if not line.counts_at(self._wall_clock()):
+            return True
+        self._lines[call_sid] = line
+        return False
+
+
+def _derived(auth_token: str) -> str:
+    """A key of the tokens' own: what leaks of one use of the auth token must not serve another."""
+    return hmac.digest(auth_token.encode(), b"relay stream tokens", hashlib.sha256).hex()

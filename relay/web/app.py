@@ -1,0 +1,35 @@
+"""The Quart-Trio application: two blueprints, small limits, and error pages without a word."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from quart import Response
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from relay.web import health, twilio
+
+MAX_BODY_BYTES: Final = 64 * 1024  # Twilio's forms have one or two KiB
+BODY_TIMEOUT_S: Final = 5
+
+
+def create_app(desk: twilio.FrontDesk, probe: health.Probe) -> QuartTrio:
+    """An app that needs no start and no stop: the door serves it without a lifespan."""
+    app = QuartTrio("relay")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
+    app.register_blueprint(twilio.blueprint(desk))
+    app.register_blueprint(health.blueprint(desk.board, probe))
+
+    @app.errorhandler(HTTPException)
+    async def nothing_more(error: HTTPException) -> Response:
+        """A stranger learns the status and nothing else."""
+        return Response("", error.code or 500, headers=_allow(error))
+
+    return app
+
+
+def _allow(error: HTTPException) -> dict[str, str]:
+    methods = getattr(error, "valid_methods", None)
+    return {"Allow": ", ".join(sorted(methods))} if methods else {}

@@ -1,0 +1,74 @@
+"""Twilio's signed forms: read raw, checked as they were sent, then believed.
+
+The signature covers the public URL as Twilio wrote it and every parameter, blanks included, so the
+body is parsed here and not by the framework, and the URL is built from the configured public
+address, never from the request's own headers. An unsigned request is refused before its body is
+read; a forged one gets no more than the status.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, cast
+from urllib.parse import parse_qsl
+
+from quart import Request, abort
+
+from relay.wire import signature
+
+MAX_FIELDS: Final = 200  # Twilio sends about 40, and may add more at any time
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+# Twilio's digits for callers that withhold their number: the words on a phone's keys.
+_WITHHELD: Final = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"})
+
+
+class Form:
+    """A webhook's parameters, the first value of each."""
+
+    def __init__(self, params: list[tuple[str, str]]) -> None:
+        self._values = dict(reversed(params))
+
+    def __getitem__(self, name: str) -> str:
+        """A parameter's value, "" when it is absent."""
+        return self._values.get(name, "")
+
+    def number(self, name: str) -> str:
+        """A phone number, "" when it is withheld or none."""
+        value = self[name]
+        return value if _E164.fullmatch(value) and value not in _WITHHELD else ""
+
+    @property
+    def call_sid(self) -> str:
+        return self["CallSid"]
+
+
+async def signed_form(request: Request, *, auth_token: str, public_url: str) -> Form:
+    """The form of a request that Twilio has signed; any other request ends here, with 403.
+
+    public_url: PUBLIC_URL, to which the request's path and query are added
+    """
+    claimed = request.headers.get("X-Twilio-Signature", "")
+    if not claimed:
+        abort(403)
+    body = cast("bytes", await request.get_data(as_text=False))
+    params = _params(body)
+    if params is None or not signature.matches(
+        auth_token, public_url + _target(request), params, claimed
+    ):
+        abort(403)
+    return Form(params)
+
+
+def _target(request: Request) -> str:
+    """Path and query, exactly as they were sent."""
+    path: bytes = request.scope.get("raw_path") or request.path.encode()
+    query: bytes = request.scope["query_string"]
+    return (path + b"?" + query if query else path).decode("latin-1")
+
+
+def _params(body: bytes) -> list[tuple[str, str]] | None:
+    """A body's parameters, blanks kept; None when it is no form."""
+    try:
+        return parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:  # not ASCII, or too many fields
+        return None

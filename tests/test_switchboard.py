@@ -1,0 +1,247 @@
+"""The desk, with a wall clock of its own and a store that can go away."""
+
+from dataclasses import dataclass
+
+import pytest
+import trio
+
+from relay import switchboard as module
+from relay.switchboard import Step, Switchboard
+from relay.wire import signature
+from tests.fakes import FakeStore
+
+AUTH = "12345"
+BASE = "wss://relay.example.com"
+
+
+@dataclass
+class Clock:
+    now: float = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Desk:
+    board: Switchboard
+    store: FakeStore
+    clock: Clock
+
+    async def open(self, token: str, *, signed: str | None = None) -> str | None:
+        path = f"/twilio/stream/{token}"
+        if signed is None:
+            signed = signature.sign(AUTH, BASE + path, ())
+        return await self.board.admit(path, token, signed)
+
+    def expect(self, call_sid: str = "CA1") -> str:
+        token = self.board.expect(call_sid, "+14155550123", "+14155550100")
+        assert token is not None
+        return token
+
+
+def make_desk(max_calls: int | None = None, store: FakeStore | None = None) -> Desk:
+    store, clock = store or FakeStore(), Clock()
+    board = Switchboard(
+        store, auth_token=AUTH, stream_base=BASE, max_calls=max_calls, wall_clock=clock
+    )
+    return Desk(board, store, clock)
+
+
+async def test_a_token_opens_one_stream_once() -> None:
+    desk = make_desk()
+    token = desk.expect()
+    assert await desk.open(token) == "CA1"
+    assert await desk.open(token) is None
+    assert desk.board.counts["refused:used_token"] == 1
+
+
+async def test_of_racing_streams_with_one_token_one_is_admitted() -> None:
+    desk = make_desk()
+    token = desk.expect()
+    admitted = []
+
+    async def race() -> None:
+        admitted.append(await desk.open(token))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(race)
+    assert sorted(admitted, key=str) == ["CA1"] + [None] * 7
+
+
+async def test_a_token_that_another_process_saw_is_used_up_here_too() -> None:
+    first = make_desk()
+    second = make_desk(store=first.store)
+    token = first.expect()
+    assert await second.open(token) == "CA1", "any process may take any stream"
+    assert await first.open(token) is None
+
+
+@pytest.mark.parametrize("signed", ["", "x", "GvWf1cFY/Q7PnoempGyD5oXAezc="])
+async def test_an_unsigned_handshake_leaves_the_token_unused(signed: str) -> None:
+    desk = make_desk()
+    token = desk.expect()
+    assert await desk.open(token, signed=signed) is None
+    assert desk.board.counts["refused:bad_signature"] == 1
+    assert await desk.open(token) == "CA1"
+
+
+async def test_the_signature_is_of_the_wss_url_with_that_very_token() -> None:
+    desk = make_desk()
+    ours, other = desk.expect("CA1"), desk.expect("CA2")
+    https = signature.sign(AUTH, f"https://relay.example.com/twilio/stream/{ours}", ())
+    elsewhere = signature.sign(AUTH, f"{BASE}/twilio/stream/{other}", ())
+    assert await desk.open(ours, signed=https) is None
+    assert await desk.open(ours, signed=elsewhere) is None
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c.d", "/", "..", "é", "x?y=1", "x" * 5000])
+async def test_a_foreign_token_is_refused(token: str) -> None:
+    desk = make_desk()
+    assert await desk.open(token) is None
+    assert desk.board.counts["refused:bad_token"] == 1
+    assert desk.store.nonces == set()
+
+
+async def test_a_token_of_another_account_is_refused() -> None:
+    stranger = Switchboard(FakeStore(), auth_token="other", stream_base=BASE)
+    token = stranger.expect("CA1", "", "")
+    assert token is not None
+    assert await make_desk().open(token) is None
+
+
+async def test_a_stale_token_is_refused() -> None:
+    desk = make_desk()
+    token = desk.expect()
+    desk.clock.now += 60
+    assert await desk.open(token) is None
+    assert desk.board.counts["refused:stale_token"] == 1
+
+
+async def test_the_same_call_gets_the_same_token_until_it_is_stale() -> None:
+    desk = make_desk(max_calls=1)
+    token = desk.expect()
+    assert desk.expect() == token
+    assert await desk.open(token) == "CA1"
+    assert desk.expect() == token, "a late repeat of the webhook opens no second stream"
+    other = make_desk()
+    token = other.expect()
+    other.clock.now += 61
+    assert other.expect() != token
+
+
+async def test_a_second_stream_of_a_call_is_refused_whatever_its_token() -> None:
+    desk, other = make_desk(), make_desk()
+    assert await desk.open(desk.expect()) == "CA1"
+    assert await desk.open(other.expect()) is None
+    assert desk.board.counts["refused:second_stream"] == 1
+
+
+@pytest.mark.parametrize("fault", ["away", "hung"])
+async def test_without_the_database_this_process_alone_decides(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CLAIM_TIMEOUT_S", 0.05)
+    desk = make_desk(store=FakeStore(**{fault: True}))
+    token = desk.expect()
+    assert await desk.open(token) == "CA1"
+    assert await desk.open(token) is None
+    assert desk.board.counts["claimed_without_store"] == 1
+    desk.store.release.set()
+
+
+async def test_max_calls_counts_live_calls_and_those_that_may_still_come() -> None:
+    desk = make_desk(max_calls=2)
+    first, second = desk.expect("CA1"), desk.expect("CA2")
+    assert desk.board.expect("CA3", "", "") is None
+    desk.clock.now += 61  # their streams never came
+    first, second = desk.expect("CA3"), desk.expect("CA4")
+    assert await desk.open(first) == "CA3"
+    with desk.board.on_line("CA3"):
+        desk.clock.now += 600
+        assert desk.board.busy() == desk.board.live() == 1
+        desk.expect("CA5")
+        assert desk.board.expect("CA6", "", "") is None
+        desk.board.hung_up("CA5")
+        desk.expect("CA6")
+    assert desk.board.busy() == 1
+    assert second
+
+
+async def test_draining_takes_what_is_expected_and_nothing_else() -> None:
+    desk, other = make_desk(), make_desk()
+    token = desk.expect("CA1")
+    desk.board.drain()
+    assert desk.board.expect("CA2", "", "") is None
+    assert desk.expect("CA1") == token
+    assert await desk.open(other.expect("CA3")) is None
+    assert desk.board.counts["refused:draining"] == 1
+    assert await desk.open(token) == "CA1"
+
+
+async def test_a_disposition_comes_from_memory_then_from_the_store_then_is_fallback() -> None:
+    desk = make_desk()
+    await desk.open(desk.expect())
+    with desk.board.on_line("CA1") as choose:
+        choose("transfer")
+    assert await desk.board.disposition("CA1") == "transfer"
+    desk.store.change("CA2", disposition="hang_up")
+    assert await desk.board.disposition("CA2") == "hang_up"
+    assert await desk.board.disposition("CA3") == "fallback"
+    desk.store.away = True
+    assert await desk.board.disposition("CA2") == "fallback"
+    assert await desk.board.disposition("CA1") == "transfer"
+
+
+async def test_a_hung_store_is_waited_for_a_second_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ASK_TIMEOUT_S", 0.05)
+    desk = make_desk(store=FakeStore(hung=True))
+    with trio.fail_after(2):
+        for _ in range(module.THREADS + 2):  # more questions than threads: still in time
+            assert await desk.board.disposition("CA1") == "fallback"
+    desk.store.release.set()
+
+
+async def test_a_call_that_crashes_is_over_and_keeps_what_it_chose() -> None:
+    desk = make_desk()
+    await desk.open(desk.expect())
+
+    def crash() -> None:
+        with desk.board.on_line("CA1") as choose:
+            choose("hang_up")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        crash()
+    line = desk.board.line("CA1")
+    assert line is not None
+    assert (line.step, line.disposition) == (Step.OVER, "hang_up")
+    desk.board.hung_up("CA1")
+    assert line.step is Step.OVER
+
+
+async def test_finished_calls_are_forgotten_and_live_ones_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_REMEMBERED", 5)
+    desk = make_desk()
+    await desk.open(desk.expect("CAlive"))
+    with desk.board.on_line("CAlive"):
+        for number in range(20):
+            desk.expect(f"CA{number}")
+            desk.board.hung_up(f"CA{number}")
+        assert desk.board.live() == 1
+        assert desk.board.line("CAlive") is not None
+        assert desk.board.line("CA0") is None
+        assert desk.board.line("CA19") is not None
+
+
+async def test_used_nonces_are_forgotten_once_their_tokens_are_stale() -> None:
+    desk = make_desk()
+    for number in range(10):
+        await desk.open(desk.expect(f"CA{number}"))
+        desk.clock.now += 61
+    assert len(desk.board._used) == 1

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+from xml.etree import ElementTree
+
+import pytest
+from quart import Response
+from quart_trio import QuartTrio
+from twilio.request_validator import RequestValidator
+
+from relay.ports import Entry
+from relay.switchboard import Switchboard
+from relay.web.app import create_app
+from relay.web.health import Probe
+from relay.web.outcomes import Outcomes
+from relay.web.twilio import FrontDesk
+from tests.fakes import FakeStore
+
+AUTH = "12345"
+PUBLIC = "https://relay.example.com"
+OURS, HUMAN, CALLER = "+14155550100", "+14155550199", "+14155550123"
+KIND = "application/x-www-form-urlencoded; charset=UTF-8"
+
+
+@dataclass
+class Office:
+    """The webhooks without a network. Forms are signed by Twilio's own code."""
+
+    store: FakeStore
+    board: Switchboard
+    outcomes: Outcomes
+    app: QuartTrio
+    kept: list[Entry] = field(default_factory=list)
+
+    async def post(self, page: str, **params: str) -> Response:
+        form = {"CallSid": "CA1", "From": CALLER, "To": OURS, "Blank": "", **params}
+        return await self.post_form(f"/twilio/{page}", form)
+
+    async def post_form(
+        self, target: str, form: Any, *, signed: str | None = None, body: str | None = None
+    ) -> Response:
+        signed = self.sign(target, form) if signed is None else signed
+        headers = {"X-Twilio-Signature": signed, "Content-Type": KIND}
+        data = urlencode(form, doseq=True) if body is None else body
+        return await self.app.test_client().post(target, headers=headers, data=data)
+
+    def sign(self, target: str, form: Any) -> str:
+        return str(RequestValidator(AUTH).compute_signature(PUBLIC + target, form))
+
+    async def twiml(self, page: str, **params: str) -> ElementTree.Element:
+        answer = await self.post(page, **params)
+        assert answer.status_code == 200
+        assert answer.content_type == "text/xml; charset=utf-8"
+        text = await answer.get_data(as_text=True)
+        assert text.startswith("<?xml")
+        return ElementTree.fromstring(text)  # noqa: S314
+
+
+def make_office(max_calls: int | None = None) -> Office:
+    store = FakeStore()
+    board = Switchboard(
+        store, auth_token=AUTH, stream_base="wss://relay.example.com", max_calls=max_calls
+    )
+
+    async def flushed() -> None:
+        pass
+
+    outcomes = Outcomes(store, journal_flushed=flushed)
+    kept: list[Entry] = []
+    desk = FrontDesk(
+        board, outcomes, kept.append, AUTH, PUBLIC, "wss://relay.example.com", OURS, HUMAN
+    )
+    app = create_app(desk, Probe(lambda: store.write([])))
+    return Office(store, board, outcomes, app, kept)
+
+
+@pytest.fixture
+def office() -> Office:
+    return make_office()

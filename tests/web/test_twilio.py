@@ -1,0 +1,189 @@
+"""Which TwiML a call gets next."""
+
+import pytest
+import trio
+from twilio.request_validator import RequestValidator
+
+from relay.core.records import CallOpened
+from tests.web.conftest import AUTH, CALLER, HUMAN, OURS, PUBLIC, Office, make_office
+
+
+def verbs(document) -> list[str]:
+    return [verb.tag for verb in document]
+
+
+def dials_human(document, say: bool = True) -> bool:
+    dial = document.find("Dial")
+    return (
+        dial is not None
+        and dial.findtext("Number") == HUMAN
+        and dial.get("action") == f"{PUBLIC}/twilio/after-dial"
+        and (document.find("Say") is not None) == say
+    )
+
+
+async def carry(office: Office, disposition: str | None, call_sid: str = "CA1") -> None:
+    """Let a stream of this call come and go, up to its disposition."""
+    document = await office.twiml("incoming", CallSid=call_sid)
+    url = document.find("Connect/Stream").get("url")
+    path = url.removeprefix("wss://relay.example.com")
+    signed = RequestValidator(AUTH).compute_signature(url, {})
+    assert await office.board.admit(path, path.rpartition("/")[2], signed) == call_sid
+    with office.board.on_line(call_sid) as choose:
+        if disposition:
+            choose(disposition)
+
+
+# ---- incoming -------------------------------------------------------------------------------
+
+
+async def test_a_call_is_connected_to_a_stream_with_a_way_out_behind_it(office: Office) -> None:
+    document = await office.twiml("incoming")
+    assert verbs(document) == ["Connect", "Redirect"]
+    connect = document.find("Connect")
+    stream = connect.find("Stream")
+    assert connect.get("action") == f"{PUBLIC}/twilio/after-stream"
+    assert stream.get("url").startswith("wss://relay.example.com/twilio/stream/")
+    assert stream.get("statusCallback") == f"{PUBLIC}/twilio/stream-status"
+    assert {p.get("name"): p.get("value") for p in stream} == {"caller": CALLER, "called": OURS}
+    assert document.findtext("Redirect") == f"{PUBLIC}/twilio/fallback"
+
+
+async def test_a_repeated_webhook_gets_the_same_answer(office: Office) -> None:
+    answers = [await (await office.post("incoming")).get_data() for _ in range(3)]
+    assert len(set(answers)) == 1
+    assert office.board.busy() == 1
+
+
+async def test_a_withheld_number_is_no_caller(office: Office) -> None:
+    stream = (await office.twiml("incoming", From="anonymous")).find("Connect/Stream")
+    assert stream.find("Parameter[@name='caller']").get("value") == ""
+
+
+async def test_the_answer_needs_no_database(office: Office) -> None:
+    office.store.hung = True
+    assert verbs(await office.twiml("incoming")) == ["Connect", "Redirect"]
+    assert verbs(await office.twiml("fallback")) == ["Say", "Dial"]
+
+
+async def test_beyond_max_calls_and_while_draining_the_human_is_dialled() -> None:
+    office = make_office(max_calls=1)
+    await office.twiml("incoming")
+    assert dials_human(await office.twiml("incoming", CallSid="CA2"))
+    other = make_office()
+    other.board.drain()
+    assert dials_human(await other.twiml("incoming"))
+    (entry,) = [e for e in office.kept if e.call_sid == "CA2"]
+    assert isinstance(entry.record, CallOpened)
+    assert (entry.record.caller, entry.record.called) == (CALLER, OURS)
+
+
+async def test_our_own_call_that_comes_back_is_ended(office: Office) -> None:
+    assert verbs(await office.twiml("incoming", From=OURS)) == ["Say", "Hangup"]
+    assert office.board.busy() == 0
+
+
+# ---- after the stream -----------------------------------------------------------------------
+
+
+async def test_after_the_stream_the_call_does_what_it_chose(office: Office) -> None:
+    await carry(office, "hang_up")
+    assert verbs(await office.twiml("after-stream")) == ["Hangup"]
+    await carry(office, "transfer", "CA2")
+    document = await office.twiml("after-stream", CallSid="CA2")
+    assert verbs(document) == ["Dial"]
+    assert dials_human(document, say=False)
+    await carry(office, "fallback", "CA3")
+    assert dials_human(await office.twiml("after-stream", CallSid="CA3"))
+
+
+async def test_a_stream_that_died_without_a_word_falls_back(office: Office) -> None:
+    await carry(office, None)
+    assert dials_human(await office.twiml("after-stream"))
+    assert dials_human(await office.twiml("after-stream", CallSid="CAnever"))
+
+
+async def test_another_process_s_decision_is_read_from_the_store(office: Office) -> None:
+    office.store.change("CA1", disposition="hang_up")
+    assert verbs(await office.twiml("after-stream")) == ["Hangup"]
+    office.store.away = True
+    assert dials_human(await office.twiml("after-stream"))
+
+
+@pytest.mark.parametrize("name", ["From", "ForwardedFrom"])
+@pytest.mark.parametrize("number", [HUMAN, OURS])
+async def test_a_call_from_the_human_or_from_us_is_never_bridged_back(
+    office: Office, name: str, number: str
+) -> None:
+    loop = {name: number}
+    assert verbs(await office.twiml("fallback", **loop)) == ["Say", "Hangup"]
+    await carry(office, "transfer")
+    assert verbs(await office.twiml("after-stream", **loop)) == ["Say", "Hangup"]
+    office.board.drain()
+    assert verbs(await office.twiml("incoming", CallSid="CA9", **loop)) == ["Say", "Hangup"]
+
+
+# ---- after the dial -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "outcome", "reason"),
+    [
+        ({"DialCallStatus": "completed", "DialBridged": "true"}, "transferred", ""),
+        ({"DialCallStatus": "completed"}, "transferred", ""),
+        ({"DialCallStatus": "completed", "DialBridged": "false"}, "failed", "human_completed"),
+        ({"DialCallStatus": "busy", "DialBridged": "false"}, "failed", "human_busy"),
+        ({"DialCallStatus": "no-answer"}, "failed", "human_no-answer"),
+        ({}, "failed", "human_unknown"),
+    ],
+)
+async def test_a_transfer_s_outcome_is_whether_they_talked(
+    office: Office, nursery, params: dict[str, str], outcome: str, reason: str
+) -> None:
+    nursery.start_soon(office.outcomes.run)
+    document = await office.twiml("after-dial", **params)
+    assert verbs(document) == (["Hangup"] if outcome == "transferred" else ["Say", "Hangup"])
+    await written(office)
+    row = office.store.rows["CA1"]
+    assert (row.outcome, row.reason) == (outcome, reason)
+
+
+async def written(office: Office) -> None:
+    with trio.fail_after(3):
+        await office.outcomes.written()
+
+
+# ---- status ---------------------------------------------------------------------------------
+
+
+async def test_a_call_that_hung_up_before_its_stream_was_abandoned(office: Office, nursery) -> None:
+    await office.twiml("incoming")
+    assert (await office.post("status", CallStatus="in-progress")).status_code == 204
+    assert office.board.busy() == 1
+    assert (await office.post("status", CallStatus="completed")).status_code == 204
+    assert office.board.busy() == 0
+    office.store.write(office.kept)
+    nursery.start_soon(office.outcomes.run)
+    await written(office)
+    assert office.store.rows["CA1"].outcome == "abandoned"
+
+
+async def test_a_known_outcome_is_not_replaced(office: Office, nursery) -> None:
+    office.store.change("CA1", outcome="booked")
+    await office.post("status", CallStatus="completed")
+    await office.post("status", CallStatus="completed", CallSid="CAunknown")
+    nursery.start_soon(office.outcomes.run)
+    await written(office)
+    assert office.store.rows["CA1"].outcome == "booked"
+    assert "CAunknown" not in office.store.rows
+
+
+async def test_a_call_that_a_stream_carried_has_its_outcome_from_there(office: Office) -> None:
+    await carry(office, "hang_up")
+    await office.post("status", CallStatus="completed")
+    assert office.outcomes.depth() == 0
+
+
+async def test_stream_events_are_taken_note_of(office: Office) -> None:
+    for params in ({"StreamEvent": "stream-started"}, {"StreamError": "31902"}):
+        assert (await office.post("stream-status", **params)).status_code == 204
