@@ -65,11 +65,16 @@ class StreamFaults:
     jitter: extra lateness of each media message in seconds; their order stays
     lose_frame: given a chunk number, whether that media message never arrives
     lose_mark: given a name, whether that mark is never echoed
+    drop_after_s: when the connection dies without goodbye, counted from the stream's start
     """
 
     jitter: Callable[[], float] | None = None
     lose_frame: Callable[[int], bool] | None = None
     lose_mark: Callable[[str], bool] | None = None
+    drop_after_s: float | None = None
+
+
+NO_FAULTS = StreamFaults()
 
 
 @dataclass(eq=False)
@@ -82,7 +87,7 @@ class StreamLeg:
     account_sid: str = "AC" + "0" * 32
     stream_sid: str = field(default_factory=lambda: "MZ" + secrets.token_hex(16))
     parameters: Mapping[str, str] = field(default_factory=dict)
-    faults: StreamFaults = StreamFaults()
+    faults: StreamFaults = NO_FAULTS
     complaints: list[Complaint] = field(default_factory=list)
     started_at: float | None = None
     first_media_at: float | None = None
@@ -101,6 +106,7 @@ class StreamLeg:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, nursery.cancel_scope)
             nursery.start_soon(self._read, nursery.cancel_scope)
+            nursery.start_soon(self._die_in_time)
             await self.line.hung_up.wait()
             self.finish()
             await trio.sleep_forever()
@@ -121,6 +127,11 @@ class StreamLeg:
         """How much of the received bytes [start, end) was heard by now: the truth to measure a
         truncation against. Offsets are those of `playout.marks` and `playout.chunks`."""
         return self.playout.played(start, end, self.line.sample()) / 8
+
+    async def _die_in_time(self) -> None:
+        if self.faults.drop_after_s is not None:
+            await trio.sleep(self.faults.drop_after_s)
+            self.drop()
 
     # ---- out --------------------------------------------------------------------------------
 

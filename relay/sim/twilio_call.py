@@ -1,0 +1,206 @@
+"""One call in the simulated cloud: who, what happened when, and the forms that describe it.
+
+Everything a test or a demo wants to know afterwards is here: both sides' sound (`line`), the log
+of events, every HTTP exchange, every stream, and what Twilio's debugger would show.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import trio
+
+from relay.sim.line import Line
+from relay.sim.twilio_dial import DialRecord
+from relay.sim.twilio_stream import NO_FAULTS, Complaint, StreamFaults, StreamLeg
+
+_PLACES: Mapping[str, tuple[str, str, str]] = {  # area code -> city, state, zip
+    "415": ("SAN FRANCISCO", "CA", "94105"),
+    "212": ("NEW YORK", "NY", "10001"),
+    "512": ("AUSTIN", "TX", "78701"),
+    "305": ("MIAMI", "FL", "33101"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A phone number as it is set up in Twilio's console: public URLs, all of them."""
+
+    number: str
+    voice_url: str
+    fallback_url: str = ""
+    status_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallEvent:
+    """Something that happened in a call. at: trio's clock; kind: a fixed word."""
+
+    at: float
+    kind: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP request of Twilio's, and what came back. status 0: nothing, `text` says why."""
+
+    at: float
+    took_s: float
+    method: str
+    url: str
+    form: tuple[tuple[str, str], ...]
+    status: int
+    text: str
+
+    @property
+    def fields(self) -> dict[str, str]:
+        return dict(self.form)
+
+
+@dataclass(slots=True)
+class CallLog:
+    """Events in their order, to be read afterwards or followed while they happen."""
+
+    events: list[CallEvent] = field(default_factory=list)
+    closed: bool = False
+    _news: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+
+    def add(self, kind: str, detail: str = "") -> None:
+        self.events.append(CallEvent(trio.current_time(), kind, detail))
+        self._news.unpark_all()
+
+    def close(self) -> None:
+        self.closed = True
+        self._news.unpark_all()
+
+    async def follow(self) -> AsyncIterator[CallEvent]:
+        """Yield every event, those of the past first, until the call is over."""
+        seen = 0
+        while True:
+            while seen < len(self.events):
+                seen += 1
+                yield self.events[seen - 1]
+            if self.closed:
+                return
+            await self._news.park()
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.events]
+
+    def when(self, kind: str) -> float | None:
+        """When an event of this kind first happened."""
+        return next((event.at for event in self.events if event.kind == kind), None)
+
+
+@dataclass(eq=False, slots=True)
+class PhoneCall:
+    """One call. status runs ringing -> in-progress -> completed, or ends as busy or no-answer.
+
+    complaints: what the debugger shows (each stream's own list has the repeats too)
+    ended_by: caller | relay (TwiML hung up or ran out) | error | time limit
+    """
+
+    number: Number
+    caller: str
+    account_sid: str
+    sid: str = field(default_factory=lambda: "CA" + secrets.token_hex(16))
+    faults: StreamFaults = NO_FAULTS
+    line: Line = field(default_factory=Line)
+    log: CallLog = field(default_factory=CallLog)
+    exchanges: list[Exchange] = field(default_factory=list)
+    complaints: list[Complaint] = field(default_factory=list)
+    streams: list[StreamLeg] = field(default_factory=list)
+    dials: list[DialRecord] = field(default_factory=list)
+    extra: Mapping[str, str] = field(default_factory=dict)
+    status: str = "ringing"
+    answered: trio.Event = field(default_factory=trio.Event)
+    answered_at: float | None = None
+    ended_at: float | None = None
+    ended_by: str = ""
+
+    def answer(self) -> None:
+        if self.answered_at is None:
+            self.status = "in-progress"
+            self.answered_at = trio.current_time()
+            self.log.add("answered")
+            self.answered.set()
+
+    def end(self, by: str, status: str = "completed") -> None:
+        if self.ended_at is None:
+            self.status, self.ended_by = status, by
+            self.ended_at = trio.current_time()
+            self.log.add("ended", f"{status}, by {by}")
+
+    def keep(self, exchange: Exchange) -> None:
+        self.exchanges.append(exchange)
+        came = exchange.status or exchange.text
+        took = f"{exchange.took_s * 1000:.0f} ms"
+        self.log.add("http", f"{exchange.method} {exchange.url} -> {came} in {took}")
+
+    def complain(self, code: int, text: str) -> None:
+        self.complaints.append(Complaint(trio.current_time(), code, text))
+        self.log.add("complaint", f"{code} {text}")
+
+    @property
+    def duration_s(self) -> int:
+        """Billed seconds: from the answer on, rounded up."""
+        if self.answered_at is None or self.ended_at is None:
+            return 0
+        return -int(-(self.ended_at - self.answered_at) // 1)
+
+    def form(self) -> dict[str, str]:
+        """The parameters that every request about a call carries, blanks included."""
+        form = {
+            "AccountSid": self.account_sid,
+            "ApiVersion": "2010-04-01",
+            "CallSid": self.sid,
+            "CallStatus": self.status,
+            "Direction": "inbound",
+            "From": self.caller,
+            "Caller": self.caller,
+            "To": self.number.number,
+            "Called": self.number.number,
+            "StirVerstat": "TN-Validation-Passed-A",
+        }
+        for side, number in (
+            ("From", self.caller),
+            ("Caller", self.caller),
+            ("To", self.number.number),
+            ("Called", self.number.number),
+        ):
+            city, state, code = _PLACES.get(number[2:5], ("", "", ""))
+            country = "US" if number.startswith("+1") else ""
+            form |= {side + "City": city, side + "State": state}
+            form |= {side + "Zip": code, side + "Country": country}
+        return form | dict(self.extra)
+
+    def status_form(self) -> dict[str, str]:
+        """What the number's status callback says at the end of the call."""
+        seconds = self.duration_s
+        return self.form() | {
+            "CallDuration": str(seconds),
+            "Duration": str(-(-seconds // 60)),
+            "CallbackSource": "call-progress-events",
+            "SequenceNumber": "0",
+            "Timestamp": format_datetime(datetime.now(UTC)),
+        }
+
+
+def stream_form(
+    call: PhoneCall, leg: StreamLeg | None, name: str, event: str, error: str
+) -> dict[str, str]:
+    """What a stream's statusCallback says. event: stream-started | -stopped | -error."""
+    sid = leg.stream_sid if leg is not None else "MZ" + secrets.token_hex(16)
+    return {
+        "AccountSid": call.account_sid,
+        "CallSid": call.sid,
+        "StreamSid": sid,
+        "StreamName": name or sid,
+        "StreamEvent": event,
+        "Timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    } | ({"StreamError": error} if error else {})
