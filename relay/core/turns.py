@@ -71,6 +71,13 @@ class Responses:
         self.asked = None
         self._cancel_when_started = False
 
+    def abandon(self) -> None:
+        """There is no model any more: nothing is under way, and nothing can be wished for."""
+        if self.active is not None:
+            self.dead.add(self.active)
+        self.active = self.asked = self.wanted = None
+        self._cancel_when_started = False
+
     def cut(self) -> str | None:
         """Drop the response under way. Returns the id to cancel, if it has one yet."""
         self.wanted = None

@@ -15,6 +15,8 @@ Feed = Callable[[on.Event], None]
 FRAME_MS = 20
 # Silence that is put in for lost frames, at most: beyond this the model's clock may slip.
 MAX_GAP_MS = 2000
+# A chunk number that is further off than this is a new count, not ten seconds of loss.
+MAX_JUMP = 500
 
 
 async def read_phone(socket: Socket, codec: PhoneToModel, call_sid: str, feed: Feed) -> None:
@@ -47,11 +49,11 @@ async def read_phone(socket: Socket, codec: PhoneToModel, call_sid: str, feed: F
 
 def _hear(media: twilio.Media, last_chunk: int, codec: PhoneToModel, feed: Feed) -> int:
     """Feed one frame, silence before it for each that was lost. Returns the newest chunk."""
-    if media.chunk <= last_chunk:
+    missing = media.chunk - last_chunk - 1
+    if -MAX_JUMP <= missing < 0:
         raise PhoneProtocolError("old_chunk")
-    lost_ms = (media.chunk - last_chunk - 1) * FRAME_MS
-    if lost_ms and last_chunk:
-        gap = codec.gap(min(lost_ms, MAX_GAP_MS))
+    if last_chunk and 0 < missing <= MAX_JUMP:
+        gap = codec.gap(min(missing * FRAME_MS, MAX_GAP_MS))
         feed(on.CallerAudio(gap.audio, gap.ms, gap.level_db))
     try:
         frame = codec.frame(media.payload)

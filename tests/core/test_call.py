@@ -1,0 +1,629 @@
+"""What a caller hears, what the model is told and what is written, call by call."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.core import commands as do
+from relay.core import events as on
+from relay.core.phases import TRANSITIONS, Phase
+from relay.core.records import CallEnded, CallOpened, DispositionChosen, ToolCalled, TranscriptLine
+from tests.core.driver import HUSH, MS, Driver, of
+
+
+@pytest.fixture
+def driver() -> Driver:
+    return Driver()
+
+
+# ---- greeting -------------------------------------------------------------------------------
+
+
+def test_the_greeting_goes_out_before_the_model_is_dialled(driver: Driver) -> None:
+    commands = driver.start(ready=False)
+    kinds = [type(c) for c in commands]
+    assert kinds[0] is do.SendAudio
+    assert kinds.index(do.SendAudio) < kinds.index(do.DialModel)
+    assert driver.kept(CallOpened)[0].caller == "+15550001"
+
+
+def test_the_model_learns_what_the_caller_heard_then_what_the_caller_said(driver: Driver) -> None:
+    driver.start(ready=False)
+    driver.hear(0.1)
+    commands = driver.feed(on.ModelOpened(), on.ModelReady())
+    assert [type(c) for c in commands] == [
+        do.ConfigureModel,
+        do.AddText,
+        *[do.AppendAudio] * 5,
+    ]
+    assert commands[1] == do.AddText("assistant", "The greeting clip.")
+
+
+def test_held_audio_is_bounded_and_the_oldest_goes_first(driver: Driver) -> None:
+    driver = Driver(hold_audio_ms=60)
+    driver.start(ready=False)
+    for n in range(5):
+        driver.wait(0.02)
+        driver.feed(on.CallerAudio(f"frame{n}", 20, HUSH))
+    driver.feed(on.ModelOpened(), on.ModelReady())
+    assert [c.audio for c in driver.sent(do.AppendAudio)] == ["frame2", "frame3", "frame4"]
+    assert driver.call.statistics().dropped_audio_ms == 40
+
+
+def test_a_hello_into_the_greeting_neither_cuts_it_nor_gets_an_answer(driver: Driver) -> None:
+    driver = Driver(clip_ms=3000)
+    driver.start()
+    driver.caller_says("u1", 0.5, words="Hello?")
+    driver.wait(5)
+    assert not driver.sent(do.ClearPhone)
+    assert not driver.sent(do.CreateResponse)
+
+
+def test_a_question_into_the_greeting_is_answered_after_its_mark(driver: Driver) -> None:
+    driver = Driver(clip_ms=4000)
+    driver.start()
+    driver.caller_says("u1", 1.5)
+    assert not driver.sent(do.CreateResponse)
+    driver.wait(5)
+    at = next(at for at, c in driver.log if isinstance(c, do.CreateResponse))
+    assert at == pytest.approx(4.0, abs=0.05)
+    assert not driver.sent(do.ClearPhone)
+
+
+def test_nothing_is_written_of_what_was_said_before_the_notice(driver: Driver) -> None:
+    driver = Driver(echo=False, clip_ms=2000)
+    driver.start()
+    driver.caller_says("u1", 1.0, words="My secret.")
+    driver.wait(1)
+    driver.feed(on.PhoneClosed())
+    driver.wait(5)
+    assert not driver.kept(TranscriptLine)
+    assert driver.kept(CallEnded)[0].notice_heard is False
+
+
+def test_a_mark_that_is_lost_does_not_prove_the_notice(driver: Driver) -> None:
+    driver = Driver(echo=False)
+    driver.start()
+    driver.wait(4)
+    assert driver.call.phase is Phase.TALKING
+    driver.caller_says("u1")
+    driver.feed(on.PhoneClosed())
+    assert not driver.kept(TranscriptLine)
+
+
+# ---- turns ----------------------------------------------------------------------------------
+
+
+def test_a_turn_from_speech_to_a_heard_answer(driver: Driver) -> None:
+    driver.greeted()
+    commands = driver.caller_says("u1", words="When do you open?")
+    assert of(commands, do.CreateResponse) == [do.CreateResponse("turn")]
+    driver.agent_says("a1", 2000, text="We open at nine.")
+    driver.wait(3)
+    lines = driver.kept(TranscriptLine)
+    assert [(x.speaker, x.heard_text, x.interrupted) for x in lines] == [
+        ("agent", "The greeting clip.", False),
+        ("caller", "When do you open?", False),
+        ("agent", "We open at nine.", False),
+    ]
+    assert [x.position for x in lines] == [0, 1, 2]
+    assert len(driver.played) == (1000 + 2000) * MS
+
+
+def test_one_response_at_a_time_and_the_wish_is_kept(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(
+        on.ModelErrored("conversation_already_has_active_response", "wait"),
+    )
+    # The refused wish goes out again at once, since no other response is known to be active.
+    assert len(driver.sent(do.CreateResponse)) == 2
+    driver.feed(on.ResponseStarted("r0", ""))
+    driver.caller_says("u2")
+    assert len(driver.sent(do.CreateResponse)) == 2
+    driver.feed(on.ResponseEnded("r0", "cancelled"))
+    assert len(driver.sent(do.CreateResponse)) == 3
+
+
+def test_an_incomplete_response_is_continued(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 500, done=False)
+    commands = driver.feed(on.ResponseEnded("r1", "incomplete", "max_output_tokens"))
+    assert of(commands, do.CreateResponse) == [do.CreateResponse("continue")]
+
+
+def test_a_rate_limited_response_waits_as_told_and_the_caller_hears_so(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(on.ResponseStarted("r1", "turn"))
+    played = len(driver.played)
+    driver.feed(
+        on.ResponseEnded(
+            "r1",
+            "failed",
+            error_code="rate_limit_exceeded",
+            error_message="Rate limit reached. Please try again in 3.5s. See …",
+        )
+    )
+    asked_at = driver.now
+    assert len(driver.played) > played
+    driver.wait(3.4)
+    assert len(driver.sent(do.CreateResponse)) == 1
+    driver.wait(0.2)
+    retry = [at for at, c in driver.log if c == do.CreateResponse("retry")]
+    assert retry == [pytest.approx(asked_at + 3.5, abs=0.01)]
+
+
+def test_two_failures_in_a_row_go_to_a_human(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    for response in ("r1", "r2"):
+        driver.feed(on.ResponseStarted(response), on.ResponseEnded(response, "failed"))
+        driver.wait(2)
+    driver.wait(3)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("fallback", "response_failed")]
+    assert driver.played.endswith(bytes(1000 * MS))
+
+
+# ---- barge-in -------------------------------------------------------------------------------
+
+
+def test_confirmed_speech_cuts_and_the_model_forgets_what_was_not_heard(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 8000, text="one two three four five six seven eight")
+    driver.wait(2.0)
+    commands = driver.hear(0.1) + driver.feed(on.SpeechStarted("u2", 9000)) + driver.hear(0.3)
+    assert len(of(commands, do.ClearPhone)) == 1
+    (truncate,) = of(commands, do.TruncateItem)
+    cut_at = next(at for at, c in driver.log if isinstance(c, do.ClearPhone))
+    began = next(at for at, c in driver.log if isinstance(c, do.CreateResponse))
+    assert truncate.item_id == "a1"
+    assert truncate.audio_end_ms == pytest.approx((cut_at - began) * 1000, abs=20)
+    assert not of(commands, do.CancelResponse)  # the response was long done
+    line = driver.kept(TranscriptLine)[-1]
+    assert line.interrupted
+    assert line.heard_text == "one two"
+
+
+def test_a_cut_in_mid_response_cancels_it_and_drops_what_still_comes(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(on.ResponseStarted("r1"), on.AgentAudio("r1", "a1", bytes(3000 * MS), -20.0))
+    driver.wait(1.0)
+    driver.feed(on.SpeechStarted("u2", 9000))
+    driver.hear(0.3)
+    assert driver.sent(do.CancelResponse) == [do.CancelResponse("r1")]
+    played = len(driver.played)
+    driver.feed(
+        on.AgentAudio("r1", "a1", bytes(1000 * MS), -20.0),
+        on.AgentAudio("r1", "a2", bytes(1000 * MS), -20.0),
+        on.ResponseEnded("r1", "cancelled", "client_cancelled"),
+    )
+    driver.wait(2)
+    assert len(driver.played) == played
+
+
+def test_an_item_that_was_never_started_is_deleted(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 3000, done=False)
+    driver.feed(on.AgentAudio("r1", "a2", bytes(2000 * MS), -20.0), on.AgentAudioEnded("r1", "a2"))
+    driver.feed(on.ResponseEnded("r1", "completed"))
+    driver.wait(1.0)
+    driver.feed(on.SpeechStarted("u2", 9000))
+    driver.hear(0.3)
+    assert [c.item_id for c in driver.sent(do.TruncateItem)] == ["a1"]
+    assert driver.sent(do.DeleteItem) == [do.DeleteItem("a2")]
+
+
+def test_noise_over_the_agent_neither_cuts_nor_stays_in_the_conversation(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 4000)
+    driver.wait(1.0)
+    driver.feed(on.SpeechStarted("u2", 9000))
+    driver.hear(0.3, -48.0)  # the server's VAD was fooled; our meter is not
+    driver.feed(on.SpeechStopped("u2", 10_000), on.InputCommitted("u2"))
+    driver.feed(on.CallerTranscribed("u2", ""))
+    driver.wait(4)
+    assert not driver.sent(do.ClearPhone)
+    assert driver.sent(do.DeleteItem) == [do.DeleteItem("u2")]
+    assert len(driver.sent(do.CreateResponse)) == 1
+
+
+def test_our_own_echo_does_not_cut(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 6000)  # at -20 dBFS
+    driver.wait(1.0)
+    driver.feed(on.SpeechStarted("u2", 9000))
+    driver.hear(1.0, -35.0)
+    assert not driver.sent(do.ClearPhone)
+
+
+def test_nothing_unheard_nothing_cut(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 500)
+    driver.wait(1.0)
+    driver.caller_says("u2")
+    assert not driver.sent(do.ClearPhone)
+    assert not driver.sent(do.TruncateItem)
+    assert not driver.sent(do.CancelResponse)
+
+
+def test_speech_before_the_first_audio_cancels_the_response_that_was_thinking(
+    driver: Driver,
+) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(on.SpeechStarted("u2", 9000))
+    driver.hear(0.3)
+    commands = driver.feed(on.ResponseStarted("r1", "turn"))
+    assert of(commands, do.CancelResponse) == [do.CancelResponse("r1")]
+
+
+def test_a_stale_mark_changes_nothing(driver: Driver) -> None:
+    driver.greeted()
+    before = driver.call.statistics()
+    for name in ("7:a1:100", "0:a1:100", "nonsense", "0::", "0:a1:x", ":::"):
+        assert driver.feed(on.MarkEchoed(name)) == [do.Note("stale_mark", name)]
+    assert driver.call.statistics() == before
+
+
+# ---- functions ------------------------------------------------------------------------------
+
+
+def call_function(driver: Driver, name: str, response: str = "r1", call_id: str = "c1") -> list:
+    out = driver.feed(on.ResponseStarted(response, "turn"))
+    out += driver.feed(on.FunctionCalled(response, "f1", call_id, name, '{"day":"monday"}'))
+    return out + driver.feed(on.ResponseEnded(response, "completed"))
+
+
+def test_a_read_runs_at_once_and_its_answer_is_spoken(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    commands = call_function(driver, "lookup_hours")
+    assert of(commands, do.RunTool) == [do.RunTool("c1", "lookup_hours", '{"day":"monday"}')]
+    commands = driver.feed(on.ToolFinished("c1", '{"open":[]}'))
+    assert of(commands, do.PostToolOutput) == [do.PostToolOutput("c1", '{"open":[]}')]
+    assert of(commands, do.CreateResponse) == [do.CreateResponse("tool")]
+    assert [row.status for row in driver.kept(ToolCalled)] == ["running", "ok"]
+
+
+def test_several_functions_in_one_response_make_one_answer(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(
+        on.ResponseStarted("r1"),
+        on.FunctionCalled("r1", "f1", "c1", "lookup_hours", "{}"),
+        on.FunctionCalled("r1", "f2", "c2", "lookup_hours", "{}"),
+        on.ToolFinished("c1", "{}"),
+        on.ResponseEnded("r1", "completed"),
+    )
+    assert len(driver.sent(do.CreateResponse)) == 1
+    driver.feed(on.ToolFinished("c2", "{}"))
+    assert len(driver.sent(do.CreateResponse)) == 2
+
+
+def test_a_write_waits_until_the_speech_before_it_was_heard(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 2000, done=False)
+    driver.feed(on.FunctionCalled("r1", "f1", "c1", "book_appointment", "{}"))
+    driver.feed(on.ResponseEnded("r1", "completed"))
+    began = driver.now
+    driver.wait(3)
+    ran = [at for at, c in driver.log if isinstance(c, do.RunTool)]
+    assert ran == [pytest.approx(began + 2.0, abs=0.05)]
+
+
+def test_a_cut_before_a_write_has_begun_prevents_it(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 4000, done=False)
+    driver.feed(on.FunctionCalled("r1", "f1", "c1", "book_appointment", "{}"))
+    driver.feed(on.ResponseEnded("r1", "completed"))
+    driver.wait(1)
+    driver.feed(on.SpeechStarted("u2", 9000))
+    driver.hear(0.3)
+    driver.wait(6)
+    assert not driver.sent(do.RunTool)
+    (output,) = driver.sent(do.PostToolOutput)
+    assert "interrupted" in output.output
+    assert driver.kept(ToolCalled)[-1].status == "cancelled"
+
+
+def test_a_slow_tool_gets_a_filler_then_pending_then_its_late_result(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.wait(2)
+    played = len(driver.played)
+    call_function(driver, "lookup_hours")
+    driver.wait(0.8)
+    assert len(driver.played) > played  # "one moment"
+    driver.wait(2.5)
+    (output,) = driver.sent(do.PostToolOutput)
+    assert "pending" in output.output
+    assert driver.sent(do.CreateResponse)[-1] == do.CreateResponse("tool")
+    driver.agent_says("a2", 500, response="r2")
+    driver.wait(1)
+    commands = driver.feed(on.ToolFinished("c1", '{"open":[]}'))
+    (text,) = of(commands, do.AddText)
+    assert '{"open":[]}' in text.text
+    assert of(commands, do.CreateResponse) == [do.CreateResponse("tool")]
+
+
+def test_an_unknown_function_is_answered_at_once(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    commands = call_function(driver, "launch_rocket")
+    assert "unknown_function" in of(commands, do.PostToolOutput)[0].output
+    assert of(commands, do.CreateResponse) == [do.CreateResponse("tool")]
+    assert not of(commands, do.RunTool)
+
+
+def test_a_repeated_function_call_is_answered_once(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    event = on.FunctionCalled("r1", "f1", "c1", "lookup_hours", "{}")
+    driver.feed(on.ResponseStarted("r1"), event, event)
+    driver.feed(on.ToolFinished("c1", "{}"), on.ToolFinished("c1", "{}"))
+    assert len(driver.sent(do.RunTool)) == 1
+    assert len(driver.sent(do.PostToolOutput)) == 1
+
+
+# ---- leaving --------------------------------------------------------------------------------
+
+
+def goodbye(driver: Driver, name: str = "end_call") -> None:
+    driver.greeted()
+    driver.caller_says("u1", words="Bye.")
+    driver.agent_says("a1", 1000, done=False)
+    driver.feed(on.FunctionCalled("r1", "f1", "c1", name, '{"reason":"done"}'))
+    driver.feed(on.ResponseEnded("r1", "completed"))
+
+
+def test_a_goodbye_is_heard_to_its_end_before_the_call_is_ended(driver: Driver) -> None:
+    goodbye(driver)
+    began = driver.now
+    driver.wait(5)
+    closed = [at for at, c in driver.log if isinstance(c, do.ClosePhone)]
+    assert closed == [pytest.approx(began + 1.0 + 1.5, abs=0.05)]
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
+    driver.feed(on.PhoneClosed(1000))
+    assert isinstance(driver.log[-1][1], do.EndCall)
+    (end,) = driver.kept(CallEnded)
+    assert (end.outcome, end.reason) == ("resolved", "agent_ended")
+
+
+def test_one_more_thing_takes_the_hang_up_back(driver: Driver) -> None:
+    goodbye(driver)
+    driver.wait(1.5)
+    driver.caller_says("u2", words="Oh, one more thing.")
+    assert driver.call.phase is Phase.TALKING
+    assert driver.sent(do.CreateResponse)[-1] == do.CreateResponse("turn")
+    driver.wait(5)
+    assert not driver.sent(do.ClosePhone)
+
+
+def test_a_transfer_waits_for_its_announcement_and_claims_no_success(driver: Driver) -> None:
+    goodbye(driver, "transfer_to_human")
+    began = driver.now
+    driver.wait(3)
+    closed = [at for at, c in driver.log if isinstance(c, do.ClosePhone)]
+    assert closed == [pytest.approx(began + 1.0, abs=0.05)]
+    driver.feed(on.PhoneClosed(1000))
+    assert driver.kept(DispositionChosen)[0].disposition == "transfer"
+    (end,) = driver.kept(CallEnded)
+    assert (end.outcome, end.reason) == ("failed", "transfer: asked_for")
+
+
+def test_a_transfer_without_words_is_announced_by_a_clip(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    played = len(driver.played)
+    call_function(driver, "transfer_to_human")
+    driver.wait(2)
+    assert len(driver.played) - played == 1000 * MS
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("transfer", "asked_for")]
+
+
+def test_no_human_no_transfer(driver: Driver) -> None:
+    driver = Driver(human_available=False)
+    driver.greeted()
+    driver.caller_says("u1")
+    call_function(driver, "transfer_to_human")
+    assert "nobody_there" in driver.sent(do.PostToolOutput)[0].output
+    assert driver.sent(do.CreateResponse)[-1] == do.CreateResponse("tool")
+
+
+def test_a_lone_zero_goes_to_a_human_without_the_model(driver: Driver) -> None:
+    driver.greeted()
+    driver.feed(on.KeyPressed("0"))
+    driver.wait(1.1)
+    assert driver.call.phase is Phase.TALKING
+    driver.wait(1.5)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("transfer", "key_0")]
+
+
+def test_other_keys_reach_the_model_as_text(driver: Driver) -> None:
+    driver.greeted()
+    for key in "407":
+        driver.feed(on.KeyPressed(key))
+        driver.wait(0.3)
+    commands = driver.wait(1.5)
+    assert [c.text for c in of(commands, do.AddText)] == ["(The caller pressed the keys: 407)"]
+    assert of(commands, do.CreateResponse)
+
+
+def test_silence_is_asked_about_and_then_left(driver: Driver) -> None:
+    driver.greeted()
+    played = len(driver.played)
+    quiet_since = 1.0  # the greeting's end
+    driver.until(quiet_since + 10.1)
+    assert len(driver.played) > played
+    driver.until(quiet_since + 40)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "idle")]
+    at = next(at for at, c in driver.log if isinstance(c, do.ClosePhone))
+    assert at == pytest.approx(quiet_since + 25 + 1 + 1 + 1.5, abs=0.2)
+
+
+def test_the_longest_call_ends_with_words(driver: Driver) -> None:
+    driver = Driver(max_call_s=5.0)
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 5000)
+    driver.until(20)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "max_call")]
+    assert len(driver.played) == (1000 + 5000 + 1000) * MS
+
+
+# ---- faults ---------------------------------------------------------------------------------
+
+
+def test_a_model_that_cannot_be_reached_is_apologised_for_and_a_human_takes_over(
+    driver: Driver,
+) -> None:
+    driver.start(ready=False)
+    driver.feed(on.ModelClosed(reason="refused"))
+    driver.wait(3)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("fallback", "model_unreachable")]
+    assert len(driver.played) == 2000 * MS  # the greeting and the apology, to their ends
+
+
+def test_a_model_that_never_gets_ready_is_given_up(driver: Driver) -> None:
+    driver.start(ready=False)
+    driver.feed(on.ModelOpened())
+    driver.wait(7)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("fallback", "model_unreachable")]
+    assert do.CloseModel("model_unreachable") in driver.sent(do.CloseModel)
+
+
+def test_a_model_lost_in_mid_sentence_lets_the_sentence_finish(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(on.ResponseStarted("r1"), on.AgentAudio("r1", "a1", bytes(2000 * MS), -20.0))
+    driver.feed(on.ModelClosed(1006))
+    driver.wait(5)
+    assert len(driver.played) == (1000 + 2000 + 1000) * MS
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("fallback", "model_lost")]
+
+
+def test_a_goodbye_survives_the_loss_of_the_model(driver: Driver) -> None:
+    goodbye(driver)
+    driver.feed(on.ModelClosed(1006))
+    driver.wait(5)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
+
+
+def test_a_stalled_model_is_bridged_and_then_given_up(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    played = len(driver.played)
+    driver.wait(4.5)
+    assert len(driver.played) > played
+    driver.wait(8)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("fallback", "model_stalled")]
+
+
+@pytest.mark.parametrize("code", ["insufficient_quota", "session_expired"])
+def test_a_fatal_error_is_not_waited_out(driver: Driver, code: str) -> None:
+    driver.greeted()
+    driver.feed(on.ModelErrored(code, "no"))
+    driver.wait(3)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("fallback", "model_refused")]
+
+
+def test_a_configuration_that_is_refused_is_fatal_and_a_benign_error_is_not(
+    driver: Driver,
+) -> None:
+    driver.greeted()
+    driver.feed(on.ModelErrored("response_cancel_not_active", "nothing to cancel"))
+    assert driver.call.phase is Phase.TALKING
+    other = Driver()
+    other.start(ready=False)
+    other.feed(on.ModelOpened(), on.ModelErrored("invalid_value", "no", "evt_1"))
+    other.wait(3)
+    assert other.sent(do.ClosePhone) == [do.ClosePhone("fallback", "model_refused")]
+
+
+def test_a_phone_that_floods_or_babbles_is_closed_with_a_reason(driver: Driver) -> None:
+    driver.greeted()
+    for _ in range(2000):
+        driver.feed(on.CallerAudio("AAAA", 20, HUSH))
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("fallback", "phone_flood")]
+    other = Driver()
+    other.greeted()
+    for _ in range(11):
+        other.feed(on.PeerMisbehaved("phone", "bad_json"))
+    assert other.sent(do.ClosePhone) == [do.ClosePhone("fallback", "phone_broken")]
+
+
+def test_a_stream_that_never_starts_costs_nothing(driver: Driver) -> None:
+    commands = driver.wait(6)
+    assert [type(c) for c in commands] == [do.EndCall]
+
+
+# ---- the end --------------------------------------------------------------------------------
+
+
+def test_a_hang_up_waits_a_little_for_the_last_words(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1", words=None)
+    driver.feed(on.PhoneStopped())
+    assert driver.call.phase is Phase.LAST_WORDS
+    driver.wait(0.5)
+    driver.feed(on.CallerTranscribed("u1", "Never mind."))
+    assert driver.kept(TranscriptLine)[-1].heard_text == "Never mind."
+    assert driver.call.phase is Phase.ENDED
+
+
+def test_a_hang_up_without_words_pending_ends_at_once(driver: Driver) -> None:
+    driver.greeted()
+    commands = driver.feed(on.PhoneClosed(1006))
+    assert [type(c) for c in commands][-2:] == [do.CloseModel, do.EndCall]
+    assert driver.kept(CallEnded)[0].outcome == "abandoned"
+
+
+def test_a_begun_booking_is_finished_although_the_caller_is_gone(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    call_function(driver, "book_appointment")
+    driver.feed(on.PhoneClosed(1006))
+    assert driver.call.phase is Phase.LAST_WORDS
+    driver.feed(on.ToolFinished("c1", '{"booked":true}', outcome="booked"))
+    (end,) = driver.kept(CallEnded)
+    assert end.outcome == "booked"
+
+
+def test_what_was_heard_at_the_hang_up_is_what_is_written(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 4000, text="one two three four")
+    driver.wait(2)
+    driver.feed(on.PhoneClosed(1006))
+    line = driver.kept(TranscriptLine)[-1]
+    assert line.heard_ms == pytest.approx(2000, abs=20)
+    assert line.interrupted
+
+
+def test_there_is_exactly_one_end(driver: Driver) -> None:
+    driver.greeted()
+    for _ in range(3):
+        driver.feed(on.PhoneStopped(), on.PhoneClosed(1000), on.ModelClosed(1000))
+        driver.wait(10)
+    assert len(driver.sent(do.EndCall)) == 1
+    assert len(driver.kept(CallEnded)) == 1
+    assert driver.call.deadline is None
+
+
+def test_every_phase_has_a_way_out() -> None:
+    reachable = {Phase.ENDED}
+    while more := {
+        frm for (frm, _), to in TRANSITIONS.items() if to in reachable and frm not in reachable
+    }:
+        reachable |= more
+    assert reachable == set(Phase)

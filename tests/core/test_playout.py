@@ -1,0 +1,241 @@
+"""The ledger's laws, as a state machine driven at random, and a few cases by hand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from relay.core.commands import SendAudio, SendMark
+from relay.core.playout import Heard, Playout
+
+MS = 8
+
+
+def audio(commands: list) -> bytes:
+    return b"".join(c.mulaw for c in commands if isinstance(c, SendAudio))
+
+
+def marks(commands: list) -> list[str]:
+    return [c.name for c in commands if isinstance(c, SendMark)]
+
+
+def test_the_first_chunk_is_one_frame_and_the_rest_a_tenth_of_a_second() -> None:
+    playout = Playout(lead_ms=500)
+    playout.add("a", bytes(1000 * MS), -20.0)
+    commands = playout.release(0.0)
+    assert [len(c.mulaw) // MS for c in commands if isinstance(c, SendAudio)] == [20, *[100] * 5]
+    assert marks(commands) == [f"0:a:{ms}" for ms in (20, 120, 220, 320, 420, 520)]
+    assert playout.next_release == pytest.approx(0.02)
+
+
+def test_no_more_than_the_lead_is_ahead_of_the_ear() -> None:
+    playout = Playout(lead_ms=300)
+    playout.add("a", bytes(5000 * MS), -20.0)
+    playout.end("a", 0.0)
+    sent, now = 0, 0.0
+    while playout.next_release is not None:
+        now = max(now, playout.next_release)
+        sent += len(audio(playout.release(now))) // MS
+        assert sent - now * 1000 <= 300 + 100 + 1e-6
+    assert sent == 5000
+
+
+def test_a_trickle_waits_for_a_chunk_but_not_until_the_line_runs_dry() -> None:
+    playout = Playout()
+    playout.add("a", bytes(40 * MS), -20.0)
+    assert len(audio(playout.release(0.0))) == 20 * MS + 20 * MS
+    playout.add("a", bytes(300 * MS), -20.0)
+    playout.release(0.0)  # 340 ms on the line
+    playout.add("a", bytes(10 * MS), -20.0)
+    assert not playout.release(0.05)
+    assert playout.next_release == pytest.approx(0.14)
+    assert len(audio(playout.release(0.15))) == 10 * MS
+
+
+def test_items_are_said_in_order_and_the_second_waits_for_the_first() -> None:
+    playout = Playout()
+    playout.add("a", b"a" * 100 * MS, -20.0)
+    playout.add("b", b"b" * 100 * MS, -20.0)
+    assert set(audio(playout.release(0.0))) == {ord("a")}
+    assert not playout.release(0.2)
+    playout.end("a", 0.2)
+    assert set(audio(playout.release(0.2))) == {ord("b")}
+
+
+def test_heard_is_the_last_echo_and_the_time_since_up_to_the_next_mark() -> None:
+    playout = Playout()
+    playout.add("a", bytes(1000 * MS), -20.0)
+    playout.release(0.0)
+    assert playout.heard_ms("a", 0.5) == 0  # no echo, no proof
+    playout.echoed("0:a:20", 1.0)
+    assert playout.heard_ms("a", 1.03) == 50
+    assert playout.heard_ms("a", 1.5) == 120  # never beyond the next mark
+
+
+def test_a_lost_mark_costs_nothing_once_a_later_one_echoes() -> None:
+    playout = Playout()
+    playout.add("a", bytes(320 * MS), -20.0)
+    playout.end("a", 0.0)
+    playout.release(0.0)
+    assert playout.echoed("0:a:320", 0.33) == [Heard("a", 320, 320, local=False)]
+    assert playout.quiet()
+
+
+def test_marks_that_never_come_are_given_up_unproven() -> None:
+    playout = Playout(mark_patience_s=2.0)
+    playout.add("a", bytes(100 * MS), -20.0)
+    playout.end("a", 0.0)
+    playout.release(0.0)
+    assert playout.settle(2.0) == []
+    assert playout.settle_at == pytest.approx(2.1)
+    assert playout.settle(2.1) == [Heard("a", 100, 100, local=False, proven=False)]
+
+
+def test_echoes_after_a_cut_prove_nothing() -> None:
+    playout = Playout()
+    playout.add("a", bytes(1000 * MS), -20.0)
+    names = marks(playout.release(0.0))
+    playout.echoed(names[0], 0.02)
+    (cut,) = playout.cut(0.07)
+    assert (cut.heard_ms, cut.complete) == (70, False)
+    assert all(playout.echoed(name, 0.1) is None for name in names[1:])
+    assert playout.add("a", b"late", -20.0) is False
+
+
+def test_an_item_that_may_go_on_is_interrupted_even_if_all_of_it_was_heard() -> None:
+    playout = Playout()
+    playout.add("a", bytes(20 * MS), -20.0)
+    playout.release(0.0)
+    playout.echoed("0:a:20", 0.02)
+    (cut,) = playout.cut(0.5)
+    assert (cut.heard_ms, cut.received_ms, cut.interrupted) == (20, 20, True)
+
+
+def test_the_level_on_the_line_follows_what_is_played_not_what_is_queued() -> None:
+    playout = Playout()
+    playout.add("a", bytes(200 * MS), -30.0)
+    playout.add("a", bytes(800 * MS), -10.0)
+    playout.release(0.0)
+    assert playout.level_db(0.01, 400) == -30.0
+    assert playout.level_db(0.5, 400) == -10.0
+    assert playout.level_db(9.0, 400) == -100.0
+
+
+class Ledger(RuleBasedStateMachine):
+    """Random audio, time, echoes (late, lost, doubled, made up), cuts. The laws hold throughout."""
+
+    @initialize(lead=st.sampled_from([100, 400, 1200]))
+    def open(self, lead: int) -> None:
+        self.playout = Playout(lead_ms=lead)
+        self.now = 0.0
+        self.received: dict[str, bytes] = {}
+        self.sent: dict[str, bytes] = {}
+        self.over: dict[str, Heard] = {}
+        self.ended: set[str] = set()
+        self.pending: list[str] = []
+        self.stale: list[str] = []
+        self.heard_before: dict[str, int] = {}
+        self.count = 0
+
+    def take(self, commands: list) -> None:
+        for media, mark in zip(commands[::2], commands[1::2], strict=True):
+            item = mark.name.split(":")[1]
+            assert item not in self.over, "a part of a cut item was sent"
+            self.sent[item] = self.sent.get(item, b"") + media.mulaw
+            assert mark.name.endswith(f":{len(self.sent[item]) // MS}")
+            self.pending.append(mark.name)
+
+    def finish(self, items: list[Heard] | None) -> None:
+        for item in items or []:
+            assert item.item_id not in self.over, "an item ended twice"
+            assert 0 <= item.heard_ms <= len(self.sent.get(item.item_id, b"")) // MS
+            assert item.received_ms == len(self.received[item.item_id]) // MS
+            self.over[item.item_id] = item
+
+    @rule(n=st.integers(0, 5), size=st.integers(1, 12_000), level=st.floats(-60, 0))
+    def audio_comes(self, n: int, size: int, level: float) -> None:
+        item = f"i{n}"
+        data = bytes((self.count + k) % 251 for k in range(size))
+        self.count += size
+        taken = self.playout.add(item, data, level)
+        assert taken == (item not in self.over and item not in self.ended)
+        if taken:
+            self.received[item] = self.received.get(item, b"") + data
+
+    @rule(n=st.integers(0, 5))
+    def item_ends(self, n: int) -> None:
+        item = f"i{n}"
+        if item in self.received:
+            self.ended.add(item)
+        self.finish(self.playout.end(item, self.now))
+
+    @rule(ms=st.integers(0, 700))
+    def time_passes(self, ms: int) -> None:
+        self.now += ms / 1000
+        self.take(self.playout.release(self.now))
+        due = self.playout.next_release
+        assert due is None or due > self.now, "release left something undone"
+
+    @precondition(lambda self: self.pending)
+    @rule(skip=st.integers(0, 3))
+    def mark_echoes(self, skip: int) -> None:
+        index = min(skip, len(self.pending) - 1)
+        name = self.pending[index]
+        self.stale += self.pending[: index + 1]
+        del self.pending[: index + 1]
+        heard = self.playout.echoed(name, self.now)
+        assert heard is not None
+        self.finish(heard)
+
+    @rule(data=st.data())
+    def stale_mark_echoes(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from([*self.stale, "9:i0:20", "junk"]))
+        before = self.snapshot()
+        assert self.playout.echoed(name, self.now) is None
+        assert self.snapshot() == before
+
+    @rule()
+    def marks_are_given_up(self) -> None:
+        given_up = self.playout.settle(self.now)
+        if self.playout.settle_at is None:
+            self.stale += self.pending
+            self.pending.clear()
+        self.finish(given_up)
+
+    @rule()
+    def caller_cuts(self) -> None:
+        epoch = self.playout.epoch
+        self.finish(self.playout.cut(self.now))
+        assert self.playout.epoch == epoch + 1
+        assert self.playout.quiet()
+        self.stale += self.pending
+        self.pending.clear()
+
+    def snapshot(self) -> tuple:
+        heard = tuple(self.playout.heard_ms(f"i{n}", self.now) for n in range(6))
+        return heard, self.playout.quiet(), self.playout.next_release, self.playout.epoch
+
+    @invariant()
+    def heard_sent_received(self) -> None:
+        if not hasattr(self, "playout"):
+            return
+        for item, received in self.received.items():
+            sent = self.sent.get(item, b"")
+            assert received.startswith(sent), "what was sent is not what was received"
+            heard = self.playout.heard_ms(item, self.now)
+            assert heard <= len(sent) // MS <= len(received) // MS
+            if item not in self.over:
+                assert heard >= self.heard_before.get(item, 0), "the ear forgot"
+                self.heard_before[item] = heard
+
+
+TestLedger = Ledger.TestCase
+TestLedger.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
