@@ -1,0 +1,275 @@
+"""A whole call, driven at random from both ends. Whatever they do, the core keeps its word."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from relay.core import commands as do
+from relay.core import events as on
+from relay.core.phases import Phase
+from relay.core.records import CallEnded
+from tests.core.driver import HUSH, LOUD, MS, Driver
+
+ITEMS = st.sampled_from(["a1", "a2", "a3", "a4"])
+RESPONSES = st.sampled_from(["r1", "r2", "r3"])
+UTTERANCES = st.sampled_from(["u1", "u2", "u3"])
+CALLS = st.sampled_from(["c1", "c2", "c3", "c4"])
+NAMES = st.sampled_from(
+    ["lookup_hours", "book_appointment", "transfer_to_human", "end_call", "no_such_thing"]
+)
+
+
+class AnyCall(RuleBasedStateMachine):
+    """Events of both wires in any order, sensible or not, with a telephone that obeys its laws."""
+
+    @initialize(echo=st.booleans(), ready=st.booleans(), begun=st.booleans())
+    def open(self, echo: bool, ready: bool, begun: bool) -> None:
+        self.driver = Driver(echo=echo, max_call_s=60.0)
+        self.received: Counter[str] = Counter()
+        self.model_calls: set[str] = set()
+        if begun:
+            self.driver.start(ready=ready)
+
+    def feed(self, *events: on.Event) -> None:
+        ended = self.driver.call.phase is Phase.ENDED
+        commands = self.driver.feed(*events)
+        assert not (ended and commands), "a call that is over said something"
+        deadline = self.driver.call.deadline
+        assert deadline is None or deadline > self.driver.now, "something due was left undone"
+
+    @rule(seconds=st.sampled_from([0.0, 0.02, 0.1, 0.7, 3.0, 12.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.driver.wait(seconds)
+
+    @rule()
+    def phone_starts(self) -> None:
+        self.feed(on.PhoneStarted("MZ1", "CA1"))
+
+    @rule(frames=st.integers(1, 20), level=st.sampled_from([HUSH, -45.0, LOUD]))
+    def caller_is_heard(self, frames: int, level: float) -> None:
+        self.driver.hear(frames / 50, level)
+
+    @rule(name=st.sampled_from(["0:a1:20", "1:a1:20", "x", "0:clip_greeting_1:20"]))
+    def odd_mark_comes(self, name: str) -> None:
+        self.feed(on.MarkEchoed(name))
+
+    @rule(key=st.sampled_from("0123*#"))
+    def key_is_pressed(self, key: str) -> None:
+        self.feed(on.KeyPressed(key))
+
+    @rule(event=st.sampled_from([on.ModelOpened(), on.ModelReady()]))
+    def model_comes_up(self, event: on.Event) -> None:
+        self.feed(event)
+
+    @rule(item=UTTERANCES, ms=st.integers(0, 60_000))
+    def speech_starts(self, item: str, ms: int) -> None:
+        self.feed(on.SpeechStarted(item, ms))
+
+    @rule(item=UTTERANCES, ms=st.integers(0, 60_000), commit=st.booleans())
+    def speech_stops(self, item: str, ms: int, commit: bool) -> None:
+        self.feed(on.SpeechStopped(item, ms))
+        if commit:
+            self.feed(on.InputCommitted(item))
+
+    @rule(item=UTTERANCES, text=st.sampled_from(["", "Yes.", "No, Tuesday!"]), failed=st.booleans())
+    def words_come(self, item: str, text: str, failed: bool) -> None:
+        self.feed(on.CallerTranscribed(item, text, failed))
+
+    @rule(response=RESPONSES)
+    def response_starts(self, response: str) -> None:
+        self.feed(on.ResponseStarted(response, "turn"))
+
+    @rule(response=RESPONSES, item=ITEMS, ms=st.integers(0, 4000))
+    def agent_audio_comes(self, response: str, item: str, ms: int) -> None:
+        self.received[item] += ms
+        self.feed(on.AgentAudio(response, item, bytes(ms * MS), -20.0))
+
+    @rule(response=RESPONSES, item=ITEMS)
+    def agent_audio_ends(self, response: str, item: str) -> None:
+        self.feed(on.AgentAudioEnded(response, item), on.AgentTranscribed(response, item, "Words."))
+
+    @rule(response=RESPONSES, call=CALLS, name=NAMES)
+    def function_is_called(self, response: str, call: str, name: str) -> None:
+        self.model_calls.add(call)
+        self.feed(on.FunctionCalled(response, f"item_{call}", call, name, "{}"))
+
+    @rule(call=CALLS, outcome=st.sampled_from(["", "booked"]))
+    def tool_finishes(self, call: str, outcome: str) -> None:
+        self.feed(on.ToolFinished(call, "{}", outcome=outcome))
+
+    @rule(
+        response=RESPONSES,
+        status=st.sampled_from(["completed", "cancelled", "failed", "incomplete"]),
+        reason=st.sampled_from(["", "max_output_tokens", "content_filter"]),
+    )
+    def response_ends(self, response: str, status: str, reason: str) -> None:
+        self.feed(on.ResponseEnded(response, status, reason))
+
+    @rule(
+        code=st.sampled_from(
+            ["conversation_already_has_active_response", "invalid_value", "session_expired"]
+        )
+    )
+    def model_errs(self, code: str) -> None:
+        self.feed(on.ModelErrored(code, "…"))
+
+    @rule(side=st.sampled_from(["phone", "model"]), full=st.booleans())
+    def a_side_misbehaves(self, side: str, full: bool) -> None:
+        self.feed(on.OutboxFull(side) if full else on.PeerMisbehaved(side, "bad_json"))
+
+    @rule(event=st.sampled_from([on.PhoneStopped(), on.PhoneClosed(), on.ModelClosed()]))
+    def a_side_leaves(self, event: on.Event) -> None:
+        self.feed(event)
+
+    @invariant()
+    def at_most_one_truncate_and_never_beyond_the_audio(self) -> None:
+        if not hasattr(self, "driver"):
+            return
+        cuts = self.driver.sent(do.TruncateItem)
+        assert all(n == 1 for n in Counter(c.item_id for c in cuts).values())
+        assert all(0 < c.audio_end_ms <= self.received[c.item_id] for c in cuts)
+
+    @invariant()
+    def every_function_is_answered_at_most_once(self) -> None:
+        if not hasattr(self, "driver"):
+            return
+        answers = Counter(c.call_id for c in self.driver.sent(do.PostToolOutput))
+        assert all(n == 1 for n in answers.values())
+        runs = Counter(c.call_id for c in self.driver.sent(do.RunTool))
+        assert all(n == 1 for n in runs.values())
+
+    @invariant()
+    def the_timers_settle(self) -> None:
+        if hasattr(self, "driver"):
+            assert "timers_do_not_settle" not in self.driver.notes()
+
+    def teardown(self) -> None:
+        """Both peers leave, at last: the call ends, once, and every function has its answer."""
+        if not hasattr(self, "driver"):
+            return
+        self.feed(on.PhoneClosed(), on.ModelClosed())
+        self.driver.wait(30)
+        assert self.driver.call.phase is Phase.ENDED
+        assert len(self.driver.sent(do.EndCall)) == 1
+        started = any(isinstance(c, do.DialModel) for _, c in self.driver.log)
+        assert len(self.driver.kept(CallEnded)) == started
+
+
+TestAnyCall = AnyCall.TestCase
+TestAnyCall.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
+
+
+class Asked(RuleBasedStateMachine):
+    """A model that follows its protocol: it never has two responses, and is never asked for two."""
+
+    @initialize()
+    def open(self) -> None:
+        self.driver = Driver()
+        self.driver.greeted()
+        self.asked = self.count = 0
+        self.active: str | None = None
+        self.open_calls: list[str] = []
+        self.owed: set[str] = set()
+        self.seen = len(self.driver.log)
+
+    def look(self) -> None:
+        for _, command in self.driver.log[self.seen :]:
+            match command:
+                case do.CreateResponse():
+                    assert self.active is None, "asked while a response was active"
+                    assert not self.asked, "asked twice"
+                    self.asked = 1
+                case do.CancelResponse(response_id):
+                    assert response_id == self.active
+                case do.PostToolOutput(call_id):
+                    assert call_id in self.owed
+                    self.owed.discard(call_id)
+                case do.RunTool(call_id):
+                    self.open_calls.append(call_id)
+                case _:
+                    pass
+        self.seen = len(self.driver.log)
+
+    def alive(self) -> bool:
+        return self.driver.call.phase is Phase.TALKING
+
+    @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 3.5]))
+    def time_passes(self, seconds: float) -> None:
+        self.driver.wait(seconds)
+        self.look()
+
+    @rule(seconds=st.sampled_from([0.1, 0.3, 1.2]))
+    def caller_speaks(self, seconds: float) -> None:
+        self.count += 1
+        self.driver.caller_says(f"u{self.count}", seconds)
+        self.look()
+
+    @rule(ms=st.integers(0, 3000), names=st.lists(NAMES, max_size=3), calm=st.booleans())
+    def model_answers(self, ms: int, names: list[str], calm: bool) -> None:
+        if not self.asked or not self.alive():
+            return
+        self.count += 1
+        response = self.active = f"r{self.count}"
+        self.asked = 0
+        self.driver.feed(on.ResponseStarted(response, "turn"))
+        self.look()
+        if ms:
+            item = f"a{self.count}"
+            self.driver.feed(on.AgentAudio(response, item, bytes(ms * MS), -20.0))
+            self.driver.feed(on.AgentAudioEnded(response, item))
+        if not calm:
+            self.driver.feed(on.SpeechStarted(f"b{self.count}", 0))
+            self.driver.hear(0.4)
+        for n, name in enumerate(names):
+            call = f"c{self.count}_{n}"
+            self.owed.add(call)
+            self.driver.feed(on.FunctionCalled(response, f"f{call}", call, name, "{}"))
+        self.look()
+        self.active = None
+        self.driver.feed(on.ResponseEnded(response, "completed" if calm else "cancelled"))
+        if not calm:
+            self.driver.feed(on.SpeechStopped(f"b{self.count}", 2000))
+            self.driver.feed(on.InputCommitted(f"b{self.count}"))
+        self.look()
+
+    @rule()
+    def tool_finishes(self) -> None:
+        if self.open_calls:
+            self.driver.feed(on.ToolFinished(self.open_calls.pop(0), "{}"))
+            self.look()
+
+    def teardown(self) -> None:
+        """Let everything come to rest: no function is left without its answer."""
+        if not hasattr(self, "driver") or not self.alive():
+            return
+        while self.open_calls:
+            self.tool_finishes()
+        self.driver.wait(5)
+        self.look()
+        while self.open_calls:
+            self.tool_finishes()
+        if self.alive() or self.driver.call.phase is Phase.LEAVING:
+            assert not self.owed, f"never answered: {self.owed}"
+
+
+TestAsked = Asked.TestCase
+TestAsked.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def test_ten_minutes_of_talk_run_on_a_clock_that_nobody_waits_for() -> None:
+    """30,000 frames and 75 turns through the core alone; `bench/call.py` says how fast."""
+    driver = Driver(max_call_s=3600.0)
+    driver.greeted()
+    turn = 0
+    while driver.now < 600:
+        turn += 1
+        driver.caller_says(f"u{turn}", 2.0)
+        driver.agent_says(f"a{turn}", 4000, response=f"r{turn}")
+        driver.hear(5.0, HUSH)
+    assert len(driver.sent(do.AppendAudio)) == 30_000
+    assert driver.call.statistics().answers == turn
+    assert driver.call.phase is Phase.TALKING
