@@ -116,12 +116,12 @@ def _incoming(desk: FrontDesk, form: Form) -> str:
     if form["From"] == desk.own_number:
         _log.warning("! our own call came back", call_sid=call_sid)
         return twiml.say_and_hang_up(NOBODY)
+    # A call is written down when it rings: it may have no stream, or die with this process.
+    opened = CallOpened(at=trio.current_time(), stream_sid="", caller=caller, called=called)
+    desk.keep(Entry(call_sid, datetime.now(UTC), opened))
     token = desk.board.expect(call_sid, caller, called)
     if token is None:
         _log.warning("! no room for a call", call_sid=call_sid, draining=desk.board.draining)
-        # It will have no stream, and so no other record that it ever rang.
-        opened = CallOpened(at=trio.current_time(), stream_sid="", caller=caller, called=called)
-        desk.keep(Entry(call_sid, datetime.now(UTC), opened))
         return desk.bridge(form, APOLOGY)
     _log.info("< call", call_sid=call_sid, **{"pii.caller": caller})
     return twiml.connect_stream(
@@ -174,9 +174,6 @@ def _status(desk: FrontDesk, form: Form) -> None:
         return
     desk.board.hung_up(call_sid)
     line = desk.board.line(call_sid)
-    if line is not None and line.step is Step.MISSED:
-        opened = CallOpened(trio.current_time(), "", line.caller, line.called)
-        desk.keep(Entry(call_sid, datetime.now(UTC), opened))
     if line is None or line.step is Step.MISSED:
         desk.outcomes.note(call_sid, "abandoned", "ended_without_stream", only_if_none=True)
 

@@ -1,0 +1,97 @@
+"""The command line: `relay serve`, `relay demo`, `relay db upgrade`.
+
+What cannot start says why in a few lines on stderr and ends with 2; a bug shows its traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Final
+
+import click
+import trio
+
+from relay import config
+from relay.adapters.store import upgrade
+from relay.config import Settings
+from relay.errors import ConfigError, StoreError
+from relay.logs import set_up_logs
+from relay.server import Stop, obey_signals, prepare_process
+from relay.wiring import serve
+
+EXIT_CANNOT_START: Final = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("relay"), prog_name="relay")
+def main() -> None:
+    """A voice agent on a business's phone number: Twilio Media Streams to OpenAI Realtime."""
+
+
+@main.command("serve")
+def serve_command() -> None:
+    """Answer calls, until SIGTERM. Settings come from the environment and .env."""
+    with _told_plainly():
+        settings = config.load()
+        set_up_logs(settings.log_level)
+        prepare_process()
+        trio.run(_serve, settings)
+
+
+@main.command("demo")
+@click.option("--seed", type=int, default=None, help="Repeat the run that drew this number.")
+def demo_command(seed: int | None) -> None:
+    """Place two simulated calls on this machine: no keys, no network."""
+    demo = importlib.import_module("relay.demo")  # pulls in the extra `demo`
+    sys.exit(demo.main(seed))
+
+
+@main.group("db")
+def db_group() -> None:
+    """Look after the database."""
+
+
+@db_group.command("upgrade")
+def upgrade_command() -> None:
+    """Bring the tables of DATABASE_URL to this version."""
+    with _told_plainly():
+        settings = config.load()
+        upgrade(settings.database_url.get_secret_value())
+    click.echo("The database is up to date.")
+
+
+async def _serve(settings: Settings) -> None:
+    stop = Stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(obey_signals, stop, settings.drain_s)
+        await serve(settings, stop=stop)
+        nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Turn what an operator can mend into a message and an exit code; let bugs be bugs."""
+    try:
+        yield
+    except (ConfigError, StoreError) as error:
+        _give_up(error)
+    except BaseExceptionGroup as group:
+        mendable, rest = group.split((ConfigError, StoreError))
+        if mendable is None or rest is not None:
+            raise
+        _give_up(_only(mendable))
+
+
+def _give_up(error: BaseException) -> None:
+    click.echo(f"relay: {error}", err=True)
+    sys.exit(EXIT_CANNOT_START)
+
+
+def _only(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

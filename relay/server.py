@@ -1,0 +1,197 @@
+"""The life of the process: it takes calls, drains, and ends in time.
+
+    start    listen, keep the journal
+    drain    SIGTERM or SIGINT: new calls go to the human, /readyz says 503, running calls go on
+    end      no call left, or DRAIN_S over, or a second signal: what still runs is cut off, and
+             Twilio asks `after-stream` of whichever machine answers then
+    flush    what the calls left behind is written, for FLUSH_S at most
+    exit     whatever hangs by then is ended by a thread that nothing can hold up
+
+The listener stays open to the end: running calls still need their webhooks answered, and the last
+one a little longer than its stream lives (LINGER_S).
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+import trio
+from quart_trio import QuartTrio
+from trio_websocket import WebSocketRequest
+
+from relay.door import HANDSHAKE_TIMEOUT_S, STREAM_PATH, Door, Head, open_listeners
+from relay.errors import ConfigError
+from relay.ports import Socket
+from relay.shell.journal import Journal
+from relay.shell.sockets import WebSocket
+from relay.switchboard import Switchboard
+from relay.web.outcomes import Outcomes
+
+LINGER_S: Final = 3.0  # Twilio asks `after-stream` within some hundred milliseconds
+LOOK_S: Final = 0.2
+FLUSH_S: Final = 5.0
+LAST_RESORT_S: Final = 3.0  # beyond the flush
+EXIT_STUCK: Final = 70
+
+_log = structlog.get_logger("relay.server")
+
+# Carry one call to its end: its socket, its CallSid, and where its disposition goes.
+Carry = Callable[[Socket, str, Callable[[str], None]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a server is made of. background: further tasks that last as long as it does."""
+
+    board: Switchboard
+    journal: Journal
+    outcomes: Outcomes
+    app: QuartTrio
+    carry: Carry
+    background: Sequence[Callable[[], Awaitable[None]]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running server, for whoever started it."""
+
+    port: int
+    board: Switchboard
+    door: Door
+
+
+class Stop:
+    """How a server is told to end: asked once it drains, asked again it ends at once."""
+
+    def __init__(self) -> None:
+        self.drain = trio.Event()
+        self.now = trio.Event()
+
+    def ask(self) -> None:
+        """Take one step further towards the end."""
+        (self.now if self.drain.is_set() else self.drain).set()
+
+
+async def serve(
+    parts: Parts,
+    *,
+    host: str,
+    port: int,
+    drain_s: float,
+    stop: Stop,
+    task_status: trio.TaskStatus[Served] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a server to its end. Raises ConfigError when the address cannot be listened on."""
+    listeners = await _listen(host, port)
+    reception = _Reception(parts.board, parts.carry)
+    door = Door(parts.app, reception.admit, reception.take)
+    async with trio.open_nursery() as background:
+        for task in (parts.journal.run, parts.outcomes.run, *parts.background):
+            background.start_soon(task)
+        async with trio.open_nursery() as front:
+            await front.start(door.serve, listeners)
+            served = Served(listeners[0].socket.getsockname()[1], parts.board, door)
+            _log.info("= listening", host=host, port=served.port)
+            task_status.started(served)
+            await _until_over(parts.board, drain_s, stop)
+            front.cancel_scope.cancel()
+        with trio.move_on_after(FLUSH_S):
+            await parts.outcomes.written()
+            await parts.journal.flushed()
+        background.cancel_scope.cancel()
+    _log.info("= ended", unwritten=parts.journal.depth() + parts.outcomes.depth())
+
+
+class _Reception:
+    """What the door asks about streams."""
+
+    def __init__(self, board: Switchboard, carry: Carry) -> None:
+        self._board = board
+        self._carry = carry
+
+    async def admit(self, head: Head) -> str | None:
+        token = head.target.removeprefix(STREAM_PATH)
+        return await self._board.admit(head.target, token, head.header("x-twilio-signature"))
+
+    async def take(self, call_sid: str, request: WebSocketRequest) -> None:
+        with self._board.on_line(call_sid) as choose:
+            with trio.fail_after(HANDSHAKE_TIMEOUT_S):
+                connection = await request.accept()
+            await self._carry(WebSocket(connection), call_sid, choose)
+
+
+async def _listen(host: str, port: int) -> list[trio.SocketListener]:
+    try:
+        return await open_listeners(host, port)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot listen on HOST {host}, PORT {port}: {why}") from None
+
+
+async def _until_over(board: Switchboard, drain_s: float, stop: Stop) -> None:
+    """Return when the server shall end."""
+    await stop.drain.wait()
+    board.drain()
+    _log.info("= draining", calls=board.busy(), seconds=drain_s)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_end_early, stop, nursery.cancel_scope)
+        with trio.move_on_after(drain_s):
+            await _all_over(board)
+        nursery.cancel_scope.cancel()
+    if board.live():
+        _log.warning("! calls are cut off", calls=board.live())
+
+
+async def _end_early(stop: Stop, scope: trio.CancelScope) -> None:
+    await stop.now.wait()
+    scope.cancel()
+
+
+async def _all_over(board: Switchboard) -> None:
+    """Wait for the last call and its last webhook. A process without calls ends at once."""
+    linger_s = 0.0
+    while board.busy():
+        linger_s = LINGER_S
+        await trio.sleep(LOOK_S)
+    await trio.sleep(linger_s)
+
+
+# ---- the process ----------------------------------------------------------------------------
+
+
+async def obey_signals(stop: Stop, drain_s: float) -> None:
+    """SIGTERM and SIGINT ask the server to stop, and arm the last resort."""
+    left_s = drain_s
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+        async for number in received:
+            _log.info("< signal", signal=signal.Signals(number).name)
+            end_process_after(left_s + FLUSH_S + LAST_RESORT_S)
+            left_s = 0.0
+            stop.ask()
+
+
+def end_process_after(seconds: float) -> None:
+    """End the process then, unless it has ended by itself: a last resort that needs no loop."""
+    timer = threading.Timer(seconds, os._exit, args=(EXIT_STUCK,))
+    timer.daemon = True
+    timer.start()
+
+
+def prepare_process() -> None:
+    """Settings of the whole process, which only its owner may change."""
+    # Beside a busy thread, a C call that gave up the GIL waits this long for it, not ten times.
+    sys.setswitchinterval(0.0005)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold callers and keys
+    with suppress(ValueError, OSError):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
