@@ -1,15 +1,40 @@
-"""What the adapters' tests share: a business of our own, and its clock."""
+"""What the adapters' tests share: a business of our own, its clock, and databases to throw away.
+
+One PostgreSQL server runs for the whole session, with one migrated database that is emptied for
+each test: making one takes a third of a second. Without a server the tests fail, never skip.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib.util
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import pytest
 
+from relay.adapters.store import SqlStore, open_store, upgrade
+from relay.adapters.store_tables import metadata
 from relay.ports import Booked, BookingRequest
+
+
+def load(path: Path) -> ModuleType:
+    """A Python file as a module: the test folders are no packages."""
+    name = f"relay_tests_{path.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+postgres = load(Path(__file__).with_name("postgres.py"))
 
 T = TypeVar("T")
 
@@ -109,3 +134,57 @@ def business_path(tmp_path: Path) -> Path:
     path = tmp_path / "business.toml"
     path.write_text(BUSINESS)
     return path
+
+
+# ---- databases ------------------------------------------------------------------------------
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_home() -> Iterator[Path]:
+    """The socket's folder of a PostgreSQL server that runs for the whole session."""
+    with postgres.running() as home:
+        postgres.execute(home, "CREATE DATABASE migrated")
+        upgrade(postgres.url(home, "migrated"))
+        yield home
+
+
+@pytest.fixture
+def empty_postgres(postgres_home: Path) -> str:
+    """The URL of a PostgreSQL database without tables."""
+    name = f"test_{next(_numbers)}"
+    postgres.execute(postgres_home, f"CREATE DATABASE {name}")
+    return str(postgres.url(postgres_home, name))
+
+
+@pytest.fixture
+def migrated_postgres(postgres_home: Path) -> str:
+    """The URL of a PostgreSQL database whose tables are there and empty."""
+    postgres.execute(postgres_home, f"TRUNCATE {', '.join(metadata.tables)}", "migrated")
+    return str(postgres.url(postgres_home, "migrated"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/empty.db"
+    return str(request.getfixturevalue("empty_postgres"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database with all its tables."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/relay.db"
+        upgrade(url)
+        return url
+    return str(request.getfixturevalue("migrated_postgres"))
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[SqlStore]:
+    store = open_store(database_url)
+    yield store
+    store.close()

@@ -1,0 +1,126 @@
+"""The relay's records in a database: SQLite by default, PostgreSQL by DATABASE_URL.
+
+This file is the face; beside it lie store_tables (what is kept), store_records (how a record
+becomes an upsert), store_bookings (appointments), store_engine (drivers), store_upgrade and
+migrations/ (how the tables come to be). Every method blocks: call them from worker threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+
+from relay.adapters import store_bookings, store_records
+from relay.adapters.store_engine import mapped, parse_url, pooled
+from relay.adapters.store_tables import call_outcomes, calls, stream_claims
+from relay.adapters.store_upgrade import upgrade
+from relay.ports import Booked, BookingRequest, CallRow, Entry
+
+__all__ = ["SqlStore", "open_store", "upgrade"]
+
+
+def open_store(database_url: str) -> SqlStore:
+    """A store on a database whose tables `upgrade` has made.
+
+    Connects when it is first used, so that calls are served while the database is away.
+    Raises ConfigError for a malformed URL.
+    """
+    url = parse_url(database_url)
+    return SqlStore(pooled(url), url)
+
+
+class SqlStore:
+    """CallStore and Bookings over one engine. Safe to use from several threads at once."""
+
+    def __init__(self, engine: sa.Engine, url: URL) -> None:
+        self._engine = engine
+        self._reader = engine.execution_options(read_only=True)
+        self._url = url
+
+    def close(self) -> None:
+        """Give up every connection."""
+        self._engine.dispose()
+
+    def ping(self) -> None:
+        """Ask the database for a sign of life. Raises StoreError."""
+        with self._read() as connection:
+            connection.execute(sa.select(1))
+
+    @contextmanager
+    def _read(self) -> Iterator[sa.Connection]:
+        with mapped(self._url), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        with mapped(self._url), self._engine.begin() as connection:
+            yield connection
+
+    # ---- CallStore
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Upsert all entries in one transaction, whatever was written before them."""
+        if entries:
+            with self._write() as connection:
+                store_records.write(connection, entries)
+
+    def call(self, call_sid: str) -> CallRow | None:
+        """What is known of a call. reason: the outcome's, or else the disposition's."""
+        query = (
+            sa.select(
+                calls.c.call_sid,
+                calls.c.started_at,
+                calls.c.caller,
+                calls.c.called,
+                calls.c.disposition,
+                call_outcomes.c.outcome,
+                sa.func.coalesce(call_outcomes.c.reason, calls.c.disposition_reason),
+            )
+            .join_from(
+                calls, call_outcomes, calls.c.call_sid == call_outcomes.c.call_sid, isouter=True
+            )
+            .where(calls.c.call_sid == call_sid)
+        )
+        with self._read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else CallRow(*row)
+
+    def set_outcome(self, call_sid: str, at: datetime, outcome: str, reason: str) -> None:
+        """What became of a call after its stream; stands above what the call itself reports."""
+        with self._write() as connection:
+            store_records.settle(connection, call_sid, at, outcome, reason)
+
+    def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
+        """Use up a stream's token: True the first time, False ever after."""
+        row = {"nonce": nonce, "call_sid": call_sid, "at": at}
+        with self._write() as connection:
+            return store_records.inserted(connection, stream_claims, row) == 1
+
+    # ---- Bookings
+
+    def find(self, key: str) -> Booked | None:
+        """What was booked under a key."""
+        with self._read() as connection:
+            return store_bookings.find(connection, key)
+
+    def book(
+        self, request: BookingRequest, key: str, at: datetime, slots: Sequence[datetime] = ()
+    ) -> Booked | None:
+        """Book once per key; None: a slot is somebody else's."""
+        try:
+            with self._write() as connection:
+                return store_bookings.book(
+                    connection, request, key, at, slots or (request.starts_at,)
+                )
+        except store_bookings.SlotTaken:
+            with self._read() as connection:
+                return store_bookings.own(connection, request)
+
+    def taken(self, day: date) -> list[datetime]:
+        """Starts of the slots that are filled on a day, in order."""
+        with self._read() as connection:
+            return store_bookings.taken(connection, day)

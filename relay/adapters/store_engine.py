@@ -1,0 +1,112 @@
+"""From a DATABASE_URL to an engine, and from a driver's error to one line of ours.
+
+SQLite: WAL, so that readers never wait for the writer; synchronous=FULL, so that what was
+committed survives a power cut; every writing transaction says BEGIN IMMEDIATE, so that it waits
+its turn at the start instead of failing in the middle. The driver's own transaction handling is
+switched off, because it begins too late.
+
+PostgreSQL: bounded in every direction (connecting, a statement, a dead peer), and without
+server-side prepared statements, so that it works behind a transaction pooler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from relay.errors import ConfigError, StoreError
+
+# What is bounded, in seconds. Nobody waits for a write in a call; a claim has its own deadline.
+CONNECT_S = 3
+STATEMENT_S = 5
+
+# One journal, stream claims, bookings: more connections than this would only queue elsewhere.
+POOL_SIZE = 4
+
+
+def parse_url(database_url: str) -> URL:
+    """The URL with its driver. Raises ConfigError for what is neither SQLite nor PostgreSQL."""
+    try:
+        url = sa.make_url(database_url)
+    except (ArgumentError, ValueError) as error:
+        raise ConfigError(
+            "DATABASE_URL is no database URL; write sqlite:///relay.db or postgresql://…"
+        ) from error
+    match url.drivername:
+        case "postgres" | "postgresql" | "postgresql+psycopg":
+            return url.set(drivername="postgresql+psycopg")
+        case "sqlite" | "sqlite+pysqlite" if url.database and url.database != ":memory:":
+            return url.set(drivername="sqlite")
+        case "sqlite" | "sqlite+pysqlite":
+            raise ConfigError("DATABASE_URL: SQLite needs a file, as in sqlite:///relay.db")
+        case other:
+            raise ConfigError(f"DATABASE_URL: {other}:// is unknown; use sqlite or postgresql")
+
+
+def make_engine(url: URL, *, statement_s: int = STATEMENT_S, **pool: Any) -> sa.Engine:
+    """An engine for a parsed URL. Connects to nothing yet.
+
+    statement_s: how long one statement may take; on SQLite, how long it waits for the lock.
+    """
+    # Parameters are what callers said: they never belong into an error's text.
+    if url.get_backend_name() == "sqlite":
+        engine = sa.create_engine(
+            url, connect_args={"timeout": statement_s}, hide_parameters=True, **pool
+        )
+        sa.event.listen(engine, "connect", _on_sqlite_connect)
+        sa.event.listen(engine, "begin", _on_sqlite_begin)
+        return engine
+    return sa.create_engine(
+        url,
+        connect_args={
+            "connect_timeout": CONNECT_S,
+            "prepare_threshold": None,
+            "application_name": "relay",
+            "options": f"-c statement_timeout={statement_s * 1000} -c timezone=UTC",
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": STATEMENT_S * 1000,
+        },
+        hide_parameters=True,
+        pool_pre_ping=True,
+        **pool,
+    )
+
+
+def pooled(url: URL) -> sa.Engine:
+    """The engine of a running relay."""
+    return make_engine(
+        url, pool_size=POOL_SIZE, max_overflow=0, pool_timeout=STATEMENT_S, pool_use_lifo=True
+    )
+
+
+def _on_sqlite_connect(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    # First of all: two processes that open a new file both want to make it a WAL.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _on_sqlite_begin(connection: sa.Connection) -> None:
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def mapped(url: URL) -> Iterator[None]:
+    """Turn whatever the database raises into a StoreError of one line, without personal values."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        lines = str(cause).splitlines() or [type(cause).__name__]
+        line = lines[0].strip()
+        if "unable to open database file" in line:
+            line += ": its folder must exist, and the relay be allowed to write in it"
+        raise StoreError(f"{url.render_as_string(hide_password=True)}: {line}") from error

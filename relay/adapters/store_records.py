@@ -1,0 +1,209 @@
+"""Records to upserts: every statement is idempotent, and blind to the order of arrival.
+
+A batch may be written twice, and an old one after a newer one (a spool that is replayed). So each
+table says which of two versions of a row stays, in the WHERE of its upsert:
+
+    calls          the earliest opening; the latest disposition
+    transcripts    the latest version of an item; at the same moment, the one heard further
+    tool_calls     a final status before "running"; then the latest
+    call_outcomes  the latest end; but the aftermath (`settle`) has the last word on the outcome
+
+Any order of any writes ends in the same rows: tests/adapters/test_store_contract.py shuffles.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from relay.adapters.store_tables import call_outcomes, calls, tool_calls, transcripts
+from relay.errors import Misuse
+from relay.ports import (
+    CallEnded,
+    CallOpened,
+    DispositionChosen,
+    Entry,
+    ToolCalled,
+    TranscriptLine,
+)
+
+# Both spell ON CONFLICT alike; SQLAlchemy keeps two classes for it.
+Insert: TypeAlias = postgresql.Insert
+Row: TypeAlias = dict[str, Any]
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> Insert:
+    """INSERT of the connection's dialect, with on_conflict_do_…"""
+    make: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement: Insert = make(table)
+    return statement
+
+
+def inserted(connection: sa.Connection, table: sa.Table, rows: Row | Sequence[Row]) -> int:
+    """Insert rows that clash with none; returns how many.
+
+    Counted by RETURNING: a driver's own row count is not to be had of every one.
+    """
+    statement = insert(connection, table).values(rows).on_conflict_do_nothing()
+    return len(connection.execute(statement.returning(sa.literal(1))).all())
+
+
+def write(connection: sa.Connection, entries: Sequence[Entry]) -> None:
+    """Upsert entries, whatever was written before them. The caller owns the transaction."""
+    batches: dict[Callable[[Insert], Insert], list[Row]] = defaultdict(list)
+    for entry in entries:
+        for merge, row in _rows(entry):
+            batches[merge].append(row)
+    for merge, table, key in _ORDER:
+        if rows := batches.get(merge):
+            # The same order of tables and keys everywhere, so that two writers queue up.
+            rows.sort(key=lambda row: [row[column] for column in key])
+            connection.execute(merge(insert(connection, table)), rows)
+
+
+def settle(
+    connection: sa.Connection, call_sid: str, at: datetime, outcome: str, reason: str
+) -> None:
+    """The aftermath's word on a call's outcome; the latest stays."""
+    row = {"call_sid": call_sid, "outcome": outcome, "reason": reason, "settled_at": at}
+    connection.execute(_merge_settled(insert(connection, call_outcomes)), [row])
+    known = {"call_sid": call_sid, "started_at": at}
+    connection.execute(_merge_mentioned(insert(connection, calls)), [known])
+
+
+def _rows(entry: Entry) -> list[tuple[Callable[[Insert], Insert], Row]]:
+    call_sid, at = entry.call_sid, entry.at
+    match entry.record:
+        case CallOpened() as opened:
+            row = _fields(opened) | {"call_sid": call_sid, "started_at": at}
+            return [(_merge_opened, row)]
+        case TranscriptLine() as line:
+            return [(_merge_line, _fields(line) | {"call_sid": call_sid, "at": at})]
+        case ToolCalled() as called:
+            return [(_merge_tool, _fields(called) | {"call_sid": call_sid, "at": at})]
+        case DispositionChosen(disposition=disposition, reason=reason):
+            row = {
+                "call_sid": call_sid,
+                "started_at": at,
+                "disposition": disposition,
+                "disposition_reason": reason,
+                "disposition_at": at,
+            }
+            return [(_merge_disposition, row)]
+        case CallEnded() as ended:
+            began = at - timedelta(milliseconds=ended.duration_ms)
+            return [
+                (_merge_mentioned, {"call_sid": call_sid, "started_at": began}),
+                (_merge_ended, _fields(ended) | {"call_sid": call_sid, "ended_at": at}),
+            ]
+        case other:
+            raise Misuse(f"no table for {type(other).__name__}")
+
+
+def _fields(record: CallOpened | TranscriptLine | ToolCalled | CallEnded) -> Row:
+    """A record's own fields; its monotonic `at` stays behind, the entry has the real one."""
+    row = asdict(record)
+    del row["at"]
+    return row
+
+
+# ---- which version of a row stays -----------------------------------------------------------
+
+
+def _merge_opened(statement: Insert) -> Insert:
+    """A row that another record made has no stream, and only a guess for its start."""
+    new, old = statement.excluded, calls.c
+    columns = ("started_at", "stream_sid", "caller", "called")
+    return statement.on_conflict_do_update(
+        index_elements=[old.call_sid],
+        set_={name: new[name] for name in columns},
+        where=sa.or_(old.stream_sid == "", new.started_at < old.started_at),
+    )
+
+
+def _merge_mentioned(statement: Insert) -> Insert:
+    """A call that another record names, before its opening was written."""
+    return statement.on_conflict_do_nothing(index_elements=[calls.c.call_sid])
+
+
+def _merge_disposition(statement: Insert) -> Insert:
+    new, old = statement.excluded, calls.c
+    columns = ("disposition", "disposition_reason", "disposition_at")
+    return statement.on_conflict_do_update(
+        index_elements=[old.call_sid],
+        set_={name: new[name] for name in columns},
+        where=sa.or_(old.disposition_at.is_(None), new.disposition_at >= old.disposition_at),
+    )
+
+
+def _merge_line(statement: Insert) -> Insert:
+    return _keep_greater(
+        statement,
+        transcripts,
+        lambda c: (
+            c.at,
+            sa.func.coalesce(c.heard_ms, -1),
+            sa.func.length(c.generated_text),
+            c.generated_text,
+            c.heard_text,
+        ),
+    )
+
+
+def _merge_tool(statement: Insert) -> Insert:
+    return _keep_greater(
+        statement,
+        tool_calls,
+        lambda c: (sa.case((c.status == "running", 0), else_=1), c.at, c.status, c.output),
+    )
+
+
+def _merge_ended(statement: Insert) -> Insert:
+    new, old = statement.excluded, call_outcomes.c
+    columns = ("ended_at", "duration_ms", "greeting_ms", "notice_heard", "barge_ins")
+    settled = old.settled_at.is_not(None)
+    return statement.on_conflict_do_update(
+        index_elements=[old.call_sid],
+        set_={name: new[name] for name in columns}
+        | {name: sa.case((settled, old[name]), else_=new[name]) for name in ("outcome", "reason")},
+        where=sa.or_(old.ended_at.is_(None), new.ended_at >= old.ended_at),
+    )
+
+
+def _merge_settled(statement: Insert) -> Insert:
+    new, old = statement.excluded, call_outcomes.c
+    return statement.on_conflict_do_update(
+        index_elements=[old.call_sid],
+        set_={name: new[name] for name in ("outcome", "reason", "settled_at")},
+        where=sa.or_(old.settled_at.is_(None), new.settled_at >= old.settled_at),
+    )
+
+
+def _keep_greater(
+    statement: Insert, table: sa.Table, rank: Callable[[Any], tuple[Any, ...]]
+) -> Insert:
+    """Of two versions of a row, the one whose rank is greater stays: a total order, so that the
+    order of arrival does not matter."""
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key),
+        set_={column.name: new[column.name] for column in table.c if not column.primary_key},
+        where=sa.tuple_(*rank(new)) >= sa.tuple_(*rank(table.c)),
+    )
+
+
+_CALL = ("call_sid",)
+_ORDER: tuple[tuple[Callable[[Insert], Insert], sa.Table, tuple[str, ...]], ...] = (
+    (_merge_opened, calls, _CALL),
+    (_merge_mentioned, calls, _CALL),
+    (_merge_disposition, calls, _CALL),
+    (_merge_line, transcripts, ("call_sid", "item_id")),
+    (_merge_tool, tool_calls, ("call_sid", "call_id")),
+    (_merge_ended, call_outcomes, _CALL),
+)

@@ -1,0 +1,143 @@
+"""The tables, as SQLAlchemy Core sees them. migrations/ makes them; a test holds the two equal.
+
+    calls          one row a call: who, when, and what `after-stream` shall do
+    transcripts    one row an utterance: what was said, what of it was heard
+    call_outcomes  one row a call: what came of it
+    tool_calls     one row a function call
+    bookings       the embedded business's appointments, one row an idempotency key
+    booking_slots  one row a filled slot; its primary key is what stops a double booking
+    stream_claims  stream tokens that were used up
+
+There are no foreign keys: records are replayed in any order after a database was away, and a
+transcript may arrive before its call.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+
+class Utc(TypeDecorator[datetime]):
+    """A moment, always with UTC attached: SQLite keeps none, PostgreSQL its session's."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without a time zone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Words(TypeDecorator[str]):
+    """Text from outside: what no database keeps (NUL, lone surrogates) becomes U+FFFD.
+
+    One such character would otherwise refuse a whole batch, again at every retry.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        whole = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return whole.replace("\0", "\ufffd")
+
+
+metadata = sa.MetaData()
+
+calls = sa.Table(
+    "calls",
+    metadata,
+    sa.Column("call_sid", Words, primary_key=True),
+    sa.Column("started_at", Utc, nullable=False, index=True),
+    sa.Column("stream_sid", Words, nullable=False, server_default=""),
+    sa.Column("caller", Words, nullable=False, server_default="", index=True),
+    sa.Column("called", Words, nullable=False, server_default=""),
+    sa.Column("disposition", Words),
+    sa.Column("disposition_reason", Words),
+    sa.Column("disposition_at", Utc),
+)
+
+transcripts = sa.Table(
+    "transcripts",
+    metadata,
+    sa.Column("call_sid", Words, primary_key=True),
+    sa.Column("item_id", Words, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("speaker", Words, nullable=False),
+    sa.Column("generated_text", Words, nullable=False),
+    sa.Column("heard_text", Words, nullable=False),
+    sa.Column("heard_ms", sa.Integer),
+    sa.Column("interrupted", sa.Boolean, nullable=False),
+)
+
+call_outcomes = sa.Table(
+    "call_outcomes",
+    metadata,
+    sa.Column("call_sid", Words, primary_key=True),
+    sa.Column("outcome", Words, nullable=False),
+    sa.Column("reason", Words, nullable=False),
+    # When our part of the call ended; null while only its aftermath is known.
+    sa.Column("ended_at", Utc),
+    sa.Column("duration_ms", sa.BigInteger),
+    sa.Column("greeting_ms", sa.Integer),
+    sa.Column("notice_heard", sa.Boolean),
+    sa.Column("barge_ins", sa.Integer),
+    # When the aftermath (a transfer answered, or not) had the last word; null: it had none.
+    sa.Column("settled_at", Utc),
+)
+
+tool_calls = sa.Table(
+    "tool_calls",
+    metadata,
+    sa.Column("call_sid", Words, primary_key=True),
+    sa.Column("call_id", Words, primary_key=True),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("name", Words, nullable=False),
+    sa.Column("arguments", Words, nullable=False),
+    sa.Column("status", Words, nullable=False),
+    sa.Column("output", Words, nullable=False),
+    sa.Column("duration_ms", sa.BigInteger),
+)
+
+bookings = sa.Table(
+    "bookings",
+    metadata,
+    sa.Column("key", Words, primary_key=True),
+    sa.Column("reference", Words, nullable=False, unique=True),
+    sa.Column("service", Words, nullable=False),
+    # The business's own wall clock: "Tuesday at ten" stays at ten when the law moves the clocks.
+    sa.Column("starts_at", sa.DateTime, nullable=False, index=True),
+    sa.Column("name", Words, nullable=False),
+    sa.Column("phone", Words, nullable=False),
+    sa.Column("booked_at", Utc, nullable=False),
+)
+
+booking_slots = sa.Table(
+    "booking_slots",
+    metadata,
+    sa.Column("starts_at", sa.DateTime, primary_key=True),
+    sa.Column("key", Words, nullable=False),
+)
+
+stream_claims = sa.Table(
+    "stream_claims",
+    metadata,
+    sa.Column("nonce", Words, primary_key=True),
+    sa.Column("call_sid", Words, nullable=False),
+    sa.Column("at", Utc, nullable=False),
+)

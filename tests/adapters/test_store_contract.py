@@ -1,0 +1,396 @@
+"""What a store promises, on SQLite and on PostgreSQL alike."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from relay.adapters.store import SqlStore
+from relay.adapters.store_engine import make_engine, parse_url
+from relay.adapters.store_tables import metadata
+from relay.errors import StoreError
+from relay.ports import (
+    Booked,
+    BookingRequest,
+    CallEnded,
+    CallOpened,
+    CallRow,
+    DispositionChosen,
+    Entry,
+    Record,
+    ToolCalled,
+    TranscriptLine,
+)
+
+START = datetime(2026, 11, 20, 15, 0, 0, 123456, tzinfo=UTC)
+OPENED = CallOpened(1.0, "MZ1", "+15550100", "+15550111")
+LINE = TranscriptLine(2.0, "item_1", "agent", 0, "We open at nine.", "We open", 700, True)
+TOOL = ToolCalled(3.0, "call_1", "lookup_hours", '{"day":"today"}', "running")
+CHOSEN = DispositionChosen(4.0, "transfer", "asked")
+ENDED = CallEnded(5.0, "resolved", "goodbye", 61_000, 12, True, 2)
+
+
+def entry(record: Record, after_s: float = 0, call_sid: str = "CA1") -> Entry:
+    return Entry(call_sid, START + timedelta(seconds=after_s), record)
+
+
+def rows(url: str, table: str) -> list[dict[str, Any]]:
+    """Every row of a table, read through an engine of our own."""
+    engine = make_engine(parse_url(url))
+    found = metadata.tables[table]
+    with engine.connect() as connection:
+        query = sa.select(found).order_by(*found.primary_key)
+        result = [dict(row) for row in connection.execute(query).mappings()]
+    engine.dispose()
+    return result
+
+
+def everything(url: str) -> dict[str, list[dict[str, Any]]]:
+    return {table: rows(url, table) for table in metadata.tables}
+
+
+# ---- records --------------------------------------------------------------------------------
+
+
+def test_each_record_becomes_its_row(store: SqlStore, database_url: str) -> None:
+    final = replace(TOOL, status="ok", output='{"open":[]}', duration_ms=41)
+    store.write(
+        [
+            entry(OPENED),
+            entry(LINE, 1),
+            entry(TOOL, 2),
+            entry(final, 2),
+            entry(CHOSEN, 3),
+            entry(ENDED, 4),
+        ]
+    )
+    assert rows(database_url, "calls") == [
+        {
+            "call_sid": "CA1",
+            "started_at": START,
+            "stream_sid": "MZ1",
+            "caller": "+15550100",
+            "called": "+15550111",
+            "disposition": "transfer",
+            "disposition_reason": "asked",
+            "disposition_at": START + timedelta(seconds=3),
+        }
+    ]
+    assert rows(database_url, "transcripts") == [
+        {
+            "call_sid": "CA1",
+            "item_id": "item_1",
+            "position": 0,
+            "at": START + timedelta(seconds=1),
+            "speaker": "agent",
+            "generated_text": "We open at nine.",
+            "heard_text": "We open",
+            "heard_ms": 700,
+            "interrupted": True,
+        }
+    ]
+    assert rows(database_url, "tool_calls") == [
+        {
+            "call_sid": "CA1",
+            "call_id": "call_1",
+            "at": START + timedelta(seconds=2),
+            "name": "lookup_hours",
+            "arguments": '{"day":"today"}',
+            "status": "ok",
+            "output": '{"open":[]}',
+            "duration_ms": 41,
+        }
+    ]
+    assert rows(database_url, "call_outcomes") == [
+        {
+            "call_sid": "CA1",
+            "outcome": "resolved",
+            "reason": "goodbye",
+            "ended_at": START + timedelta(seconds=4),
+            "duration_ms": 61_000,
+            "greeting_ms": 12,
+            "notice_heard": True,
+            "barge_ins": 2,
+            "settled_at": None,
+        }
+    ]
+
+
+def test_nothing_is_written_for_nothing(store: SqlStore, database_url: str) -> None:
+    store.write([])
+    assert not any(everything(database_url).values())
+
+
+def test_a_batch_is_whole_or_not_at_all(store: SqlStore, database_url: str) -> None:
+    naive = Entry("CA2", datetime(2026, 11, 20), OPENED)  # noqa: DTZ001 - the fault on trial
+    with pytest.raises(StoreError, match="without a time zone"):
+        store.write([entry(OPENED), naive])
+    assert not any(everything(database_url).values())
+
+
+def test_any_time_zone_comes_back_as_utc(store: SqlStore) -> None:
+    kathmandu = timezone(timedelta(hours=5, minutes=45))
+    store.write([Entry("CA1", START.astimezone(kathmandu), OPENED)])
+    row = store.call("CA1")
+    assert row is not None
+    assert row.started_at == START
+    assert row.started_at.tzinfo is UTC
+
+
+HISTORY = [
+    entry(OPENED),
+    entry(replace(OPENED, stream_sid="MZ2"), 20),
+    entry(LINE, 1),
+    entry(replace(LINE, heard_text="We open at nine.", heard_ms=1600, interrupted=False), 1),
+    entry(replace(LINE, item_id="item_2", speaker="caller", position=1, heard_ms=None), 2),
+    entry(TOOL, 2),
+    entry(replace(TOOL, status="ok", output="{}", duration_ms=5), 2.5),
+    entry(replace(TOOL, call_id="call_2"), 3),
+    entry(replace(TOOL, call_id="call_2", status="error", output='{"e":1}'), 6),
+    entry(replace(TOOL, call_id="call_2", status="late", output='{"o":1}'), 9),
+    entry(CHOSEN, 10),
+    entry(replace(CHOSEN, disposition="hang_up"), 30),
+    entry(ENDED, 11),
+    entry(replace(ENDED, reason="second stream"), 31),
+    entry(OPENED, 5, "CA2"),
+    entry(ENDED, 66, "CA2"),
+]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_order_any_batching_any_repetition_ends_in_the_same_rows(
+    store: SqlStore, database_url: str, seed: int
+) -> None:
+    """A spool that is replayed, twice, in part, after newer records: nothing changes."""
+    dice = random.Random(seed)
+    history: list[Entry | str] = [*HISTORY, *dice.choices(HISTORY, k=8), "settle"]
+    dice.shuffle(history)
+    while history:
+        batch = [history.pop() for _ in range(min(len(history), dice.randint(1, 6)))]
+        store.write([one for one in batch if not isinstance(one, str)])
+        if "settle" in batch:
+            store.set_outcome("CA1", START + timedelta(seconds=40), "abandoned", "no answer")
+    found = everything(database_url)
+    assert [(row["call_sid"], row["started_at"], row["stream_sid"]) for row in found["calls"]] == [
+        ("CA1", START, "MZ1"),
+        ("CA2", START + timedelta(seconds=5), "MZ1"),
+    ]
+    assert found["calls"][0]["disposition"] == "hang_up"
+    assert [(row["item_id"], row["heard_ms"]) for row in found["transcripts"]] == [
+        ("item_1", 1600),
+        ("item_2", None),
+    ]
+    assert [(row["call_id"], row["status"]) for row in found["tool_calls"]] == [
+        ("call_1", "ok"),
+        ("call_2", "late"),
+    ]
+    outcomes = found["call_outcomes"]
+    assert [(row["call_sid"], row["outcome"], row["reason"]) for row in outcomes] == [
+        ("CA1", "abandoned", "no answer"),
+        ("CA2", "resolved", "goodbye"),
+    ]
+    assert outcomes[0]["ended_at"] == START + timedelta(seconds=31)
+    assert outcomes[0]["duration_ms"] == 61_000
+
+
+def test_a_replayed_beginning_does_not_undo_an_end(store: SqlStore, database_url: str) -> None:
+    store.write([entry(replace(TOOL, status="ok", output="{}"), 1)])
+    store.write([entry(TOOL, 2)])
+    assert [row["status"] for row in rows(database_url, "tool_calls")] == ["ok"]
+
+
+def test_text_that_no_database_keeps_does_not_stop_the_others(
+    store: SqlStore, database_url: str
+) -> None:
+    odd = "a\0b\ud800c 💥 \ud83d\udca5"
+    store.write([entry(replace(LINE, generated_text=odd)), entry(OPENED)])
+    [line] = rows(database_url, "transcripts")
+    assert line["generated_text"] == "a\ufffdb\ufffdc 💥 💥"
+    assert store.call("CA1") is not None
+
+
+def test_writers_side_by_side_lose_nothing(store: SqlStore, database_url: str) -> None:
+    def one(number: int) -> None:
+        sids = [f"CA{number}-{index}" for index in range(5)] + ["CA-shared"]
+        for record in (OPENED, LINE, TOOL, CHOSEN, ENDED):
+            store.write([entry(record, 0, sid) for sid in sids])
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(one, range(12)))
+    found = everything(database_url)
+    for table in ("calls", "transcripts", "tool_calls", "call_outcomes"):
+        assert len(found[table]) == 61
+
+
+# ---- calls ----------------------------------------------------------------------------------
+
+
+def test_an_unknown_call(store: SqlStore) -> None:
+    assert store.call("CA1") is None
+
+
+def test_a_call_through_its_life(store: SqlStore) -> None:
+    store.write([entry(OPENED)])
+    row = CallRow("CA1", START, "+15550100", "+15550111", None, None, None)
+    assert store.call("CA1") == row
+    store.write([entry(CHOSEN, 3)])
+    assert store.call("CA1") == replace(row, disposition="transfer", reason="asked")
+    store.write([entry(ENDED, 4)])
+    known = replace(row, disposition="transfer", outcome="resolved", reason="goodbye")
+    assert store.call("CA1") == known
+    store.set_outcome("CA1", START + timedelta(seconds=40), "failed", "busy")
+    assert store.call("CA1") == replace(known, outcome="failed", reason="busy")
+
+
+def test_the_latest_aftermath_stays(store: SqlStore) -> None:
+    for after_s, outcome in [(40, "abandoned"), (50, "transferred"), (45, "failed")]:
+        store.set_outcome("CA1", START + timedelta(seconds=after_s), outcome, "r")
+    row = store.call("CA1")
+    assert row is not None
+    assert row.outcome == "transferred"
+
+
+def test_a_call_that_only_its_aftermath_knows(store: SqlStore) -> None:
+    store.set_outcome("CA1", START, "abandoned", "never began")
+    assert store.call("CA1") == CallRow("CA1", START, "", "", None, "abandoned", "never began")
+    store.write([entry(OPENED, -60)])
+    row = store.call("CA1")
+    assert row is not None
+    assert (row.caller, row.started_at) == ("+15550100", START - timedelta(seconds=60))
+
+
+def test_a_stream_is_claimed_once(store: SqlStore) -> None:
+    assert store.claim_stream("n1", "CA1", START)
+    assert not store.claim_stream("n1", "CA1", START)
+    assert not store.claim_stream("n1", "CA2", START)
+    assert store.claim_stream("n2", "CA1", START)
+
+
+def test_a_stream_that_many_claim_at_once_is_claimed_once(store: SqlStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        claims = pool.map(lambda _: store.claim_stream("n1", "CA1", START), range(16))
+        assert sum(claims) == 1
+
+
+# ---- bookings -------------------------------------------------------------------------------
+
+TEN = datetime(2026, 11, 24, 10, 0)  # noqa: DTZ001 - the business's wall clock
+HALF = timedelta(minutes=30)
+REQUEST = BookingRequest("cleaning", TEN, "Ann Lee", "+15550100")
+
+
+def test_a_booking_and_its_reference(store: SqlStore, database_url: str) -> None:
+    booked = store.book(REQUEST, "k1", START)
+    assert booked is not None
+    assert (booked.service, booked.starts_at) == ("cleaning", TEN)
+    assert booked.reference.isdecimal()
+    assert len(booked.reference) == 6
+    assert rows(database_url, "bookings") == [
+        {
+            "key": "k1",
+            "reference": booked.reference,
+            "service": "cleaning",
+            "starts_at": TEN,
+            "name": "Ann Lee",
+            "phone": "+15550100",
+            "booked_at": START,
+        }
+    ]
+
+
+def test_a_key_books_once_and_keeps_its_answer(store: SqlStore, database_url: str) -> None:
+    first = store.book(REQUEST, "k1", START)
+    assert store.book(REQUEST, "k1", START) == first
+    assert store.book(replace(REQUEST, starts_at=TEN + HALF), "k1", START) == first
+    assert store.find("k1") == first
+    assert store.find("k2") is None
+    assert len(rows(database_url, "booking_slots")) == 1
+
+
+def test_a_slot_is_booked_once(store: SqlStore, database_url: str) -> None:
+    store.book(REQUEST, "k1", START)
+    assert store.book(replace(REQUEST, name="Bob", phone="+15550101"), "k2", START) is None
+    assert store.find("k2") is None
+    assert len(rows(database_url, "bookings")) == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "count", "free"),
+    [(0, 1, False), (1, 1, False), (2, 1, True), (-1, 1, True), (-1, 2, False), (1, 2, False)],
+)
+def test_every_slot_of_a_long_appointment_is_filled(
+    store: SqlStore, start: int, count: int, free: bool
+) -> None:
+    store.book(REQUEST, "k1", START, [TEN, TEN + HALF])
+    other = BookingRequest("filling", TEN + start * HALF, "Bob", "+15550101")
+    slots = [other.starts_at + n * HALF for n in range(count)]
+    assert (store.book(other, "k2", START, slots) is not None) == free
+
+
+def test_a_caller_s_own_appointment_is_not_somebody_else_s(store: SqlStore) -> None:
+    first = store.book(REQUEST, "k1", START)
+    assert store.book(replace(REQUEST, name="ann lee"), "k2", START) == first
+    assert store.book(replace(REQUEST, name="Bob"), "k3", START) is None
+    assert store.book(replace(REQUEST, service="filling"), "k4", START) is None
+    assert store.book(replace(REQUEST, phone=""), "k5", START) is None
+
+
+def test_two_withheld_numbers_are_not_one_caller(store: SqlStore) -> None:
+    nobody = replace(REQUEST, phone="")
+    assert store.book(nobody, "k1", START) is not None
+    assert store.book(nobody, "k2", START) is None
+
+
+def test_what_is_taken_on_a_day(store: SqlStore) -> None:
+    late = datetime(2026, 11, 24, 23, 30)  # noqa: DTZ001 - the business's wall clock
+    assert list(store.taken(TEN.date())) == []
+    store.book(replace(REQUEST, starts_at=late), "k2", START)
+    store.book(REQUEST, "k1", START, [TEN, TEN + HALF])
+    store.book(replace(REQUEST, starts_at=late + HALF), "k3", START)
+    assert list(store.taken(TEN.date())) == [TEN, TEN + HALF, late]
+    assert list(store.taken(date(2026, 11, 25))) == [late + HALF]
+
+
+def test_references_that_clash_are_drawn_again(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from relay.adapters import store_bookings
+
+    draws = itertools.chain(["111111", "111111", "111111", "222222"])
+    monkeypatch.setattr(store_bookings, "_reference", lambda key, attempt: next(draws))
+    first = store.book(REQUEST, "k1", START)
+    second = store.book(replace(REQUEST, starts_at=TEN + HALF), "k2", START)
+    assert (first and first.reference, second and second.reference) == ("111111", "222222")
+
+
+@pytest.mark.parametrize("round_number", range(3))
+def test_many_callers_and_few_slots(store: SqlStore, database_url: str, round_number: int) -> None:
+    """Overlapping appointments, keys that repeat, all at once: no slot twice, no key twice."""
+    dice = random.Random(round_number)
+    wishes = []
+    for number in range(40):
+        start = TEN + HALF * dice.randrange(6)
+        slots = [start + HALF * n for n in range(dice.randint(1, 3))]
+        wish = BookingRequest("cleaning", start, f"N{number}", f"+1555{number}")
+        wishes += [(wish, f"k{number}", START, slots)] * 2
+    dice.shuffle(wishes)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda wish: store.book(*wish), wishes))
+    by_key: dict[str, set[Booked]] = {}
+    for (_, key, _, _), answer in zip(wishes, answers, strict=True):
+        if answer is not None:
+            by_key.setdefault(key, set()).add(answer)
+    kept = rows(database_url, "bookings")
+    assert {row["key"] for row in kept} == set(by_key)
+    assert all(len(answered) == 1 for answered in by_key.values())
+    assert len({row["reference"] for row in kept}) == len(kept)
+    wanted = {key: slots for _, key, _, slots in wishes}
+    filled = rows(database_url, "booking_slots")
+    assert sorted(at for key in by_key for at in wanted[key]) == [r["starts_at"] for r in filled]
