@@ -19,9 +19,10 @@ from typing import TypeAlias
 import trio
 
 from relay.sim.line import FRAME, PER_MS, Line
-from relay.sim.ulaw import loudness_db
+from relay.sim.ulaw import LINEAR, loudness_db
 
 AUDIBLE_DB = -45.0  # RMS of 20 ms above this is sound to a person on a telephone
+_LOUD = frozenset(n for n, x in enumerate(LINEAR) if abs(x) > 32768 * 10 ** (AUDIBLE_DB / 20))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,13 @@ class Person:
         self.line.said.cut(self.line.sample())
 
     async def hear_voice(self, since: int | None = None, *, timeout_s: float = 10.0) -> int:
-        """Wait for sound at the ear, from `since` (default: now) on. Returns where it begins,
-        to 20 ms."""
+        """Wait for sound at the ear, from `since` (default: now) on. Returns where it begins."""
         at = self.line.sample() if since is None else since
         with trio.fail_after(timeout_s):
             while not await self._audible(at):
                 at += FRAME
-        return at
+        loud = (n for n, code in enumerate(self.line.heard.read(at, at + FRAME)) if code in _LOUD)
+        return at + next(loud, 0)
 
     async def hear_silence(
         self, quiet_ms: int = 800, since: int | None = None, *, timeout_s: float = 60.0

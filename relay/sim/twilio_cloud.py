@@ -358,7 +358,8 @@ class _Conductor:
             record.bridged_at = trio.current_time()
             call.log.add("bridged", record.number)
             await bridge(call.line, record.line, phones[record.number])
-        record.ended_at = trio.current_time()
+        for ended in (record, *(other for other in records if other.ended_at is None)):
+            ended.ended_at = trio.current_time()
         record_form = record.form()
         call.log.add("dial-ended", f"{record.status}, bridged {record_form['DialBridged']}")
         action = self._action(verb.action, verb.method, url, record_form)

@@ -72,8 +72,8 @@ async def run(serve, clips, page=STREAM):
 async def test_the_caller_waits_speaks_and_measures(autojump_clock):
     clips = [tone(300, 500), tone(350, 700) + b"\xff" * 1600]
     call, timing, shown = await run(serve_agent, clips)
-    assert timing.greeting == pytest.approx(0, abs=45)
-    assert timing.answers == pytest.approx([300, 300], abs=45)
+    assert timing.greeting == pytest.approx(0, abs=1)
+    assert timing.answers == pytest.approx([300, 300], abs=25)
     assert greeted(call, timing)
     assert call.ended_by == "caller"
     kinds = [line.split()[1] for line in shown]

@@ -183,7 +183,7 @@ async def test_the_script_talks_with_the_relay(autojump_clock):
                     heard.extend(base64.b64decode(message["media"]["payload"]))
 
     async def script(caller):
-        assert await caller.hear_until_silence() == HELLO.rstrip(b"\xff").ljust(4800, b"\xff")
+        assert (await caller.hear_until_silence()).strip(b"\xff") == HELLO.strip(b"\xff")
         await caller.say(QUESTION)
         await trio.sleep(0.1)
         caller.hang_up()

@@ -1,6 +1,8 @@
 """The play-out book: what was heard, and what an echoed mark is worth."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relay.sim.line import Timeline
 from relay.sim.twilio_playout import MAX_BUFFERED, Playout
@@ -74,3 +76,53 @@ def test_ten_minutes_fit_and_no_more(playout):
     assert playout.media(b"b" * 10, 0) == 10
     assert playout.media(b"b" * 10, 4) == 6
     assert playout.received == MAX_BUFFERED + 4
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("wait"), st.integers(0, 400)),
+        st.tuples(st.just("media"), st.integers(0, 600)),
+        st.tuples(st.just("mark"), st.just(0)),
+        st.tuples(st.just("clear"), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS)
+def test_laws_of_the_buffer(steps):
+    """Every received byte is heard once or cut; every mark comes back once, in order, when due."""
+    playout, now, echoed, received = Playout(Timeline()), 0, [], bytearray()
+    for number, (what, size) in enumerate(steps):
+        if what == "wait":
+            for _ in range(size):
+                now += 1
+                echoed += playout.echoes(now)
+        elif what == "media":
+            sound = bytes([number]) * size
+            received += sound
+            assert playout.media(sound, now) == 0
+        elif what == "mark":
+            playout.mark(str(number), now)
+        else:
+            playout.clear(now)
+        echoed += playout.echoes(now)
+    end = now + len(received) + 1
+    echoed += playout.echoes(end)
+    assert names(echoed) == names(playout.marks)
+    assert playout.next_echo is None
+    heard = bytearray(playout.heard.read(0, end))
+    for chunk in playout.chunks:
+        played = chunk.played(end)
+        sound = received[chunk.offset : chunk.offset + played]
+        assert heard[chunk.start : chunk.start + played] == sound
+        heard[chunk.start : chunk.start + played] = b"\xff" * played
+        assert playout.played(chunk.offset, chunk.offset + chunk.size, end) == played
+    assert heard.strip(b"\xff") == b""
+    for mark in playout.marks:
+        assert mark.arrived <= mark.echoed
+        whole = playout.played(0, mark.offset, mark.echoed) == playout.played(0, mark.offset, end)
+        assert whole
+        if not mark.discarded:
+            last = [c for c in playout.chunks if c.offset < mark.offset][-1:]
+            assert all(c.start + c.played(end) <= mark.echoed for c in last if c.played(end))

@@ -335,11 +335,11 @@ async def test_the_network_s_delay_shows_in_the_echo(autojump_clock):
     assert relay.events("mark")[0][0] - times[0] == pytest.approx(0.14, abs=1e-3)
 
 
-async def test_ten_minutes_of_stream_are_heard_without_a_gap(autojump_clock):
+async def test_three_minutes_of_stream_are_heard_without_a_gap(autojump_clock):
     async def play(leg, relay):
         step = 0.1
         begin = trio.current_time()
-        for n in range(6000):
+        for n in range(1800):
             await relay.media(bytes([n % 120]) * 800)
             await relay.send("mark", name=str(n))
             await trio.sleep_until(begin + (n + 1) * step - 0.05)
@@ -347,5 +347,5 @@ async def test_ten_minutes_of_stream_are_heard_without_a_gap(autojump_clock):
 
     leg, relay = await call(play)
     assert leg.line.heard.gaps(math.inf) == []
-    assert leg.line.heard.end - leg.line.heard.spans[0][0] == 600 * 8000
-    assert [m["mark"]["name"] for _, m in relay.events("mark")] == [str(n) for n in range(6000)]
+    assert leg.line.heard.end - leg.line.heard.spans[0][0] == 180 * 8000
+    assert [m["mark"]["name"] for _, m in relay.events("mark")] == [str(n) for n in range(1800)]
