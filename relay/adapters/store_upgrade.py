@@ -14,7 +14,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy.pool import NullPool
 
 from relay.adapters.store_engine import make_engine, mapped, parse_url
@@ -41,22 +40,21 @@ def upgrade(database_url: str) -> None:
         with mapped(url), engine.begin() as connection:
             if url.get_backend_name() == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_NUMBER)))
-            _migrate(connection)
-    except CommandError as error:
-        shown = url.render_as_string(hide_password=True)
-        raise StoreError(f"{shown}: cannot be upgraded: {error}") from error
+            _migrate(connection, url.render_as_string(hide_password=True))
     finally:
         engine.dispose()
 
 
-def _migrate(connection: sa.Connection) -> None:
+def _migrate(connection: sa.Connection, shown: str) -> None:
     config = alembic_config()
-    script = ScriptDirectory.from_config(config)
+    known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
     current = MigrationContext.configure(connection).get_current_revision()
-    if current == script.get_current_head():
-        return
+    if current is not None and current not in known:
+        raise StoreError(f"{shown}: its tables ({current}) are newer than this relay")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    # With nothing to upgrade nothing was written, and a read-only database has not said so yet.
+    connection.execute(sa.text("UPDATE alembic_version SET version_num = version_num"))
 
 
 def alembic_config() -> Config:

@@ -1,0 +1,162 @@
+"""Tables from nothing, from a half-way house, from several processes at once; and faults."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.pool import NullPool
+
+from relay.adapters.store import open_store, upgrade
+from relay.adapters.store_engine import make_engine, parse_url
+from relay.adapters.store_tables import metadata
+from relay.adapters.store_upgrade import alembic_config
+from relay.errors import ConfigError, StoreError
+
+
+def engine_of(url: str) -> sa.Engine:
+    return make_engine(parse_url(url), poolclass=NullPool)
+
+
+def tables(url: str) -> set[str]:
+    return set(sa.inspect(engine_of(url)).get_table_names())
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(empty_url: str) -> None:
+    upgrade(empty_url)
+    with engine_of(empty_url).connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    assert differences == []
+
+
+def test_an_upgrade_is_done_once_and_keeps_what_is_there(empty_url: str) -> None:
+    upgrade(empty_url)
+    store = open_store(empty_url)
+    store.set_outcome("CA1", datetime(2026, 11, 20, tzinfo=UTC), "abandoned", "r")
+    upgrade(empty_url)
+    row = store.call("CA1")
+    store.close()
+    assert row is not None
+    assert row.outcome == "abandoned"
+
+
+def test_a_downgrade_leaves_nothing(empty_url: str) -> None:
+    upgrade(empty_url)
+    with engine_of(empty_url).begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    assert tables(empty_url) == {"alembic_version"}
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
+    """A foreign table in the way of the last one: the first ones are rolled back."""
+    with engine_of(empty_url).begin() as connection:
+        connection.execute(sa.text("CREATE TABLE stream_claims (x integer)"))
+    with pytest.raises(StoreError, match="stream_claims"):
+        upgrade(empty_url)
+    assert tables(empty_url) == {"stream_claims"}
+
+
+def test_processes_that_start_at_once_all_find_the_tables(empty_url: str) -> None:
+    program = (
+        "import sys\n"
+        "from datetime import datetime, UTC\n"
+        "from relay.adapters.store import open_store, upgrade\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "upgrade(sys.argv[1])\n"
+        "store = open_store(sys.argv[1])\n"
+        "print(store.claim_stream('n', 'CA1', datetime.now(UTC)))\n"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, empty_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=60) for process in started]
+    assert [error for _, error in answers] == ["", "", ""]
+    assert sorted(answer for answer, _ in answers) == ["False\n", "False\n", "True\n"]
+
+
+def test_tables_of_a_newer_program_are_left_alone(empty_url: str) -> None:
+    upgrade(empty_url)
+    with engine_of(empty_url).begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match=r"\(9999\) are newer"):
+        upgrade(empty_url)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="its folder must exist") as caught:
+        upgrade(f"sqlite:///{tmp_path}/none/relay.db")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "relay.db").write_text("this is a letter, and no database at all" * 100)
+    with pytest.raises(StoreError, match="not a database"):
+        upgrade(f"sqlite:///{tmp_path}/relay.db")
+
+
+def test_a_file_that_may_not_be_written(tmp_path: Path) -> None:
+    """Read-only for everybody, root included, by way of SQLite itself."""
+    path = tmp_path / "relay.db"
+    upgrade(f"sqlite:///{path}")
+    with pytest.raises(StoreError, match="readonly"):
+        upgrade(f"sqlite:///file:{path}?mode=ro&uri=true")
+
+
+def test_a_server_that_is_not_there() -> None:
+    with pytest.raises(StoreError) as caught:
+        upgrade("postgres://relay:hunter2@127.0.0.1:1/relay")
+    assert "Connection refused" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_database_that_is_not_there(migrated_postgres: str) -> None:
+    with pytest.raises(StoreError, match='database "nowhere" does not exist'):
+        upgrade(migrated_postgres.replace("/migrated", "/nowhere"))
+
+
+@pytest.mark.parametrize(
+    "url", ["", "relay.db", "mysql://x/y", "sqlite://", "sqlite:///:memory:", "postgres://h:port/x"]
+)
+def test_what_is_no_database_url(url: str) -> None:
+    with pytest.raises(ConfigError, match="DATABASE_URL"):
+        upgrade(url)
+    with pytest.raises(ConfigError, match="DATABASE_URL"):
+        open_store(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "driver"),
+    [
+        ("postgres://u:p@h/d", "postgresql+psycopg"),
+        ("postgresql://u:p@h/d", "postgresql+psycopg"),
+        ("postgresql+psycopg://u:p@h/d?sslmode=require", "postgresql+psycopg"),
+        ("sqlite:///relay.db", "sqlite"),
+    ],
+)
+def test_every_spelling_of_a_url(url: str, driver: str) -> None:
+    assert parse_url(url).drivername == driver
