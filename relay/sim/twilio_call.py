@@ -7,7 +7,7 @@ of events, every HTTP exchange, every stream, and what Twilio's debugger would s
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -78,7 +78,7 @@ class CallLog:
         self.closed = True
         self._news.unpark_all()
 
-    async def follow(self) -> AsyncIterator[CallEvent]:
+    async def follow(self) -> AsyncGenerator[CallEvent, None]:
         """Yield every event, those of the past first, until the call is over."""
         seen = 0
         while True:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from contextlib import aclosing
 from functools import partial
 
 import pytest
@@ -137,9 +138,13 @@ async def test_a_call_over_real_sockets():
     http, ws = [], Seen()
 
     async def script(caller):
-        await trio.sleep(0.1)  # what is said before the stream stands is lost
+        async with aclosing(call.log.follow()) as events:
+            async for event in events:
+                if event.kind == "stream-started":
+                    break
+        await trio.sleep(0.2)  # what is said before the stream stands is lost
         await caller.say(clip)
-        await trio.sleep(0.15)
+        await trio.sleep(0.4)
         caller.hang_up()
 
     async with trio.open_nursery() as nursery:
