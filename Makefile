@@ -1,0 +1,42 @@
+# Every target sets up what it needs by itself: see scripts/setup.sh.
+
+PYTHON_VENV := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test demo serve test check format bench fuzz clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## Place two simulated calls on this machine: no keys, no network
+	@$(PYTHON_VENV) -m relay demo $(ARGS)
+
+serve: setup ## Answer calls; settings come from the environment and .env
+	@$(PYTHON_VENV) -m relay serve
+
+test: setup-test ## Run the tests; ARGS="-k door" runs some of them
+	@$(PYTHON_VENV) -m pytest $(ARGS)
+
+check: setup ## Lint, formatting and types
+	@$(PYTHON_VENV) -m ruff check .
+	@$(PYTHON_VENV) -m ruff format --check .
+	@$(PYTHON_VENV) -m mypy
+
+format: setup ## Put the sources into their form
+	@$(PYTHON_VENV) -m ruff check --fix .
+	@$(PYTHON_VENV) -m ruff format .
+
+bench: setup ## Measure: every program in bench/
+	@for program in bench/[a-z]*.py; do echo "== $$program"; $(PYTHON_VENV) $$program || exit 1; done
+
+fuzz: setup ## Fuzz the C core under sanitizers (needs clang); FUZZ_SECONDS says how long
+	@sh tests/fuzz/run.sh
+
+clean: ## Remove what the other targets made
+	rm -rf .venv build dist *.egg-info relay/audio/_native*.so relay/audio/_native.c
+
+setup:
+	@scripts/setup.sh
+
+setup-test:
+	@scripts/setup.sh postgres
