@@ -74,7 +74,7 @@ def say(text: str, *, ms: int | None = None, hz: float = 440.0) -> Say:
     return Say(text, ms=ms, hz=hz)
 
 
-def call(name: str, **arguments: object) -> Call:
+def call(name: str, /, **arguments: object) -> Call:
     """Call a function with these arguments."""
     return Call(name, json.dumps(arguments))
 
