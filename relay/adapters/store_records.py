@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -38,11 +39,17 @@ Insert: TypeAlias = postgresql.Insert
 Row: TypeAlias = dict[str, Any]
 
 
-def insert(connection: sa.Connection, table: sa.Table) -> Insert:
-    """INSERT of the connection's dialect, with on_conflict_do_…"""
-    make: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+def insert(dialect: str, table: sa.Table) -> Insert:
+    """INSERT of a dialect ("sqlite", "postgresql"), with its on_conflict_do_…"""
+    make: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement: Insert = make(table)
     return statement
+
+
+@cache
+def _statement(dialect: str, merge: Callable[[Insert], Insert], table: sa.Table) -> Insert:
+    """Built once: the threads that write share an interpreter with everybody's audio."""
+    return merge(insert(dialect, table))
 
 
 def inserted(connection: sa.Connection, table: sa.Table, rows: Row | Sequence[Row]) -> int:
@@ -50,7 +57,7 @@ def inserted(connection: sa.Connection, table: sa.Table, rows: Row | Sequence[Ro
 
     Counted by RETURNING: a driver's own row count is not to be had of every one.
     """
-    statement = insert(connection, table).values(rows).on_conflict_do_nothing()
+    statement = insert(connection.dialect.name, table).values(rows).on_conflict_do_nothing()
     return len(connection.execute(statement.returning(sa.literal(1))).all())
 
 
@@ -64,7 +71,7 @@ def write(connection: sa.Connection, entries: Sequence[Entry]) -> None:
         if rows := batches.get(merge):
             # The same order of tables and keys everywhere, so that two writers queue up.
             rows.sort(key=lambda row: [row[column] for column in key])
-            connection.execute(merge(insert(connection, table)), rows)
+            connection.execute(_statement(connection.dialect.name, merge, table), rows)
 
 
 def settle(
@@ -72,9 +79,10 @@ def settle(
 ) -> None:
     """The aftermath's word on a call's outcome; the latest stays."""
     row = {"call_sid": call_sid, "outcome": outcome, "reason": reason, "settled_at": at}
-    connection.execute(_merge_settled(insert(connection, call_outcomes)), [row])
     known = {"call_sid": call_sid, "started_at": at}
-    connection.execute(_merge_mentioned(insert(connection, calls)), [known])
+    dialect = connection.dialect.name
+    connection.execute(_statement(dialect, _merge_mentioned, calls), [known])
+    connection.execute(_statement(dialect, _merge_settled, call_outcomes), [row])
 
 
 def _rows(entry: Entry) -> list[tuple[Callable[[Insert], Insert], Row]]:
@@ -108,9 +116,9 @@ def _rows(entry: Entry) -> list[tuple[Callable[[Insert], Insert], Row]]:
 
 def _fields(record: CallOpened | TranscriptLine | ToolCalled | CallEnded) -> Row:
     """A record's own fields; its monotonic `at` stays behind, the entry has the real one."""
-    row = asdict(record)
-    del row["at"]
-    return row
+    return {
+        field.name: getattr(record, field.name) for field in fields(record) if field.name != "at"
+    }
 
 
 # ---- which version of a row stays -----------------------------------------------------------
