@@ -24,15 +24,15 @@ from relay.core import commands as do
 from relay.core import events as on
 from relay.core.commands import Command
 from relay.core.conversation import Conversation
-from relay.core.farewell import Farewell
+from relay.core.farewell import Leaving
 from relay.core.ladder import FATAL_CODES, RUNGS, after_failure
 from relay.core.limits import Idleness, Sanity
 from relay.core.model_link import Link, ModelLink
 from relay.core.phases import TRANSITIONS, WITH_CALLER, Fit, Phase, fit
 from relay.core.playout import Heard
 from relay.core.policy import CallPolicy, Clip
-from relay.core.records import CallEnded, CallOpened, DispositionChosen
-from relay.core.transfer import ANSWERS, Transfer, step
+from relay.core.records import CallEnded, CallOpened
+from relay.core.transfer import ANSWERS, Transfer
 
 #: The answer to end_call; the goodbye is heard before it takes effect.
 _ENDING = '{"status":"ending"}'
@@ -63,7 +63,9 @@ class Call:
         self._policy = policy
         self._clips = clips
         self._talk = Conversation(policy)
-        self._transfer = Transfer.AVAILABLE if policy.human_available else Transfer.UNAVAILABLE
+        self._exit = Leaving(
+            human_available=policy.human_available, second_thoughts_s=policy.second_thoughts_s
+        )
         self._out: list[Command] = []
         self._opened_at = now
         self._started_at = now
@@ -72,13 +74,10 @@ class Call:
         self._link = ModelLink(policy.hold_audio_ms)
         self._sanity = Sanity(policy.flood_ms, policy.misbehaviour_per_s)
         self._idle = Idleness(policy.idle_prompt_s, policy.idle_goodbye_s)
-        self._farewell: Farewell | None = None
-        self._disposition = ""  # acted upon
         self._keys = ""
         self._keys_due: float | None = None
         self._stall_filled = False
         self._gone_at = now
-        self._reason = ""
         self.deadline: float | None = now + policy.start_within_s
 
     # ---- the face ---------------------------------------------------------------------------
@@ -217,9 +216,8 @@ class Call:
         """Somebody really speaks: yield, unless the greeting or a hand-over is under way."""
         self._idle.caller_spoke()
         if self.phase is Phase.LEAVING:
-            if self._farewell is None or not self._farewell.revocable:
+            if not self._exit.take_back():
                 return
-            self._farewell = None
             self._go("taken_back")
             self._out.append(do.AddText("system", _STAYED))
         if self.phase is Phase.TALKING:
@@ -238,7 +236,7 @@ class Call:
     def _phone_gone(self, reason: str, now: float) -> None:
         if self.phase is Phase.LAST_WORDS:
             return
-        self._reason = self._reason or reason
+        self._exit.reason = self._exit.reason or reason
         if not self._go("gone"):
             return
         if self.phase is Phase.ENDED:
@@ -250,7 +248,7 @@ class Call:
     def _keys_settled(self, now: float) -> None:
         """The caller stopped pressing: a lone 0 is a cry for a human, the rest is for the model."""
         keys, self._keys, self._keys_due = self._keys, "", None
-        if keys == "0" and self._transfer is Transfer.AVAILABLE:
+        if keys == "0" and self._exit.transfer is Transfer.AVAILABLE:
             if self.phase in (Phase.GREETING, Phase.TALKING):
                 self._out += self._talk.cut(now)
                 self._leave("transfer", "key_0", "connecting", now)
@@ -327,8 +325,8 @@ class Call:
             self._out.append(do.PostToolOutput(call.call_id, _ENDING))
             self._leave("hang_up", "agent_ended", clip_unless_spoken, now)
             return
-        self._out.append(do.PostToolOutput(call.call_id, ANSWERS[self._transfer]))
-        if self._transfer is Transfer.AVAILABLE:
+        self._out.append(do.PostToolOutput(call.call_id, ANSWERS[self._exit.transfer]))
+        if self._exit.transfer is Transfer.AVAILABLE:
             self._leave("transfer", "asked_for", clip_unless_spoken and "connecting", now)
         else:
             self._talk.responses.want("tool")
@@ -344,16 +342,7 @@ class Call:
             return
         if clip:
             self._say(clip, now)
-        if disposition == "transfer":
-            self._transfer = step(self._transfer, "requested")
-        hang_up = disposition == "hang_up"
-        self._farewell = Farewell(
-            disposition,
-            reason,
-            now,
-            revocable=revocable and hang_up,
-            grace_s=self._policy.second_thoughts_s if revocable and hang_up else 0.0,
-        )
+        self._exit.choose(disposition, reason, now, revocable=revocable)
 
     def _fault(self, kind: str, now: float) -> None:
         """Something broke: take the ladder's next rung, unless the call is leaving anyway."""
@@ -374,22 +363,15 @@ class Call:
             self._act(now)
 
     def _act(self, now: float) -> None:
-        """All is said: close the stream. What follows is up to `after-stream`."""
-        farewell = self._farewell
-        if farewell is None or not self._go("acted"):
-            return
-        self._disposition, self._reason = farewell.disposition, farewell.reason
-        self._transfer = step(self._transfer, "handed_over")
-        self._gone_at = now
-        self._out += (
-            do.Keep(DispositionChosen(now, farewell.disposition, farewell.reason)),
-            do.ClosePhone(farewell.disposition, farewell.reason),
-        )
+        """All is said: close the stream."""
+        if self._exit.farewell is not None and self._go("acted"):
+            self._gone_at = now
+            self._out += self._exit.act(self._exit.farewell, now)
 
     def _finish(self, now: float) -> None:
         if not self._go("settled"):
             return
-        outcome, reason = self._outcome()
+        outcome, reason = self._exit.outcome(self._talk.tools.outcomes, self._talk.answers)
         ended = CallEnded(
             now,
             outcome,
@@ -400,14 +382,6 @@ class Call:
             self._talk.barge_ins,
         )
         self._out += (do.Keep(ended), do.CloseModel("call over"), do.EndCall())
-
-    def _outcome(self) -> tuple[str, str]:
-        """What became of the call. A hand-over is no success before the human has answered."""
-        if self._disposition in ("transfer", "fallback"):
-            return "failed", f"{self._disposition}: {self._reason}"
-        if self._talk.tools.outcomes:
-            return self._talk.tools.outcomes[-1], self._reason
-        return ("resolved" if self._talk.answers else "abandoned"), self._reason
 
     # ---- time -------------------------------------------------------------------------------
 
@@ -438,8 +412,8 @@ class Call:
             yield since + policy.stall_lost_s, self._stalled_for_good
         elif talk.responses.wanted is not None and talk.responses.not_before:
             yield talk.responses.not_before, self._nothing
-        if self._farewell is not None:
-            yield self._farewell.act_at, self._act
+        if self._exit.farewell is not None:
+            yield self._exit.farewell.act_at, self._act
         else:
             yield self._started_at + policy.max_call_s, self._too_long
             yield self._idle.due_at, self._too_quiet
@@ -450,7 +424,9 @@ class Call:
             self._look_round(now)
             due = [act for at, act in self._timers() if at is not None and at <= now]
             if not due:
-                self.deadline = min((at for at, _ in self._timers() if at is not None), default=None)
+                self.deadline = min(
+                    (at for at, _ in self._timers() if at is not None), default=None
+                )
                 return
             for act in due:
                 act(now)
@@ -467,8 +443,8 @@ class Call:
             self._out += talk.tools.speech_heard(now)
         if self.phase is Phase.TALKING and self._link.ready:
             self._out += talk.ask(now)
-        if self._farewell is not None:
-            self._farewell.heard_out(now, quiet=quiet)
+        if self._exit.farewell is not None:
+            self._exit.farewell.heard_out(now, quiet=quiet)
         engaged = (
             self.phase is not Phase.TALKING
             or not quiet

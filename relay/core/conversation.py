@@ -209,15 +209,17 @@ class Conversation:
     def function_called(self, event: on.FunctionCalled, now: float) -> list[Command]:
         """Run a tool, or remember a call upon the call itself until its response is over."""
         self.responses.progress(now)
+        if not self.tools.claim(event.call_id):
+            return []
         if event.response_id in self.responses.dead:
             return self.tools.interrupted(event, now)
         effect = self._policy.effects.get(event.name)
         if effect is not Effect.CALL:
             return self.tools.called(event, effect, now)
-        if self.parting is None:
-            self.parting = event
-            return []
-        return [] if event == self.parting else self.tools.interrupted(event, now)
+        if self.parting is not None:
+            return self.tools.interrupted(event, now)
+        self.parting = event
+        return []
 
     def take_parting(self, response_id: str) -> on.FunctionCalled | None:
         """The function by which a response that is over wants to part, once."""

@@ -11,6 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from relay.core.commands import ClosePhone, Command, Keep
+from relay.core.records import DispositionChosen
+from relay.core.transfer import Transfer, step
+
 # However lost the marks and however long the speech: nobody waits longer than this to leave.
 LATEST_S = 30.0
 
@@ -39,3 +43,46 @@ class Farewell:
         if self.quiet_since is None:
             return latest
         return min(latest, self.quiet_since + self.grace_s)
+
+
+class Leaving:
+    """How one call is left: what was chosen, what was done, and what that makes of the call."""
+
+    def __init__(self, *, human_available: bool, second_thoughts_s: float) -> None:
+        self.transfer = Transfer.AVAILABLE if human_available else Transfer.UNAVAILABLE
+        self.farewell: Farewell | None = None
+        self.reason = ""
+        self._second_thoughts_s = second_thoughts_s
+        self._acted = ""
+
+    def choose(self, disposition: str, reason: str, now: float, *, revocable: bool) -> None:
+        """What will be done when all is said. Only a hang-up can be taken back."""
+        revocable = revocable and disposition == "hang_up"
+        grace_s = self._second_thoughts_s if revocable else 0.0
+        self.farewell = Farewell(disposition, reason, now, revocable, grace_s)
+        if disposition == "transfer":
+            self.transfer = step(self.transfer, "requested")
+
+    def take_back(self) -> bool:
+        """The caller went on speaking. False: this cannot be taken back."""
+        if self.farewell is None or not self.farewell.revocable:
+            return False
+        self.farewell = None
+        return True
+
+    def act(self, farewell: Farewell, now: float) -> list[Command]:
+        """Close the stream. What follows is up to `after-stream`."""
+        self._acted, self.reason = farewell.disposition, farewell.reason
+        self.transfer = step(self.transfer, "handed_over")
+        return [
+            Keep(DispositionChosen(now, farewell.disposition, farewell.reason)),
+            ClosePhone(farewell.disposition, farewell.reason),
+        ]
+
+    def outcome(self, tool_outcomes: list[str], answers: int) -> tuple[str, str]:
+        """Outcome and reason. A hand-over is no success before the human has answered."""
+        if self._acted in ("transfer", "fallback"):
+            return "failed", f"{self._acted}: {self.reason}"
+        if tool_outcomes:
+            return tool_outcomes[-1], self.reason
+        return ("resolved" if answers else "abandoned"), self.reason

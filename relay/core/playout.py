@@ -24,10 +24,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from relay.audio.frames import MULAW_BYTES_PER_MS
+from relay.audio.frames import MULAW_BYTES_PER_MS, MULAW_SILENCE
 from relay.core.commands import Command, SendAudio, SendMark
 
 FRAME_MS = 20
+SILENCE = bytes([MULAW_SILENCE])
 
 
 @dataclass(slots=True)
@@ -44,6 +45,10 @@ class _Item:
     @property
     def received_ms(self) -> int:
         return self.received_bytes // MULAW_BYTES_PER_MS
+
+    @property
+    def whole_bytes(self) -> int:
+        return len(self.pending) // MULAW_BYTES_PER_MS * MULAW_BYTES_PER_MS
 
     @property
     def sent_ms(self) -> int:
@@ -91,7 +96,7 @@ class Playout:
     ) -> None:
         self._lead_s = lead_ms / 1000
         self._chunk_bytes = chunk_ms * MULAW_BYTES_PER_MS
-        self._starving_s = 2 * chunk_ms / 1000
+        self._starving_s = min(2 * chunk_ms, lead_ms) / 1000
         self._patience_s = mark_patience_s
         self.epoch = 0
         self._items: dict[str, _Item] = {}  # in order of arrival; heard ones leave
@@ -118,26 +123,28 @@ class Playout:
         return True
 
     def end(self, item_id: str, now: float) -> list[Heard]:
-        """No more audio of this item will come."""
+        """No more audio of this item will come. Part of a ms at its end is filled with silence."""
         item = self._items.get(item_id)
-        if item is not None:
+        if item is not None and not item.ended:
             item.ended = True
+            missing = -item.received_bytes % MULAW_BYTES_PER_MS
+            item.pending += SILENCE * missing
+            item.received_bytes += missing
         return self._collect(now, proven=True)
 
     # ---- audio out --------------------------------------------------------------------------
 
     def release(self, now: float) -> list[Command]:
-        """What is due now: chunks, each with its mark behind it."""
+        """What is due now: chunks of whole ms, each with its mark behind it."""
         out: list[Command] = []
-        while (item := self._next_item()) is not None and self._line_until - self._lead_s <= now:
-            size = self._due_bytes(item, now)
-            if not size:
-                break
-            chunk = bytes(item.pending[:size])
-            del item.pending[:size]
-            item.sent_bytes += size
+        while (item := self._next_item()) is not None and self._due_at(item) <= now:
+            # The first of an item is one frame; see above.
+            size = self._chunk_bytes if item.sent_bytes else FRAME_MS * MULAW_BYTES_PER_MS
+            chunk = bytes(item.pending[: min(size, item.whole_bytes)])
+            del item.pending[: len(chunk)]
+            item.sent_bytes += len(chunk)
             starts = max(self._line_until, now)
-            self._line_until = starts + size / MULAW_BYTES_PER_MS / 1000
+            self._line_until = starts + len(chunk) / MULAW_BYTES_PER_MS / 1000
             level = item.level_until(item.sent_bytes)
             self._line_levels.append((starts, self._line_until, level))
             self._marks.append((item.item_id, item.sent_ms))
@@ -148,28 +155,21 @@ class Playout:
     def next_release(self) -> float | None:
         """When `release` has something to do again; None while it waits for audio."""
         item = self._next_item()
-        if item is None:
-            return None
-        if len(item.pending) >= self._chunk_bytes or item.ended or not item.sent_bytes:
-            return self._line_until - self._lead_s
-        return self._line_until - self._starving_s
+        return None if item is None else self._due_at(item)
 
     def _next_item(self) -> _Item | None:
+        """The item whose audio is sent next, if it has any."""
         for item in self._items.values():
-            if item.pending:
+            if item.whole_bytes:
                 return item
             if not item.ended:
                 return None  # it holds its place: what is behind it is said after it
         return None
 
-    def _due_bytes(self, item: _Item, now: float) -> int:
-        """Bytes to send now. Starting: one frame. Else a chunk, or the rest when time presses."""
-        have = len(item.pending)
-        if not item.sent_bytes:
-            return min(have, FRAME_MS * MULAW_BYTES_PER_MS)
-        if have >= self._chunk_bytes or item.ended:
-            return min(have, self._chunk_bytes)
-        return have if self._line_until - self._starving_s <= now else 0
+    def _due_at(self, item: _Item) -> float:
+        """A chunk goes out when it is whole; less than one only when the line would run dry."""
+        whole = item.whole_bytes >= self._chunk_bytes or item.ended or not item.sent_bytes
+        return self._line_until - (self._lead_s if whole else self._starving_s)
 
     # ---- what was heard ---------------------------------------------------------------------
 

@@ -63,12 +63,17 @@ class ToolCalls:
     def __init__(self, policy: CallPolicy) -> None:
         self._policy = policy
         self._calls: dict[str, _Pending] = {}
+        self._claimed: set[str] = set()
         self.outcomes: list[str] = []
+
+    def claim(self, call_id: str) -> bool:
+        """True the first time that this call is seen; a repeat comes from the wire."""
+        first = call_id not in self._claimed
+        self._claimed.add(call_id)
+        return first
 
     def called(self, event: FunctionCalled, effect: Effect | None, now: float) -> list[Command]:
         """Take a call of a tool; effect None: there is no such function."""
-        if event.call_id in self._calls:
-            return []  # a repeat of the wire, not of the model
         call = _Pending(
             event.call_id, event.response_id, event.name, event.arguments, now, _State.WAITING
         )
@@ -80,9 +85,7 @@ class ToolCalls:
         return [] if effect is Effect.WRITE else self._run(call, now)
 
     def interrupted(self, event: FunctionCalled, now: float) -> list[Command]:
-        """Answer a call that belongs to a response which was cut."""
-        if event.call_id in self._calls:
-            return []
+        """Answer a call that came to nothing because its response was cut."""
         call = _Pending(
             event.call_id, event.response_id, event.name, event.arguments, now, _State.WAITING
         )

@@ -1,8 +1,6 @@
 """Handing the caller to a human: who may be asked for, how often, and what the model is told.
 
     AVAILABLE ─ requested ─▶ REQUESTED ─ handed over ─▶ GONE
-        ▲                        │
-        └──────── taken back ────┘
 
 The number is never in here: the model cannot choose it and the core does not know it.
 """
@@ -23,7 +21,6 @@ class Transfer(Enum):
 
 TRANSITIONS = {
     (Transfer.AVAILABLE, "requested"): Transfer.REQUESTED,
-    (Transfer.REQUESTED, "taken_back"): Transfer.AVAILABLE,
     (Transfer.REQUESTED, "handed_over"): Transfer.GONE,
 }
 
