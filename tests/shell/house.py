@@ -198,15 +198,19 @@ class Placed:
     async def quiet(self, quiet_s: float = 0.3) -> None:
         """Wait until nothing has been heard, nor waited to be, for a while."""
         with trio.fail_after(LIMIT_S):
-            while (rest := self.line.time(self.line.heard.end) + quiet_s) > trio.current_time():
+            while True:
+                rest = self.line.time(self.line.heard.end) + quiet_s
+                if rest <= trio.current_time():
+                    return
                 await trio.sleep_until(rest)
 
     async def until(self, condition: Callable[[], object], timeout_s: float = 30.0) -> float:
         """Look every 5 ms whether something has come about. Returns when it was so."""
         with trio.fail_after(timeout_s):
-            while not condition():
+            while True:
+                if condition():
+                    return trio.current_time()
                 await trio.sleep(0.005)
-        return trio.current_time()
 
     async def answered(self, answers: int = 1) -> None:
         """Wait until the model has made so many responses, and all was heard."""
@@ -267,6 +271,12 @@ class Placed:
         """Items that the model spoke, in order."""
         deltas = self.session.sent_of("response.output_audio.delta")
         return list(dict.fromkeys(delta["item_id"] for delta in deltas))
+
+    def played_ms(self, item_id: str) -> float:
+        """How much of an item really came out at the caller's ear: the truth about a cut."""
+        marks = [m for m in self.leg.playout.marks if m.name.split(":")[1] == item_id]
+        start = marks[0].offset - int(marks[0].name.rpartition(":")[2]) * 8
+        return self.leg.played_ms(start, marks[-1].offset)
 
     def told(self, kind: str) -> list[dict[str, Any]]:
         """Events of a kind that the model got."""
