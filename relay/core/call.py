@@ -490,7 +490,7 @@ class Call:
     def _last_words_until(self) -> float:
         """When the call is over: at once, unless words or begun tools are still to come in."""
         if self._talk.tools.running():
-            return self._gone_at + self._policy.tool_deadline_s
+            return self._gone_at + self._policy.finish_tools_s
         if self._talk.utterances.unsettled() and self._link.ready:
             return self._gone_at + self._policy.last_words_s
         return self._gone_at

@@ -100,6 +100,9 @@ class CallPolicy:
     max_call_s: float = 600.0
     # The caller is gone: how long the model may still send the last words' transcript.
     last_words_s: float = 2.0
+    # … and how long a function that has begun may still end: the shell gives one 10 s at most,
+    # and a booking that was made belongs into the call's outcome.
+    finish_tools_s: float = 11.0
     # A rate-limited model is asked again after what it says, if that is no longer than this.
     max_retry_wait_s: float = 10.0
 

@@ -211,6 +211,8 @@ async def test_a_booking_slower_than_the_end_of_the_call_is_still_made(autojump_
         await placed.until(lambda: placed.rows(ToolCalled))
         placed.hang_up()
     assert len(house.bookings.requests) == 1
+    assert placed.tools() == [("book_appointment", "ok")]
+    assert placed.outcome().outcome == "booked"
 
 
 async def test_the_model_asks_again_under_another_id_and_gets_the_same_booking(autojump_clock):
