@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.audio import (
@@ -68,6 +68,7 @@ class TestPhoneToModel:
         assert lengths == [360] + [480] * 49
         assert {frame.ms for frame in frames} == {20}
 
+    @settings(deadline=None)
     @given(SIZES)
     def test_any_frames_equal_the_steps_one_by_one(self, sizes: list[int]) -> None:
         mulaw = mulaw_noise(5_000)
@@ -79,6 +80,7 @@ class TestPhoneToModel:
         assert (wide.max(), wide.min()) == (32767, -32768)
         assert np.abs(np.diff(wide)).max() < 40_000  # a wrapped sample would jump by 65,535
 
+    @settings(deadline=None)
     @given(st.lists(st.integers(0, 50), max_size=60))
     def test_milliseconds_add_up_although_they_are_whole(self, sizes: list[int]) -> None:
         converter = PhoneToModel()
@@ -123,6 +125,7 @@ class TestModelToPhone:
         assert made == [120] + [160] * 49
         assert len(converter.flush()) == 40
 
+    @settings(deadline=None)
     @given(SIZES)
     def test_any_deltas_equal_the_steps_one_by_one(self, sizes: list[int]) -> None:
         """Odd sizes too: half a sample waits for the other half."""
@@ -267,6 +270,7 @@ def test_long_messages_do_not_stay_in_memory() -> None:
 class TestPassThrough:
     """REALTIME_AUDIO_FORMAT=pcmu: the same seams, and not a bit changed."""
 
+    @settings(deadline=None)
     @given(st.lists(st.binary(max_size=300), max_size=10))
     def test_from_the_phone(self, parts: list[bytes]) -> None:
         converter, resampling = open_codec("pcmu")[0], open_codec("pcm")[0]
@@ -275,6 +279,7 @@ class TestPassThrough:
             assert frame.audio == payload(part)
             assert (frame.ms, frame.level_db) == (other.ms, other.level_db)
 
+    @settings(deadline=None)
     @given(st.lists(st.binary(max_size=300), max_size=10))
     def test_from_the_model(self, parts: list[bytes]) -> None:
         converter = open_codec("pcmu")[1]

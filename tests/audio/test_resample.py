@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soxr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.audio._native import ffi, lib
@@ -83,6 +83,7 @@ def test_an_impulse_comes_out_where_it_went_in_and_symmetrical(up: bool) -> None
 
 
 @BOTH
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_chunking_gives_the_same_bits(up: bool, data: st.DataObject) -> None:
     seconds_2 = 2 * rates(up)[0]
