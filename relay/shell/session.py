@@ -139,6 +139,7 @@ class Session:
             self._facts.call_sid, parameters.get("caller", ""), parameters.get("called", "")
         )
         self._settings = self._kit.settings(self._facts)
+        log.info("call began", **{"pii.caller": self._facts.caller})
 
     def _route(self, command: do.Command) -> None:
         match command:
@@ -212,13 +213,18 @@ class Session:
         self.feed(finished)
 
     def _log_note(self, kind: str, detail: str) -> None:
-        """Once a kind at a level that is seen; the rest only when looking closely."""
+        """Once a kind at a level that is seen; the rest only when looking closely.
+
+        A detail may quote a peer, so it counts as personal.
+        """
         first = (kind, detail.partition(":")[0]) not in self._noted
         self._noted.add((kind, detail.partition(":")[0]))
-        if kind == "fault" or (first and kind.endswith("_misbehaved")):
-            log.warning("note", kind=kind, detail=detail)
+        if kind == "fault":
+            log.warning("fault", fault=detail)
+        elif first and kind.endswith("_misbehaved"):
+            log.warning("note", kind=kind, **{"pii.detail": detail})
         else:
-            log.debug("note", kind=kind, detail=detail)
+            log.debug("note", kind=kind, **{"pii.detail": detail})
 
     def _end(self) -> None:
         """Nothing more will come of this call: wind down, at most WIND_DOWN_S."""
