@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -136,6 +137,19 @@ def business_path(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def example_server(clock: Clock) -> Iterator[str]:
+    """docs/example_business_server.py on a real socket; its BUSINESS_API_BASE."""
+    docs = load(Path(__file__).parents[2] / "docs" / "example_business_server.py")
+    server = docs.make_server(BUSINESS, clock=clock)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
 # ---- databases ------------------------------------------------------------------------------
 
 _numbers = itertools.count()
@@ -151,7 +165,7 @@ def postgres_home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def empty_postgres(postgres_home: Path) -> str:
+def empty_postgresql(postgres_home: Path) -> str:
     """The URL of a PostgreSQL database without tables."""
     name = f"test_{next(_numbers)}"
     postgres.execute(postgres_home, f"CREATE DATABASE {name}")
@@ -159,10 +173,18 @@ def empty_postgres(postgres_home: Path) -> str:
 
 
 @pytest.fixture
-def migrated_postgres(postgres_home: Path) -> str:
+def migrated_postgresql(postgres_home: Path) -> str:
     """The URL of a PostgreSQL database whose tables are there and empty."""
     postgres.execute(postgres_home, f"TRUNCATE {', '.join(metadata.tables)}", "migrated")
     return str(postgres.url(postgres_home, "migrated"))
+
+
+@pytest.fixture
+def migrated_sqlite(tmp_path: Path) -> str:
+    """The URL of an SQLite database whose tables are there and empty."""
+    url = f"sqlite:///{tmp_path}/relay.db"
+    upgrade(url)
+    return url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -170,17 +192,13 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/empty.db"
-    return str(request.getfixturevalue("empty_postgres"))
+    return str(request.getfixturevalue("empty_postgresql"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database with all its tables."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/relay.db"
-        upgrade(url)
-        return url
-    return str(request.getfixturevalue("migrated_postgres"))
+    return str(request.getfixturevalue(f"migrated_{request.param}"))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -10,24 +11,32 @@ from typing import Any
 import pytest
 import trio
 
+from relay.adapters.business_http import HttpBusiness
 from relay.adapters.business_local import LocalBusiness, load_business
+from relay.adapters.store import open_store
 from relay.ports import Booked, BookingRequest, BusinessApi, NotBooked
 
 TUESDAY = datetime(2026, 11, 24, 10, 0)  # noqa: DTZ001 - the business's wall clock
 REQUEST = BookingRequest("Cleaning", TUESDAY, "Ann Lee", "+15550100")
 
 
-@pytest.fixture(params=["embedded"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "http"])
 async def business(
-    request: pytest.FixtureRequest,
-    business_path: Path,
-    clock: Any,
-    memory_bookings: Any,
-    inline: Any,
-) -> BusinessApi:
-    return LocalBusiness(
-        load_business(business_path), memory_bookings, clock=clock, run_sync=inline
-    )
+    request: pytest.FixtureRequest, business_path: Path, clock: Any
+) -> AsyncIterator[BusinessApi]:
+    """Both adapters; the embedded one over each place where bookings are kept."""
+    match request.param:
+        case "http":
+            http = HttpBusiness(request.getfixturevalue("example_server"), clock=clock)
+            yield http
+            await http.aclose()
+        case "memory":
+            bookings = request.getfixturevalue("memory_bookings")
+            yield LocalBusiness(load_business(business_path), bookings, clock=clock)
+        case kind:
+            store = open_store(request.getfixturevalue(f"migrated_{kind}"))
+            yield LocalBusiness(load_business(business_path), store, clock=clock)
+            store.close()
 
 
 def at(text: str) -> datetime:

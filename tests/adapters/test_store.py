@@ -86,11 +86,11 @@ def test_a_store_opens_before_its_database(tmp_path: Path) -> None:
 
 
 def test_a_server_that_dropped_every_connection_is_asked_again(
-    migrated_postgres: str, postgres_home: Path
+    migrated_postgresql: str, postgres_home: Path
 ) -> None:
-    store = open_store(migrated_postgres)
+    store = open_store(migrated_postgresql)
     store.ping()
-    engine = store_engine.make_engine(store_engine.parse_url(migrated_postgres))
+    engine = store_engine.make_engine(store_engine.parse_url(migrated_postgresql))
     with engine.connect() as connection:
         connection.execute(
             sa.text(

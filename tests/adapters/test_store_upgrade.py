@@ -134,9 +134,9 @@ def test_a_server_that_is_not_there() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_database_that_is_not_there(migrated_postgres: str) -> None:
+def test_a_database_that_is_not_there(migrated_postgresql: str) -> None:
     with pytest.raises(StoreError, match='database "nowhere" does not exist'):
-        upgrade(migrated_postgres.replace("/migrated", "/nowhere"))
+        upgrade(migrated_postgresql.replace("/migrated", "/nowhere"))
 
 
 @pytest.mark.parametrize(
