@@ -1,0 +1,301 @@
+"""Settings to adapters to calls to a server: the one place that knows everyone.
+
+`serve` runs a whole relay inside the current Trio program: `relay serve` calls it with the
+environment's settings, the demo and the tests with their own, a dialler of their own, and port 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import tomllib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib import resources
+from typing import Final
+from urllib.parse import urlencode, urlsplit, urlunsplit
+from zoneinfo import ZoneInfo
+
+import structlog
+import trio
+
+from relay import server
+from relay.adapters.business_http import HttpBusiness
+from relay.adapters.business_local import LocalBusiness, load_business
+from relay.adapters.store import SqlStore, open_store, upgrade
+from relay.audio import level_db
+from relay.config import Settings
+from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
+from relay.errors import BusinessError, ConfigError
+from relay.ports import BusinessApi, BusinessProfile, Socket
+from relay.prompts import Prompts, load_prompts
+from relay.shell import sockets
+from relay.shell.journal import Journal
+from relay.shell.kit import CallFacts, CallKit
+from relay.shell.session import run_call
+from relay.switchboard import Switchboard
+from relay.tools import Tool, registry
+from relay.web.app import create_app
+from relay.web.health import Probe
+from relay.web.outcomes import Outcomes
+from relay.web.twilio import FrontDesk
+from relay.wire.realtime import SessionSettings
+
+# gpt-transcribe replaces the models that are shut down on 2027-02-26.
+TRANSCRIPTION_MODEL: Final = "gpt-transcribe"
+LANGUAGE: Final = "en"
+# OpenAI's advice for voice: the caller waits while the model thinks.
+REASONING_EFFORT: Final = "low"
+MAX_OUTPUT_TOKENS: Final = 4096  # the most that can be named; ends a response that runs away
+PROFILE_S: Final = 5.0
+PROFILE_AGAIN_S: Final = 600.0
+PROFILE_RETRY_S: Final = 15.0
+PROBE_NONCE: Final = "readiness"
+
+_log = structlog.get_logger("relay.wiring")
+
+DialModel = Callable[[CallFacts], AbstractAsyncContextManager[Socket]]
+
+
+async def serve(
+    settings: Settings,
+    *,
+    model_dialer: DialModel | None = None,
+    policy: CallPolicy | None = None,
+    stop: server.Stop | None = None,
+    task_status: trio.TaskStatus[server.Served] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a relay until it is told to stop.
+
+    model_dialer: opens a session for a call; OpenAI's unless given. Raises DialError
+    policy: the numbers that calls live by, over which the settings go
+    Raises ConfigError or StoreError, one line each, when it cannot start.
+    """
+    database_url = settings.database_url.get_secret_value()
+    prompts, clips = load_prompts(settings.prompts_dir), load_clips()
+    _compare_greeting(prompts, clips)
+    store = open_store(database_url)
+    try:
+        await trio.to_thread.run_sync(upgrade, database_url)
+        await trio.to_thread.run_sync(_probe, store)
+        async with _open_business(settings, store) as business:
+            about = _About(business)
+            await about.ask()
+            parts = _parts(
+                settings,
+                store=store,
+                business=business,
+                about=about,
+                prompts=prompts,
+                clips=clips,
+                dial=model_dialer or partial(dial_openai, settings),
+                policy=policy or CallPolicy(),
+            )
+            await server.serve(
+                parts,
+                host=settings.host,
+                port=settings.port,
+                drain_s=settings.drain_s,
+                stop=stop or server.Stop(),
+                task_status=task_status,
+            )
+    finally:
+        store.close()
+
+
+def _parts(
+    settings: Settings,
+    *,
+    store: SqlStore,
+    business: BusinessApi,
+    about: _About,
+    prompts: Prompts,
+    clips: Mapping[str, Clip],
+    dial: DialModel,
+    policy: CallPolicy,
+) -> server.Parts:
+    auth_token = settings.twilio_auth_token.get_secret_value()
+    board = Switchboard(
+        store,
+        auth_token=auth_token,
+        stream_base=settings.stream_url,
+        max_calls=settings.max_calls,
+    )
+    journal = Journal(store)
+    outcomes = Outcomes(store, journal_flushed=journal.flushed)
+    tools = registry()
+    kit = CallKit(
+        policy=_policy(settings, policy, tools),
+        clips=clips,
+        dial=dial,
+        settings=partial(
+            _session_settings,
+            settings=settings,
+            prompts=prompts,
+            about=about,
+            tools=tools,
+            policy=policy,
+        ),
+        tools=tools,
+        business=business,
+        journal=journal,
+    )
+    desk = FrontDesk(
+        board=board,
+        outcomes=outcomes,
+        keep=journal.keep,
+        auth_token=auth_token,
+        public_url=settings.public_url,
+        stream_base=settings.stream_url,
+        own_number=settings.twilio_phone_number,
+        human_number=settings.human_transfer_number,
+    )
+
+    async def carry(phone: Socket, call_sid: str, choose: Callable[[str], None]) -> None:
+        await run_call(phone, call_sid=call_sid, kit=kit, choose=choose)
+
+    app = create_app(desk, Probe(partial(_probe, store)))
+    return server.Parts(board, journal, outcomes, app, carry, background=(about.keep_fresh,))
+
+
+# ---- the database ---------------------------------------------------------------------------
+
+
+def _probe(store: SqlStore) -> None:
+    """Write one row, always the same one: whether the database can be written. Blocks."""
+    store.claim_stream(PROBE_NONCE, "", datetime.now(UTC))
+
+
+# ---- the business ---------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _open_business(settings: Settings, store: SqlStore) -> AsyncIterator[BusinessApi]:
+    if settings.business_api_base is None:
+        yield LocalBusiness(load_business(settings.business_file), store)
+    else:
+        async with aclosing(HttpBusiness(settings.business_api_base)) as business:
+            yield business
+
+
+class _About:
+    """The business's profile, in memory: a call's instructions must not wait for it."""
+
+    def __init__(self, business: BusinessApi) -> None:
+        self._business = business
+        self.profile = BusinessProfile(name="this business", timezone="UTC")
+        self._known = False
+
+    async def ask(self) -> None:
+        """Ask the business; without an answer the last one holds."""
+        try:
+            with trio.fail_after(PROFILE_S):
+                self.profile = await self._business.profile()
+                self._known = True
+        except (BusinessError, trio.TooSlowError) as error:
+            _log.warning("! the business does not say who it is", error=str(error))
+
+    async def keep_fresh(self) -> None:
+        """Ask again from time to time, for ever."""
+        while True:
+            await trio.sleep(PROFILE_AGAIN_S if self._known else PROFILE_RETRY_S)
+            await self.ask()
+
+    def today(self) -> datetime:
+        """The business's wall clock."""
+        return datetime.now(ZoneInfo(self.profile.timezone))
+
+
+# ---- the model ------------------------------------------------------------------------------
+
+
+def dial_openai(settings: Settings, call: CallFacts) -> AbstractAsyncContextManager[Socket]:
+    """Open a Realtime session for a call. Raises DialError when it cannot be had."""
+    key = settings.openai_api_key.get_secret_value()
+    headers = [("Authorization", f"Bearer {key}")]
+    if call.caller:
+        headers.append(("OpenAI-Safety-Identifier", _pseudonym(settings, call.caller)))
+    return sockets.dial(_session_url(settings), headers)
+
+
+def _session_url(settings: Settings) -> str:
+    """The address with the model in its query, beside what is already there."""
+    parts = urlsplit(settings.openai_realtime_url)
+    model = urlencode({"model": settings.realtime_model})
+    query = f"{parts.query}&{model}" if parts.query else model
+    return urlunsplit(parts._replace(query=query))
+
+
+def _pseudonym(settings: Settings, caller: str) -> str:
+    """The same caller gets the same name, from which nobody can tell the number."""
+    pepper = settings.twilio_auth_token.get_secret_value().encode()
+    return hmac.digest(pepper, b"caller " + caller.encode(), hashlib.sha256).hex()
+
+
+def _session_settings(
+    call: CallFacts,
+    *,
+    settings: Settings,
+    prompts: Prompts,
+    about: _About,
+    tools: Mapping[str, Tool],
+    policy: CallPolicy,
+) -> SessionSettings:
+    return SessionSettings(
+        instructions=prompts.system(about.profile, call.caller, about.today()),
+        voice=settings.realtime_voice,
+        tools=tuple(
+            {
+                "type": "function",
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": tool.parameters,
+            }
+            for tool in tools.values()
+        ),
+        audio_format=settings.realtime_audio_format,
+        transcription_model=TRANSCRIPTION_MODEL,
+        language=LANGUAGE,
+        vad_threshold=settings.vad_threshold,
+        silence_ms=settings.vad_silence_ms,
+        prefix_padding_ms=policy.prefix_padding_ms,
+        noise_reduction=settings.noise_reduction,
+        reasoning_effort=REASONING_EFFORT,
+        max_output_tokens=MAX_OUTPUT_TOKENS,
+    )
+
+
+# ---- the calls ------------------------------------------------------------------------------
+
+
+def _policy(settings: Settings, policy: CallPolicy, tools: Mapping[str, Tool]) -> CallPolicy:
+    return replace(
+        policy,
+        silence_ms=settings.vad_silence_ms,
+        max_call_s=float(settings.max_call_s),
+        effects={tool.name: Effect(tool.effect) for tool in tools.values()},
+    )
+
+
+def load_clips() -> Mapping[str, Clip]:
+    """The packaged clips. Raises ConfigError when one is missing."""
+    folder = resources.files("relay") / "clips"
+    try:
+        texts = tomllib.loads((folder / "clips.toml").read_text(encoding="utf-8"))
+        return {name: _clip(name, texts[name], folder / f"{name}.ulaw") for name in CLIP_NAMES}
+    except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"the packaged clips are incomplete: {error}") from None
+
+
+def _clip(name: str, text: str, file: resources.abc.Traversable) -> Clip:
+    mulaw = file.read_bytes()
+    return Clip(name, text, mulaw, level_db(mulaw))
+
+
+def _compare_greeting(prompts: Prompts, clips: Mapping[str, Clip]) -> None:
+    """Callers hear the packaged clip: an operator who wrote another greeting must know."""
+    if prompts.greeting and prompts.greeting.split() != clips["greeting"].text.split():
+        _log.warning("! greeting.md is not what callers hear", heard=clips["greeting"].text)
