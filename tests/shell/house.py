@@ -255,9 +255,9 @@ class Placed:
         assert self.chosen == [row.disposition]
         return row.disposition
 
-    def heard(self, since: float = 0.0) -> bytes:
-        """All that came out at the caller's ear from a time on."""
-        return self.line.heard.read(self.line.sample(max(since, self.began_at)), self.line.sample())
+    def heard(self) -> bytes:
+        """All that came out at the caller's ear, up to the last sound."""
+        return bytes(self.line.heard.audio[: self.line.sample()])
 
     def converted(self, item_id: str) -> bytes:
         """What an item of the model's sounds like on a telephone, by the codec alone."""
