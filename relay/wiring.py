@@ -217,11 +217,11 @@ def dial_openai(settings: Settings, call: CallFacts) -> AbstractAsyncContextMana
     key = settings.openai_api_key.get_secret_value()
     headers = [("Authorization", f"Bearer {key}")]
     if call.caller:
-        headers.append(("OpenAI-Safety-Identifier", _pseudonym(settings, call.caller)))
-    return sockets.dial(_session_url(settings), headers)
+        headers.append(("OpenAI-Safety-Identifier", pseudonym(settings, call.caller)))
+    return sockets.dial(session_url(settings), headers)
 
 
-def _session_url(settings: Settings) -> str:
+def session_url(settings: Settings) -> str:
     """The address with the model in its query, beside what is already there."""
     parts = urlsplit(settings.openai_realtime_url)
     model = urlencode({"model": settings.realtime_model})
@@ -229,7 +229,7 @@ def _session_url(settings: Settings) -> str:
     return urlunsplit(parts._replace(query=query))
 
 
-def _pseudonym(settings: Settings, caller: str) -> str:
+def pseudonym(settings: Settings, caller: str) -> str:
     """The same caller gets the same name, from which nobody can tell the number."""
     pepper = settings.twilio_auth_token.get_secret_value().encode()
     return hmac.digest(pepper, b"caller " + caller.encode(), hashlib.sha256).hex()

@@ -88,5 +88,5 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     "$python" -m venv .venv
 fi
 rm -f relay/audio/_native*.so
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
+.venv/bin/python -m pip install -qq --disable-pip-version-check --editable '.[demo,dev]'
 echo "$made_from" > "$stamp"

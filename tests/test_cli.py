@@ -1,0 +1,164 @@
+"""The command line, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+PROMPTS = Path(__file__).parents[1] / "prompts"
+START_S = 20.0  # a loaded machine imports slowly
+
+
+def environ(folder: Path, **changes: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+        "TWILIO_AUTH_TOKEN": "12345-auth",
+        "TWILIO_PHONE_NUMBER": "+14155550100",
+        "HUMAN_TRANSFER_NUMBER": "+14155550199",
+        "PUBLIC_URL": "https://relay.example.com",
+        "OPENAI_API_KEY": "sk-secret",
+        "DATABASE_URL": f"sqlite:///{folder}/relay.db",
+        "PROMPTS_DIR": str(PROMPTS),
+        "HOST": "127.0.0.1",
+        "PORT": "0",
+        **changes,
+    }
+
+
+def relay(*words: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "relay", *words],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextmanager
+def running(folder: Path, **changes: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A relay that answers, and its port."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "relay", "serve"],
+        cwd=folder,
+        env=environ(folder, **changes),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = json.loads(process.stdout.readline())
+        assert line["event"] == "= listening"
+        yield process, line["port"]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def get(port: int, page: str) -> int:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}{page}", timeout=5) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_the_version_and_the_help(tmp_path: Path) -> None:
+    for words, expected in ((("--version",), "relay, version"), (("--help",), "serve")):
+        done = relay(*words, folder=tmp_path, env={"PATH": os.environ["PATH"]})
+        assert (done.returncode, expected in done.stdout) == (0, True)
+
+
+def test_missing_and_malformed_settings_stop_the_start_with_one_message(tmp_path: Path) -> None:
+    env = environ(tmp_path, PORT="eighty")
+    del env["OPENAI_API_KEY"], env["PUBLIC_URL"]
+    done = relay("serve", folder=tmp_path, env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("relay: these settings need attention")
+    assert [line.split()[0] for line in lines[1:]] == ["PUBLIC_URL", "OPENAI_API_KEY", "PORT"]
+    assert "12345-auth" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"DATABASE_URL": "sqlite:////no/such/folder/relay.db"}, "folder must exist"),
+        ({"DATABASE_URL": "postgresql://127.0.0.1:9/relay"}, "127.0.0.1"),
+        ({"HOST": "192.0.2.1"}, "cannot listen on HOST 192.0.2.1"),
+        ({"PROMPTS_DIR": "nowhere"}, "PROMPTS_DIR"),
+    ],
+)
+def test_what_cannot_be_had_is_one_line_and_exit_2(
+    tmp_path: Path, changes: dict[str, str], words: str
+) -> None:
+    done = relay("serve", folder=tmp_path, env=environ(tmp_path, **changes))
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_taken_port_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = relay("serve", folder=tmp_path, env=environ(tmp_path, PORT=port))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"relay: cannot listen on HOST 127.0.0.1, PORT {port}: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_an_idle_relay_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path) as (process, port):
+        assert get(port, "/healthz") == 200
+        assert get(port, "/readyz") == 200
+        assert get(port, "/twilio/incoming") == 405
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=START_S)
+    assert process.returncode == 0
+    events = [json.loads(line)["event"] for line in output.splitlines()]
+    assert events == ["< signal", "= draining", "= ended"]
+
+
+def test_a_process_that_hangs_is_ended_by_its_last_resort(tmp_path: Path) -> None:
+    program = (
+        "import time\n"
+        "from relay.server import end_process_after\n"
+        "end_process_after(0.2)\n"
+        "time.sleep(60)\n"
+    )
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROMPTS.parent, check=False)
+    assert done.returncode == 70
+    assert time.monotonic() - began < START_S
+
+
+def test_db_upgrade_makes_the_tables_and_may_be_repeated(tmp_path: Path) -> None:
+    for _ in range(2):
+        done = relay("db", "upgrade", folder=tmp_path, env=environ(tmp_path))
+        assert (done.returncode, done.stdout) == (0, "The database is up to date.\n")
+    assert (tmp_path / "relay.db").exists()
+
+
+def test_db_upgrade_names_a_database_that_cannot_be_had(tmp_path: Path) -> None:
+    env = environ(tmp_path, DATABASE_URL="sqlite:////no/such/folder/relay.db")
+    done = relay("db", "upgrade", folder=tmp_path, env=env)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1

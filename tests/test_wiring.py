@@ -1,0 +1,180 @@
+"""The whole relay, wired by its settings, phoned over real sockets on the real clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import structlog
+import structlog.testing
+import trio
+
+from relay import config, wiring
+from relay.adapters.store import open_store
+from relay.config import Settings
+from relay.core.policy import CLIP_NAMES
+from relay.errors import ConfigError, DialError, StoreError
+from relay.ports import Socket
+from relay.server import Served, Stop
+from relay.shell.kit import CallFacts
+from relay.sim.brains import Scripted
+from relay.sim.pair import memory_pair
+from relay.sim.person import Person
+from relay.sim.realtime import Session, serve_session
+from relay.sim.twilio_call import Number, PhoneCall
+from relay.sim.twilio_cloud import TwilioCloud
+from relay.sim.twilio_net import open_internet
+
+PUBLIC = "https://relay.example.com"
+CALLER = "+14155550123"
+PROMPTS = Path(__file__).parents[1] / "prompts"
+
+
+def make_settings(folder: Path, **changes: str) -> Settings:
+    return config.load(
+        {
+            "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+            "TWILIO_AUTH_TOKEN": "12345",
+            "TWILIO_PHONE_NUMBER": "+14155550100",
+            "HUMAN_TRANSFER_NUMBER": "+14155550199",
+            "PUBLIC_URL": PUBLIC,
+            "OPENAI_API_KEY": "sk-secret",
+            "DATABASE_URL": f"sqlite:///{folder}/relay.db",
+            "PROMPTS_DIR": str(PROMPTS),
+            "HOST": "127.0.0.1",
+            "PORT": "0",
+            **changes,
+        }
+    )
+
+
+@asynccontextmanager
+async def scripted_model(sessions: list[Session], call: CallFacts) -> AsyncIterator[Socket]:
+    """A model on the other side of a memory pair."""
+    ours, theirs = memory_pair()
+    session = Session()
+    sessions.append(session)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(serve_session, theirs, Scripted(), session=session))
+        yield ours
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_relay(settings: Settings, **overrides: object) -> AsyncIterator[Served]:
+    stop = Stop()
+    async with trio.open_nursery() as nursery:
+        serve = partial(wiring.serve, settings, stop=stop, **overrides)
+        yield await nursery.start(serve)
+        stop.ask()
+
+
+async def phone(port: int, listen_s: float) -> PhoneCall:
+    """Place a call, listen for a while after the first sound, hang up."""
+
+    async def script(caller: Person) -> None:
+        await caller.hear_voice(0, timeout_s=5)
+        await trio.sleep(listen_s)
+        caller.hang_up()
+
+    async with open_internet({PUBLIC: f"http://127.0.0.1:{port}"}) as network:
+        cloud = TwilioCloud("AC" + "0" * 32, "12345", network)
+        number = Number(
+            "+14155550100",
+            f"{PUBLIC}/twilio/incoming",
+            f"{PUBLIC}/twilio/fallback",
+            f"{PUBLIC}/twilio/status",
+        )
+        call = cloud.place(number, CALLER)
+        await cloud.run(call, script)
+        return call
+
+
+async def test_a_call_is_greeted_carried_and_written_down(tmp_path: Path) -> None:
+    settings, sessions = make_settings(tmp_path), []
+    with trio.fail_after(20):
+        async with open_relay(settings, model_dialer=partial(scripted_model, sessions)) as served:
+            call = await phone(served.port, listen_s=0.5)
+    assert [exchange.status for exchange in call.exchanges] == [200] + [204] * (
+        len(call.exchanges) - 1
+    )
+    assert call.complaints == []
+    instructions = sessions[0].config["instructions"]
+    assert CALLER in instructions
+    assert "{" not in instructions
+    store = open_store(settings.database_url.get_secret_value())
+    row = store.call(call.sid)
+    store.close()
+    assert row is not None
+    assert (row.caller, row.called) == (CALLER, "+14155550100")
+    assert row.outcome == "abandoned"
+
+
+async def test_without_its_business_a_relay_still_answers(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, BUSINESS_API_BASE="http://127.0.0.1:9")
+    sessions: list[Session] = []
+    with trio.fail_after(20), structlog.testing.capture_logs() as logs:
+        async with open_relay(settings, model_dialer=partial(scripted_model, sessions)) as served:
+            call = await phone(served.port, listen_s=0.3)
+    assert call.complaints == []
+    assert any("does not say who it is" in line["event"] for line in logs)
+
+
+async def test_a_model_that_cannot_be_reached_is_a_dial_error(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, OPENAI_REALTIME_URL="ws://127.0.0.1:9/v1/realtime")
+    with pytest.raises(DialError):
+        async with wiring.dial_openai(settings, CallFacts("CA1", CALLER)):
+            pass
+
+
+def test_the_model_is_named_in_the_session_s_address(tmp_path: Path) -> None:
+    at_openai = make_settings(tmp_path, REALTIME_MODEL="gpt realtime/2")
+    assert wiring.session_url(at_openai) == (
+        "wss://api.openai.com/v1/realtime?model=gpt+realtime%2F2"
+    )
+    elsewhere = make_settings(tmp_path, OPENAI_REALTIME_URL="wss://x.example/v1/realtime?a=b")
+    assert wiring.session_url(elsewhere).endswith("/v1/realtime?a=b&model=gpt-realtime-2.1-mini")
+
+
+def test_a_caller_s_pseudonym_tells_nothing_of_the_number(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    name = wiring.pseudonym(settings, CALLER)
+    assert name == wiring.pseudonym(settings, CALLER) != wiring.pseudonym(settings, "+14155550124")
+    assert len(name) == 64
+    other = make_settings(tmp_path, TWILIO_AUTH_TOKEN="other")
+    assert wiring.pseudonym(other, CALLER) != name
+
+
+def test_every_packaged_clip_has_words_and_sound() -> None:
+    clips = wiring.load_clips()
+    assert set(clips) == set(CLIP_NAMES)
+    for clip in clips.values():
+        assert clip.text
+        assert len(clip.mulaw) > 4000
+        assert -40 < clip.level_db < 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"DATABASE_URL": "sqlite:////no/such/folder/relay.db"}, StoreError, "folder must exist"),
+        ({"DATABASE_URL": "postgresql://127.0.0.1:9/relay"}, StoreError, "127.0.0.1"),
+        ({"PROMPTS_DIR": "/no/such/folder"}, ConfigError, "PROMPTS_DIR"),
+        ({"BUSINESS_FILE": "/no/such/file.toml"}, ConfigError, "file.toml"),
+        ({"HOST": "256.1.1.1"}, ConfigError, "cannot listen on HOST 256.1.1.1"),
+    ],
+)
+async def test_what_stops_the_start_is_one_clear_line(
+    tmp_path: Path, changes: dict[str, str], kind: type[Exception], words: str
+) -> None:
+    with trio.fail_after(20), pytest.raises((kind, ExceptionGroup)) as caught:
+        await wiring.serve(make_settings(tmp_path, **changes))
+    error: BaseException = caught.value
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, kind)
+    assert words in str(error)
+    assert len(str(error).splitlines()) == 1
