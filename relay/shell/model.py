@@ -23,11 +23,16 @@ async def run_model(
     """Open a session and feed what it says until it closes. A failed dial is a closed model."""
     try:
         async with dialling as socket, trio.open_nursery() as nursery:
-            nursery.start_soon(outbox.run, socket)
+            nursery.start_soon(_write, socket, outbox, feed)
             await _read(socket, codec, feed)
             nursery.cancel_scope.cancel()
     except DialError as failed:
         feed(on.ModelClosed(reason=str(failed)))
+
+
+async def _write(socket: Socket, outbox: Outbox, feed: Feed) -> None:
+    if not await outbox.run(socket):
+        feed(on.OutboxFull("model"))
 
 
 async def _read(socket: Socket, codec: ModelToPhone, feed: Feed) -> None:

@@ -41,8 +41,11 @@ class Outbox:
         self._closed = True
         self._send.close()
 
-    async def run(self, socket: Socket) -> None:
-        """Write until closed or the peer is gone or stuck; then close the socket."""
+    async def run(self, socket: Socket) -> bool:
+        """Write until closed, then close the socket; or until the peer is gone.
+
+        False: the peer is stuck. What then becomes of its socket is not decided here.
+        """
         async with self._receive:
             with trio.CancelScope() as scope:
                 try:
@@ -51,6 +54,8 @@ class Outbox:
                         await socket.send(text)
                         scope.deadline = math.inf
                 except SocketClosed:
-                    return
-        if scope.cancelled_caught or self._closed:
-            await socket.aclose()
+                    return True
+        if scope.cancelled_caught:
+            return False
+        await socket.aclose()
+        return True

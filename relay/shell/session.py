@@ -96,7 +96,7 @@ class Session:
         # The nursery's own scope is what ends a call whose sockets do not: see _end.
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._alarm.run, lambda: self.feed(on.DeadlinePassed()))
-            self._nursery.start_soon(self._phone_out.run, self._phone)
+            self._nursery.start_soon(self._write_phone)
             self._alarm.set(self._call.deadline)
             await read_phone(self._phone, self._to_model, self._facts.call_sid, self.feed)
 
@@ -192,6 +192,10 @@ class Session:
         if self._nursery is None:
             raise Misuse("the call does not run")
         self._nursery.start_soon(task, *args)  # type: ignore[arg-type]
+
+    async def _write_phone(self) -> None:
+        if not await self._phone_out.run(self._phone):
+            self.feed(on.OutboxFull("phone"))
 
     async def _run_model(self) -> None:
         with self._model_scope:

@@ -388,7 +388,7 @@ class House:
     def misbehaved(self) -> list[str]:
         """Kinds of broken messages that were logged where an operator sees them."""
         return [
-            line["detail"]
+            line["pii.detail"]
             for line in self.logged("note")
             if line["log_level"] == "warning" and line["kind"].endswith("_misbehaved")
         ]

@@ -100,7 +100,9 @@ async def test_a_booking_waits_until_it_was_announced(autojump_clock):
     heard_until = placed.heard().index(announced) + len(announced)
     assert abs((running.at - placed.began_at) * 8000 - heard_until) < 8000 * 0.03
     (request,) = house.bookings.requests.values()
-    assert request == BookingRequest("cleaning", datetime(2026, 11, 24, 9), "Ann Lee", NUMBER)
+    assert request == BookingRequest(
+        "cleaning", datetime.fromisoformat("2026-11-24T09:00"), "Ann Lee", NUMBER
+    )
     assert last_output(placed)["booked"] is True
     assert last_output(placed)["reference"] == "100001"
     assert placed.outcome().outcome == "booked"
