@@ -202,6 +202,13 @@ class Handler(BaseHTTPRequestHandler):
         """One line a request is too much for an example."""
 
 
+class Server(ThreadingHTTPServer):
+    """A thread a connection, and room for a rush: five waiting callers are its parent's limit."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+
 def _wish(body: bytes) -> dict[str, Any]:
     try:
         wish = json.loads(body)
@@ -224,7 +231,7 @@ def make_server(
 ) -> ThreadingHTTPServer:
     """A server on 127.0.0.1; port 0: any free one. Run it with `serve_forever`."""
     about = {"agenda": Agenda(toml, clock), "token": token}
-    return ThreadingHTTPServer(("127.0.0.1", port), type("BoundHandler", (Handler,), about))
+    return Server(("127.0.0.1", port), type("BoundHandler", (Handler,), about))
 
 
 def main() -> None:

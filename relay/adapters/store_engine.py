@@ -11,6 +11,8 @@ server-side prepared statements, so that it works behind a transaction pooler.
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -88,9 +90,26 @@ def pooled(url: URL) -> sa.Engine:
 
 def _on_sqlite_connect(connection: Any, _record: object) -> None:
     connection.isolation_level = None
-    # First of all: two processes that open a new file both want to make it a WAL.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    _switch_to_wal(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA secure_delete=ON")
+
+
+def _switch_to_wal(connection: Any) -> None:
+    """Done once in the life of a file; afterwards it only asks.
+
+    Of several processes that meet on a new file, SQLite refuses some at once, without the
+    patience that it has for every other lock. So the patience is here.
+    """
+    give_up_at = time.monotonic() + STATEMENT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                raise
+        time.sleep(0.01)
 
 
 def _on_sqlite_begin(connection: sa.Connection) -> None:

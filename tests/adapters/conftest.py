@@ -35,7 +35,7 @@ def load(path: Path) -> ModuleType:
     return sys.modules[name]
 
 
-postgres = load(Path(__file__).with_name("postgres.py"))
+_postgres = load(Path(__file__).with_name("postgres.py"))
 
 T = TypeVar("T")
 
@@ -156,11 +156,17 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
+def postgres() -> ModuleType:
+    """tests/adapters/postgres.py."""
+    return _postgres
+
+
+@pytest.fixture(scope="session")
 def postgres_home() -> Iterator[Path]:
     """The socket's folder of a PostgreSQL server that runs for the whole session."""
-    with postgres.running() as home:
-        postgres.execute(home, "CREATE DATABASE migrated")
-        upgrade(postgres.url(home, "migrated"))
+    with _postgres.running() as home:
+        _postgres.execute(home, "CREATE DATABASE migrated")
+        upgrade(_postgres.url(home, "migrated"))
         yield home
 
 
@@ -168,15 +174,15 @@ def postgres_home() -> Iterator[Path]:
 def empty_postgresql(postgres_home: Path) -> str:
     """The URL of a PostgreSQL database without tables."""
     name = f"test_{next(_numbers)}"
-    postgres.execute(postgres_home, f"CREATE DATABASE {name}")
-    return str(postgres.url(postgres_home, name))
+    _postgres.execute(postgres_home, f"CREATE DATABASE {name}")
+    return str(_postgres.url(postgres_home, name))
 
 
 @pytest.fixture
 def migrated_postgresql(postgres_home: Path) -> str:
     """The URL of a PostgreSQL database whose tables are there and empty."""
-    postgres.execute(postgres_home, f"TRUNCATE {', '.join(metadata.tables)}", "migrated")
-    return str(postgres.url(postgres_home, "migrated"))
+    _postgres.execute(postgres_home, f"TRUNCATE {', '.join(metadata.tables)}", "migrated")
+    return str(_postgres.url(postgres_home, "migrated"))
 
 
 @pytest.fixture

@@ -33,10 +33,10 @@ QUICK = [
 ]
 
 
-def binaries() -> Path:
+def binaries(debian: Path = Path("/usr/lib/postgresql")) -> Path:
     """The folder of initdb and postgres, the newest version first. Raises LookupError."""
     folders = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"),
+        debian.glob("*/bin"),
         key=lambda path: float(path.parent.name),
         reverse=True,
     )

@@ -104,7 +104,8 @@ async def test_a_text_that_is_no_text_can_be_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    "base", ["", "shop.example", "ftp://shop.example", "https://", "https://x/?q=1", "http://x:port"]
+    "base",
+    ["", "shop.example", "ftp://shop.example", "https://", "https://x/?q=1", "http://x:port"],
 )
 def test_what_is_no_base(base: str) -> None:
     with pytest.raises(ConfigError, match="BUSINESS_API_BASE"):

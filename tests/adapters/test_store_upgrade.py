@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -96,6 +98,21 @@ def test_processes_that_start_at_once_all_find_the_tables(empty_url: str) -> Non
     answers = [process.communicate(timeout=60) for process in started]
     assert [error for _, error in answers] == ["", "", ""]
     assert sorted(answer for answer, _ in answers) == ["False\n", "False\n", "True\n"]
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_threads_that_meet_on_a_new_file_all_find_the_tables(tmp_path: Path, number: int) -> None:
+    """A process is slow to start; threads meet closer, and SQLite cannot tell them apart."""
+    url = f"sqlite:///{tmp_path}/relay.db"
+    meet = threading.Barrier(6)
+
+    def start(_: int) -> None:
+        meet.wait()
+        upgrade(url)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(start, range(6)))
+    assert "calls" in tables(url)
 
 
 def test_tables_of_a_newer_program_are_left_alone(empty_url: str) -> None:
