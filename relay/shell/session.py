@@ -26,6 +26,7 @@ from relay.audio import open_codec
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.call import Call
+from relay.core.records import CallEnded, DispositionChosen, Record
 from relay.errors import Misuse
 from relay.ports import Entry, Socket
 from relay.shell.alarm import Alarm
@@ -61,7 +62,7 @@ async def run_call(phone: Socket, *, call_sid: str, kit: CallKit, choose: Choose
             await session.run()
         except Exception:
             log.exception("call failed")
-            choose("fallback")
+            session.abandon()
             await phone.aclose(1011, "relay error")
         log.info("call over", **session.summary())
 
@@ -85,7 +86,8 @@ class Session:
         self._feeding = False
         self._noted: set[tuple[str, str]] = set()
         self._sent = 0
-        self._over = False
+        self._disposition = ""
+        self._ended = False
         self._facts = CallFacts(call_sid)
         self._stream_sid = ""
         self._began = now
@@ -111,6 +113,30 @@ class Session:
             "notice_heard": seen.notice_heard,
             "dropped_audio_ms": seen.dropped_audio_ms,
         }
+
+    def abandon(self) -> None:
+        """Leave behind what a call must that broke: where its caller goes, and how it ended.
+
+        The core cannot be asked any more; what it has decided before stands.
+        """
+        now = trio.current_time()
+        if not self._disposition:
+            self._choose_and_remember("fallback")
+            self._keep(DispositionChosen(now, "fallback", "crashed"))
+        if not self._ended:
+            seen = self._call.statistics()
+            lasted_ms = round((now - self._began) * 1000)
+            self._keep(
+                CallEnded(
+                    now,
+                    "failed",
+                    f"{self._disposition}: crashed",
+                    lasted_ms,
+                    None,
+                    seen.notice_heard,
+                    seen.barge_ins,
+                )
+            )
 
     # ---- the turning point ------------------------------------------------------------------
 
@@ -161,21 +187,29 @@ class Session:
             case do.CloseModel():
                 self._close_model()
             case do.ClosePhone(disposition, reason):
-                self._choose(disposition)
+                self._choose_and_remember(disposition)
                 self._start(self._phone.aclose, 1000, reason)
             case do.ResetCodec():
                 self._to_phone.reset()
             case do.RunTool():
                 self._start(self._run_tool, command)
             case do.Keep(record):
-                at = self._epoch + timedelta(seconds=record.at)
-                self._kit.journal.keep(Entry(self._facts.call_sid, at, record))
+                self._keep(record)
             case do.Note(kind, detail):
                 self._log_note(kind, detail)
             case do.EndCall():
                 self._end()
             case _:
                 assert_never(command)
+
+    def _choose_and_remember(self, disposition: str) -> None:
+        self._disposition = disposition
+        self._choose(disposition)
+
+    def _keep(self, record: Record) -> None:
+        self._ended = self._ended or isinstance(record, CallEnded)
+        at = self._epoch + timedelta(seconds=record.at)
+        self._kit.journal.keep(Entry(self._facts.call_sid, at, record))
 
     def _tell_model(self, command: realtime.ModelMessage) -> None:
         if self._settings is None:
