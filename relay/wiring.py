@@ -142,6 +142,7 @@ def _parts(
         tools=tools,
         business=business,
         journal=journal,
+        audio_format=settings.realtime_audio_format,
     )
     desk = FrontDesk(
         board=board,

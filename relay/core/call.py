@@ -381,7 +381,7 @@ class Call:
             self._talk.transcript.gate_open,
             self._talk.barge_ins,
         )
-        self._out += (do.Keep(ended), do.CloseModel("call over"), do.EndCall())
+        self._out += (do.Keep(ended), do.EndCall())
 
     # ---- time -------------------------------------------------------------------------------
 
@@ -394,7 +394,9 @@ class Call:
         if self.phase is Phase.ENDED:
             return
         if self.phase is Phase.LAST_WORDS:
-            yield self._last_words_until(), self._finish
+            if self._link.ready:
+                yield self._last_words_until(), self._model_done
+            yield self._over_at(), self._finish
             return
         if self.phase is Phase.HANDED_OVER:
             yield self._gone_at + policy.last_words_s, self._phone_lingers
@@ -488,12 +490,20 @@ class Call:
         self._phone_gone("lingered", now)
 
     def _last_words_until(self) -> float:
-        """When the call is over: at once, unless words or begun tools are still to come in."""
-        if self._talk.tools.running():
-            return self._gone_at + self._policy.finish_tools_s
-        if self._talk.utterances.unsettled() and self._link.ready:
+        """How long the model is still paid for: while words of the caller may come."""
+        if self._talk.utterances.unsettled():
             return self._gone_at + self._policy.last_words_s
         return self._gone_at
+
+    def _over_at(self) -> float:
+        """When the call is over: no words and no begun tool are still to come in."""
+        if self._talk.tools.running():
+            return self._gone_at + self._policy.finish_tools_s
+        return self._last_words_until() if self._link.ready else self._gone_at
+
+    def _model_done(self, _now: float) -> None:
+        self._link.lose()
+        self._out.append(do.CloseModel("call over"))
 
     def _too_long(self, now: float) -> None:
         self._talk.responses.cut()

@@ -584,7 +584,7 @@ def test_a_hang_up_waits_a_little_for_the_last_words(driver: Driver) -> None:
 def test_a_hang_up_without_words_pending_ends_at_once(driver: Driver) -> None:
     driver.greeted()
     commands = driver.feed(on.PhoneClosed(1006))
-    assert [type(c) for c in commands][-2:] == [do.CloseModel, do.EndCall]
+    assert [type(c) for c in commands][-3:] == [do.CloseModel, do.Keep, do.EndCall]
     assert driver.kept(CallEnded)[0].outcome == "abandoned"
 
 
@@ -594,6 +594,7 @@ def test_a_begun_booking_is_finished_although_the_caller_is_gone(driver: Driver)
     call_function(driver, "book_appointment")
     driver.feed(on.PhoneClosed(1006))
     assert driver.call.phase is Phase.LAST_WORDS
+    assert driver.sent(do.CloseModel)  # the booking needs no model, and the model costs money
     driver.feed(on.ToolFinished("c1", '{"booked":true}', outcome="booked"))
     (end,) = driver.kept(CallEnded)
     assert end.outcome == "booked"
