@@ -6,6 +6,7 @@
     │   ├── PhoneProtocolError    Twilio's side
     │   └── ModelProtocolError    the Realtime API's side
     ├── AudioError            bytes that are no audio: bad base64, a length that cannot be
+    ├── RecordingError        a flight recording that cannot be read
     ├── Misuse                we called something wrongly: our fault
     ├── SocketClosed          the peer's socket is gone (code and reason say how)
     └── PortError             something outside did not do what it should
@@ -51,6 +52,10 @@ class AudioError(RelayError):
     def __init__(self, kind: str, detail: str = "") -> None:
         super().__init__(f"{kind}: {detail}" if detail else kind)
         self.kind = kind
+
+
+class RecordingError(RelayError):
+    """A file that is no flight recording, or not one that this version can read."""
 
 
 class Misuse(RelayError):

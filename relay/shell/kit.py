@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from relay.core.policy import CallPolicy, Clip
 from relay.ports import BusinessApi, Socket
 from relay.shell.journal import Journal
+from relay.shell.recorder import Recorder
 from relay.tools.tool import Tool
 from relay.wire.realtime import SessionSettings
 
@@ -31,6 +32,7 @@ class CallKit:
     settings: what the model is told at the start of a call; from memory, no I/O
     audio_format: what the model speaks, "pcm" or "pcmu"; the same as in the settings
     wall_clock: UTC with a time zone
+    recorder: makes a flight recording of every call; None: of none
     """
 
     policy: CallPolicy
@@ -42,3 +44,4 @@ class CallKit:
     journal: Journal
     audio_format: str = "pcm"
     wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    recorder: Recorder | None = None

@@ -34,6 +34,7 @@ from relay.shell.kit import CallFacts, CallKit
 from relay.shell.model import run_model
 from relay.shell.outbox import Outbox
 from relay.shell.phone import read_phone
+from relay.shell.recorder import Flight
 from relay.shell.tool_runner import run_tool
 from relay.wire import realtime, twilio
 
@@ -64,6 +65,8 @@ async def run_call(phone: Socket, *, call_sid: str, kit: CallKit, choose: Choose
             log.exception("call failed")
             session.abandon()
             await phone.aclose(1011, "relay error")
+        finally:
+            await session.keep_recording()
         log.info("call over", **session.summary())
 
 
@@ -76,6 +79,8 @@ class Session:
         self._kit = kit
         self._choose = choose
         self._call = Call(kit.policy, kit.clips, now=now)
+        self._handle = self._call.handle
+        self._flight: Flight | None = None
         self._alarm = Alarm()
         self._to_model, self._to_phone = open_codec(kit.audio_format)
         self._epoch = kit.wall_clock() - timedelta(seconds=now)  # of trio's clock, in UTC
@@ -93,6 +98,16 @@ class Session:
         self._began = now
         self._settings: realtime.SessionSettings | None = None
         self._nursery: trio.Nursery | None = None
+        if kit.recorder is not None:
+            self._flight = kit.recorder.begin(
+                self._call,
+                kit.policy,
+                kit.clips,
+                call_sid=call_sid,
+                opened_at=now,
+                started_at=kit.wall_clock(),
+            )
+            self._handle = self._flight.handle
 
     async def run(self) -> None:
         # The nursery's own scope is what ends a call whose sockets do not: see _end.
@@ -138,6 +153,11 @@ class Session:
                 )
             )
 
+    async def keep_recording(self) -> None:
+        """Put the flight recording away, if one was made."""
+        if self._kit.recorder is not None and self._flight is not None:
+            await self._kit.recorder.keep(self._flight)
+
     # ---- the turning point ------------------------------------------------------------------
 
     def feed(self, event: on.Event) -> None:
@@ -151,7 +171,7 @@ class Session:
                 step = self._events.popleft()
                 if isinstance(step, on.PhoneStarted):
                     self._introduce(step)
-                for command in self._call.handle(step, trio.current_time()):
+                for command in self._handle(step, trio.current_time()):
                     self._route(command)
         finally:
             self._feeding = False
@@ -183,7 +203,7 @@ class Session:
             ):
                 self._tell_model(command)
             case do.DialModel():
-                self._start(self._run_model)
+                self._dial_model()
             case do.CloseModel():
                 self._close_model()
             case do.ClosePhone(disposition, reason):
@@ -231,9 +251,20 @@ class Session:
         if not await self._phone_out.run(self._phone):
             self.feed(on.OutboxFull("phone"))
 
-    async def _run_model(self) -> None:
-        with self._model_scope:
-            await run_model(self._kit.dial(self._facts), self._model_out, self._to_phone, self.feed)
+    def _dial_model(self) -> None:
+        """A session of its own: scope, outbox, and events that end with it."""
+        self._close_model()
+        self._model_scope = trio.CancelScope()
+        self._model_out = Outbox(MODEL_OUTBOX)
+        self._start(self._run_model, self._model_scope, self._model_out)
+
+    async def _run_model(self, scope: trio.CancelScope, outbox: Outbox) -> None:
+        def feed(event: on.Event) -> None:
+            if outbox is self._model_out:  # what a session says that was replaced is history
+                self.feed(event)
+
+        with scope:
+            await run_model(self._kit.dial(self._facts), outbox, self._to_phone, feed)
 
     def _close_model(self) -> None:
         """Let what is posted go out, say goodbye, but not for long."""
