@@ -15,6 +15,7 @@ once a frame, while C works; C keeps no globals and allocates nothing: its buffe
 from __future__ import annotations
 
 import sys
+from binascii import b2a_base64
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -27,7 +28,12 @@ AUDIO_FORMATS: Final = ("pcm", "pcmu")
 SILENCE_DB: Final = -100.0
 """The level of silence, of nothing at all, and of whatever is quieter."""
 
-_new_tuple = tuple.__new__  # what PhoneFrame(…) calls, without its Python frame: 3 % of a frame
+# What runs a hundred times a second and call is looked up once. (PhoneFrame(…) would call tuple's
+# __new__ by way of a Python function of its own: 3 % of a frame.)
+_phone_frame, _model_delta, _pass_frame = lib.phone_frame, lib.model_delta, lib.pass_frame
+_new_tuple = tuple.__new__
+
+_NO_CHARACTERS: Final = "a lone surrogate"  # C refuses the rest, but this one has no bytes
 
 _USUAL: Final = 2_048  # characters: 32 ms of a model's PCM16, ten times Twilio's 20 ms
 _KEPT: Final = 16_384  # a longer message gets a space of its own, so that no call hoards memory
@@ -56,14 +62,17 @@ class PhoneToModel:
 
         Milliseconds are whole; what is left of one counts with the next frame, so sums are exact.
         """
-        text = _ascii(payload)
+        try:
+            text = payload.encode()
+        except UnicodeEncodeError:
+            raise AudioError("bad_base64", _NO_CHARACTERS) from None
         n = len(text)
         space = self._space if n <= self._space.fits else self._larger(n)
         c = space.c
         if self._stream is None:
-            made = lib.pass_frame(text, n, c)
+            made = _pass_frame(text, n, c)
         else:
-            made = lib.phone_frame(self._stream, text, n, c)
+            made = _phone_frame(self._stream, text, n, c)
         if made < 0:
             raise _error(made)
         audio = payload if self._stream is None else space.bytes[:made].decode()
@@ -106,13 +115,16 @@ class ModelToPhone:
 
         Half a sample at its end waits for the next delta. Raises AudioError; all is then as before.
         """
-        text = _ascii(b64)
+        try:
+            text = b64.encode()
+        except UnicodeEncodeError:
+            raise AudioError("bad_base64", _NO_CHARACTERS) from None
         n = len(text)
         space = self._space if n <= self._space.fits else self._larger(n)
         if self._stream is None:
-            made = lib.pass_frame(text, n, space.c)
+            made = _pass_frame(text, n, space.c)
         else:
-            made = lib.model_delta(self._stream, text, n, space.c)
+            made = _model_delta(self._stream, text, n, space.c)
         if made < 0:
             raise _error(made)
         return space.bytes[:made], space.c.level_db
@@ -168,10 +180,12 @@ def level_db(mulaw: bytes) -> float:
 
 
 def payload(mulaw: bytes) -> str:
-    """Mu-law as the base64 of a `media` message."""
-    out = bytearray((len(mulaw) + 2) // 3 * 4)
-    lib.base64_encode(mulaw, len(mulaw), ffi.from_buffer("char[]", out))
-    return out.decode("ascii")
+    """Mu-law as the base64 of a `media` message.
+
+    By the standard library's C: for the 100 ms that go out at once it is as fast as native/base64.c
+    behind cffi, for less it is faster, and it keeps the GIL for a microsecond instead of losing it.
+    """
+    return b2a_base64(mulaw, newline=False).decode()
 
 
 # ---- between Python and C -----------------------------------------------------------------------
@@ -202,13 +216,6 @@ def _open(up: int, audio_format: str) -> Any:
     if stream == ffi.NULL:
         raise MemoryError("no room for a resampler")
     return ffi.gc(stream, lib.frame_close)
-
-
-def _ascii(text: str) -> bytes:
-    try:
-        return text.encode("ascii")
-    except UnicodeEncodeError:
-        raise AudioError("bad_base64", "characters beyond ASCII") from None
 
 
 def _error(made: int) -> Exception:
