@@ -52,6 +52,7 @@ HANDSHAKE_TIMEOUT_S: Final = 5.0
 HTTP_TIMEOUT_S: Final = 30.0  # Twilio gives up on a webhook after 15
 REFUSE_TIMEOUT_S: Final = 2.0
 MAX_WAITING_HEADS: Final = 512
+PATIENCE_S: Final = 0.5  # no head is given up earlier, however many wait
 MAX_MESSAGE_BYTES: Final = 64 * 1024  # a media message of 20 ms has 0.4 KiB
 MESSAGE_QUEUE: Final = 4  # whole messages that wait inside trio-websocket
 USER_TIMEOUT_MS: Final = 5_000
@@ -163,7 +164,7 @@ class Door:
         self._app = ASGIWrapper(app)  # no lifespan: the app has nothing to start or stop
         self._config = _hypercorn_config()
         self._context = WorkerContext(None)
-        self._waiting: OrderedDict[trio.CancelScope, None] = OrderedDict()
+        self._waiting: OrderedDict[trio.CancelScope, float] = OrderedDict()
 
     async def serve(
         self,
@@ -214,9 +215,8 @@ class Door:
     async def _read_head(self, stream: trio.SocketStream) -> Head | int | None:
         """A head, the status that refuses it, or None when there was none in time."""
         with trio.move_on_after(HEAD_TIMEOUT_S) as scope:
-            self._waiting[scope] = None
-            if len(self._waiting) > MAX_WAITING_HEADS:
-                self._waiting.popitem(last=False)[0].cancel()
+            self._waiting[scope] = trio.current_time()
+            self._give_up_oldest()
             try:
                 return await _receive_head(stream)
             except trio.BrokenResourceError:
@@ -224,6 +224,12 @@ class Door:
             finally:
                 self._waiting.pop(scope, None)
         return None
+
+    def _give_up_oldest(self) -> None:
+        oldest, since = next(iter(self._waiting.items()))
+        if len(self._waiting) > MAX_WAITING_HEADS and trio.current_time() - since >= PATIENCE_S:
+            del self._waiting[oldest]
+            oldest.cancel()
 
     async def _http(self, stream: PushBack) -> None:
         self.counts["http"] += 1

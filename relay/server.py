@@ -2,8 +2,9 @@
 
     start    listen, keep the journal
     drain    SIGTERM or SIGINT: new calls go to the human, /readyz says 503, running calls go on
-    end      no call left, or DRAIN_S over, or a second signal: what still runs is cut off, and
-             Twilio asks `after-stream` of whichever machine answers then
+    cut off  DRAIN_S is over: the streams that still run are closed (1001), Twilio asks
+             `after-stream` what next, and is told: the human
+    end      no call left, or a second signal, which waits for nothing
     flush    what the calls left behind is written, for FLUSH_S at most
     exit     whatever hangs by then is ended by a thread that nothing can hold up
 
@@ -36,10 +37,11 @@ from relay.shell.sockets import WebSocket
 from relay.switchboard import Switchboard
 from relay.web.outcomes import Outcomes
 
-LINGER_S: Final = 3.0  # Twilio asks `after-stream` within some hundred milliseconds
+LINGER_S: Final = 2.0  # Twilio asks `after-stream` within some hundred milliseconds
+CUT_OFF_S: Final = 4.0  # closing takes a deaf peer 2 s, then the last webhooks
 LOOK_S: Final = 0.2
 FLUSH_S: Final = 5.0
-LAST_RESORT_S: Final = 3.0  # beyond the flush
+LAST_RESORT_S: Final = 2.0  # beyond all that; DRAIN_S and these are 296 s, Fly allows 300
 EXIT_STUCK: Final = 70
 
 _log = structlog.get_logger("relay.server")
@@ -102,7 +104,7 @@ async def serve(
             served = Served(listeners[0].socket.getsockname()[1], parts.board, door)
             _log.info("= listening", host=host, port=served.port)
             task_status.started(served)
-            await _until_over(parts.board, drain_s, stop)
+            await _until_over(parts.board, reception, drain_s, stop)
             front.cancel_scope.cancel()
         with trio.move_on_after(FLUSH_S):
             await parts.outcomes.written()
@@ -117,6 +119,7 @@ class _Reception:
     def __init__(self, board: Switchboard, carry: Carry) -> None:
         self._board = board
         self._carry = carry
+        self._running: set[trio.CancelScope] = set()
 
     async def admit(self, head: Head) -> str | None:
         token = head.target.removeprefix(STREAM_PATH)
@@ -125,8 +128,20 @@ class _Reception:
     async def take(self, call_sid: str, request: WebSocketRequest) -> None:
         with self._board.on_line(call_sid) as choose:
             with trio.fail_after(HANDSHAKE_TIMEOUT_S):
-                connection = await request.accept()
-            await self._carry(WebSocket(connection), call_sid, choose)
+                phone = WebSocket(await request.accept())
+            with trio.CancelScope() as scope:
+                self._running.add(scope)
+                try:
+                    await self._carry(phone, call_sid, choose)
+                finally:
+                    self._running.discard(scope)
+            if scope.cancelled_caught:
+                await phone.aclose(1001, "going away")
+
+    def cut_off(self) -> None:
+        """Close every stream that is open."""
+        for scope in self._running.copy():
+            scope.cancel()
 
 
 async def _listen(host: str, port: int) -> list[trio.SocketListener]:
@@ -137,18 +152,23 @@ async def _listen(host: str, port: int) -> list[trio.SocketListener]:
         raise ConfigError(f"cannot listen on HOST {host}, PORT {port}: {why}") from None
 
 
-async def _until_over(board: Switchboard, drain_s: float, stop: Stop) -> None:
+async def _until_over(
+    board: Switchboard, reception: _Reception, drain_s: float, stop: Stop
+) -> None:
     """Return when the server shall end."""
     await stop.drain.wait()
     board.drain()
     _log.info("= draining", calls=board.busy(), seconds=drain_s)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_end_early, stop, nursery.cancel_scope)
-        with trio.move_on_after(drain_s):
+        with trio.move_on_after(drain_s) as draining:
             await _all_over(board)
+        if draining.cancelled_caught:
+            _log.warning("! calls are cut off", calls=board.live())
+            reception.cut_off()
+            with trio.move_on_after(CUT_OFF_S):
+                await _all_over(board)
         nursery.cancel_scope.cancel()
-    if board.live():
-        _log.warning("! calls are cut off", calls=board.live())
 
 
 async def _end_early(stop: Stop, scope: trio.CancelScope) -> None:
@@ -174,7 +194,7 @@ async def obey_signals(stop: Stop, drain_s: float) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
         async for number in received:
             _log.info("< signal", signal=signal.Signals(number).name)
-            end_process_after(left_s + FLUSH_S + LAST_RESORT_S)
+            end_process_after(left_s + CUT_OFF_S + FLUSH_S + LAST_RESORT_S)
             left_s = 0.0
             stop.ask()
 

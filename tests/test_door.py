@@ -278,6 +278,7 @@ async def test_a_crowd_of_silent_sockets_gives_way_to_those_who_speak(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(door_module, "MAX_WAITING_HEADS", 20)
+    monkeypatch.setattr(door_module, "PATIENCE_S", 0.0)
     async with open_house() as house:
         for _ in range(60):
             await house.connect()

@@ -125,7 +125,7 @@ async def open_site(*, drain_s: float = 5.0, **options: int) -> AsyncIterator[Si
 
 @pytest.fixture(autouse=True)
 def short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "LINGER_S", 0.1)
+    monkeypatch.setattr(server, "LINGER_S", 0.2)
     monkeypatch.setattr(server, "LOOK_S", 0.02)
 
 
@@ -215,14 +215,16 @@ async def test_a_server_without_calls_ends_at_once() -> None:
         assert trio.current_time() - began < 1
 
 
-async def test_calls_that_outlast_the_drain_are_cut_off() -> None:
+async def test_calls_that_outlast_the_drain_are_closed_and_go_to_the_human() -> None:
     async with open_site(drain_s=0.3) as site, site.stream(await site.ring()) as phone:
         began = trio.current_time()
         site.stop.ask()
+        with pytest.raises(ConnectionClosed) as closed:
+            await phone.get_message()
+        assert closed.value.reason.code == 1001
+        assert verbs(await site.post("after-stream")) == ["Say", "Dial"]
         await site.ended.wait()
         assert 0.3 <= trio.current_time() - began < 2
-        with pytest.raises(ConnectionClosed):
-            await phone.get_message()
 
 
 async def test_asked_twice_a_server_ends_at_once() -> None:
@@ -255,7 +257,10 @@ async def test_a_store_that_hangs_does_not_hold_up_the_end(
         await site.ended.wait()
 
 
-async def test_a_peer_that_never_reads_does_not_hold_up_the_end() -> None:
+async def test_a_peer_that_never_reads_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "CUT_OFF_S", 0.3)
     async with open_site(drain_s=0.2) as site:
         path = await site.ring()
         stream = await trio.open_tcp_stream("127.0.0.1", site.served.port)

@@ -90,10 +90,12 @@ class Outcomes:
         failures = 0
         while True:
             await self._news.wait()
-            with trio.move_on_after(JOURNAL_S):
-                await self._journal_flushed()
             outcome = self._waiting[0]
-            if await self._written(outcome):
+            with trio.move_on_after(JOURNAL_S) as patience:
+                await self._journal_flushed()
+            # A guess must have seen all that is known; a fact need not wait any longer.
+            unsure = outcome.only_if_none and patience.cancelled_caught
+            if not unsure and await self._written(outcome):
                 failures = 0
                 if self._waiting and self._waiting[0] is outcome:
                     self._waiting.popleft()

@@ -167,15 +167,20 @@ def _log_stream(form: Form) -> None:
 
 
 def _status(desk: FrontDesk, form: Form) -> None:
-    """A call's own last word. One that a stream carried has its outcome from there."""
+    """A call's own last word: it must not stay without an outcome, whatever became of it here."""
     call_sid, status = form.call_sid, form["CallStatus"]
     _log.info("= call status", call_sid=call_sid, status=status)
     if status not in FINAL:
         return
     desk.board.hung_up(call_sid)
     line = desk.board.line(call_sid)
-    if line is None or line.step is Step.MISSED:
-        desk.outcomes.note(call_sid, "abandoned", "ended_without_stream", only_if_none=True)
+    match line.step if line else None:
+        case Step.LIVE:
+            pass  # its stream notices by itself, and says what became of it
+        case Step.OVER:
+            desk.outcomes.note(call_sid, "failed", "ended_without_outcome", only_if_none=True)
+        case _:
+            desk.outcomes.note(call_sid, "abandoned", "ended_without_stream", only_if_none=True)
 
 
 def _document(text: str) -> Response:

@@ -53,6 +53,19 @@ async def test_the_journal_goes_first_but_not_for_ever(autojump_clock, nursery) 
     assert trio.current_time() - started == module.JOURNAL_S
 
 
+async def test_a_guess_waits_for_the_journal_as_long_as_it_takes(autojump_clock, nursery) -> None:
+    store, journal = FakeStore(), trio.Event()
+    store.change("CA1", caller="+14155550123")
+    outcomes = make(store, flushed=journal.wait)
+    nursery.start_soon(outcomes.run)
+    outcomes.note("CA1", "failed", "no_outcome", only_if_none=True)
+    await trio.sleep(60)
+    store.change("CA1", outcome="booked")
+    journal.set()
+    await outcomes.written()
+    assert store.rows["CA1"].outcome == "booked"
+
+
 async def test_a_store_that_is_away_gets_them_when_it_is_back(autojump_clock, nursery) -> None:
     store = FakeStore(away=True)
     outcomes = make(store)

@@ -178,9 +178,29 @@ async def test_a_known_outcome_is_not_replaced(office: Office, nursery) -> None:
     assert "CAunknown" not in office.store.rows
 
 
-async def test_a_call_that_a_stream_carried_has_its_outcome_from_there(office: Office) -> None:
-    await carry(office, "hang_up")
-    await office.post("status", CallStatus="completed")
+async def test_a_call_whose_stream_left_no_outcome_has_failed(office: Office, nursery) -> None:
+    nursery.start_soon(office.outcomes.run)
+    for call_sid, known in (("CA1", "resolved"), ("CA2", None)):
+        await carry(office, "hang_up", call_sid)
+        office.store.write(office.kept)
+        if known:
+            office.store.change(call_sid, outcome=known)
+        await office.post("status", CallStatus="completed", CallSid=call_sid)
+    await written(office)
+    assert {sid: row.outcome for sid, row in office.store.rows.items()} == {
+        "CA1": "resolved",
+        "CA2": "failed",
+    }
+
+
+async def test_the_outcome_of_a_live_call_is_left_to_its_stream(office: Office) -> None:
+    document = await office.twiml("incoming")
+    url = document.find("Connect/Stream").get("url")
+    path = url.removeprefix("wss://relay.example.com")
+    signed = RequestValidator(AUTH).compute_signature(url, {})
+    assert await office.board.admit(path, path.rpartition("/")[2], signed)
+    with office.board.on_line("CA1"):
+        await office.post("status", CallStatus="completed")
     assert office.outcomes.depth() == 0
 
 
