@@ -1,4 +1,4 @@
-"""The command line: `relay serve`, `relay demo`, `relay db upgrade`.
+"""The command line: `relay serve`, `relay demo`, `relay replay`, `relay db upgrade`.
 
 What cannot start says why in a few lines on stderr and ends with 2; a bug shows its traceback.
 """
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 import click
@@ -18,12 +19,17 @@ import trio
 from relay import config
 from relay.adapters.store import upgrade
 from relay.config import Settings
-from relay.errors import ConfigError, StoreError
+from relay.errors import ConfigError, RecordingError, StoreError
 from relay.logs import set_up_logs
+from relay.replay import replay
 from relay.server import Stop, obey_signals, prepare_process
+from relay.shell.recording import read
+from relay.timeline import heading, timeline
 from relay.wiring import serve
 
+EXIT_DIFFERS: Final = 1
 EXIT_CANNOT_START: Final = 2
+COLOURS: Final = {"<": "cyan", ">": "green", "=": "yellow"}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,6 +54,27 @@ def demo_command(seed: int | None) -> None:
     """Place two simulated calls on this machine: no keys, no network."""
     demo = importlib.import_module("relay.demo")  # pulls in the extra `demo`
     sys.exit(demo.main(seed))
+
+
+@main.command("replay")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--every", is_flag=True, help="Show each frame, chunk and mark by itself.")
+@click.option("--check", is_flag=True, help="Show nothing but the first difference.")
+def replay_command(file: Path, every: bool, check: bool) -> None:
+    """Step a recorded call through this version, and see whether it does the same again.
+
+    Ends with 1 at the first difference, with 2 when FILE is no recording.
+    """
+    with _told_plainly():
+        recording = read(file)
+    if not check:
+        click.echo(heading(recording.head))
+    for line in timeline(recording, replay(recording), every=every):
+        if line.sign == "!":
+            click.secho(line, fg="red")
+            sys.exit(EXIT_DIFFERS)
+        if not check:
+            click.secho(line, fg=COLOURS.get(line.sign))
 
 
 @main.group("db")
@@ -77,7 +104,7 @@ def _told_plainly() -> Iterator[None]:
     """Turn what an operator can mend into a message and an exit code; let bugs be bugs."""
     try:
         yield
-    except (ConfigError, StoreError) as error:
+    except (ConfigError, RecordingError, StoreError) as error:
         _give_up(error)
     except BaseExceptionGroup as group:
         mendable, rest = group.split((ConfigError, StoreError))

@@ -194,6 +194,16 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="least level that is logged: DEBUG, INFO, WARNING, ERROR"
     )
+    flight_dir: Path | None = Field(
+        default=None,
+        description="folder for a recording of each call's events, for `relay replay`; unset: off",
+    )
+    flight_max_bytes: int = Field(
+        default=4_000_000, ge=65_536, description="the largest such recording; it ends there"
+    )
+    flight_audio: bool = Field(
+        default=False, description="whether the recordings hold the sound, too: true or false"
+    )
 
     @model_validator(mode="after")
     def _human_is_someone_else(self) -> Settings:

@@ -20,7 +20,7 @@ from relay.audio.frames import mulaw_ms
 from relay.core import commands as do
 from relay.core import events as on
 from relay.replay import Played
-from relay.shell.recording import AUDIO, Recording
+from relay.shell.recording import AUDIO, Head, Recording
 
 Sight: TypeAlias = on.Event | do.Command
 
@@ -34,6 +34,12 @@ class Line(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.at:9.3f}  {self.sign}  {self.text}"
+
+
+def heading(head: Head) -> str:
+    """Which call this is, and what of it is there."""
+    sound = "with sound" if head.audio else "without sound"
+    return f"{head.call_sid} at {head.started_at:%Y-%m-%d %H:%M:%S %Z}, relay {head.relay}, {sound}"
 
 
 def timeline(

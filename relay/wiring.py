@@ -35,6 +35,7 @@ from relay.prompts import Prompts, load_prompts
 from relay.shell import sockets
 from relay.shell.journal import Journal
 from relay.shell.kit import CallFacts, CallKit
+from relay.shell.recorder import Recorder, into_folder
 from relay.shell.session import run_call
 from relay.switchboard import Switchboard
 from relay.tools import Tool, registry
@@ -76,6 +77,7 @@ async def serve(
     """
     database_url = settings.database_url.get_secret_value()
     prompts, clips = load_prompts(settings.prompts_dir), load_clips()
+    recorder = _recorder(settings)
     _compare_greeting(prompts, clips)
     store = open_store(database_url)
     try:
@@ -93,6 +95,7 @@ async def serve(
                 clips=clips,
                 dial=model_dialer or partial(dial_openai, settings),
                 policy=policy or CallPolicy(),
+                recorder=recorder,
             )
             await server.serve(
                 parts,
@@ -116,6 +119,7 @@ def _parts(
     clips: Mapping[str, Clip],
     dial: DialModel,
     policy: CallPolicy,
+    recorder: Recorder | None,
 ) -> server.Parts:
     auth_token = settings.twilio_auth_token.get_secret_value()
     board = Switchboard(
@@ -143,6 +147,7 @@ def _parts(
         business=business,
         journal=journal,
         audio_format=settings.realtime_audio_format,
+        recorder=recorder,
     )
     desk = FrontDesk(
         board=board,
@@ -267,6 +272,20 @@ def _session_settings(
         reasoning_effort=REASONING_EFFORT,
         max_output_tokens=MAX_OUTPUT_TOKENS,
     )
+
+
+# ---- flight recordings ----------------------------------------------------------------------
+
+
+def _recorder(settings: Settings) -> Recorder | None:
+    """What records the calls, if they are to be. Raises ConfigError when it could not."""
+    if settings.flight_dir is None:
+        return None
+    try:
+        write = into_folder(settings.flight_dir)
+    except OSError as error:
+        raise ConfigError(f"FLIGHT_DIR cannot be written: {error}") from None
+    return Recorder(write, settings.flight_max_bytes, settings.flight_audio)
 
 
 # ---- the calls ------------------------------------------------------------------------------
