@@ -3,21 +3,28 @@
 Measured reasons (reliability.md, 0.5): trio-websocket's `connect_timeout` does not bound a peer
 that accepts and stays silent, so every open stands in a scope of ours. No compression; explicit
 message limits: 64 KiB from Twilio, whose messages are tiny, 16 MiB from the model, which may send
-a whole item.
+a whole item. When a handshake fails it leaves its stream to the garbage collector, so streams are
+opened and closed here.
 """
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeAlias
+from urllib.parse import urlsplit
 
+import h11
 import trio
+import wsproto.utilities
 from trio_websocket import (
     ConnectionClosed,
+    ConnectionRejected,
     HandshakeError,
     WebSocketConnection,
-    open_websocket_url,
+    wrap_client_stream,
 )
 
 from relay.errors import DialError, SocketClosed
@@ -29,6 +36,21 @@ MODEL_MESSAGE_BYTES = 16 * 1024 * 1024
 QUEUED_MESSAGES = 128
 CONNECT_S = 3.0
 CLOSE_S = 2.0
+# Of what a peer says when it refuses: enough for its reason.
+SHOWN_BYTES = 300
+
+# What a failed opening looks like. A peer that answers garbage shows as a protocol error of the
+# libraries below, which trio-websocket does not catch.
+_REFUSALS = (
+    OSError,
+    trio.BrokenResourceError,
+    HandshakeError,
+    ConnectionClosed,
+    h11.ProtocolError,
+    wsproto.utilities.ProtocolError,
+)
+
+_Stream: TypeAlias = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 class WebSocket:
@@ -75,27 +97,83 @@ async def dial(
     """Open a WebSocket as a client and close it at the end of the block.
 
     Raises DialError when there is no connection after connect_s, whatever the peer does or not.
+    What the block itself raises comes out in an exception group.
     """
+    opened = False
+    refused: Exception | None = None
     # The scope spans the whole block, since the connection's nursery lives in it; once
     # connected it has no deadline any more.
     with trio.CancelScope(deadline=trio.current_time() + connect_s) as scope:
-        opened = False
         try:
-            async with open_websocket_url(
-                url,
-                ssl_context=ssl_context,
-                extra_headers=[(name.encode(), value.encode()) for name, value in headers],
-                message_queue_size=QUEUED_MESSAGES,
-                max_message_size=MODEL_MESSAGE_BYTES,
-                connect_timeout=connect_s,
-                disconnect_timeout=CLOSE_S,
-            ) as connection:
-                opened = True
-                scope.deadline = float("inf")
-                yield WebSocket(connection)
-        except (HandshakeError, OSError, ssl.SSLError) as refused:
+            async with _open_stream(url, ssl_context) as stream, trio.open_nursery() as nursery:
+                connection = await _shake_hands(nursery, stream, url, headers)
+                opened, scope.deadline = True, math.inf
+                socket = WebSocket(connection)
+                yield socket
+                await socket.aclose()
+                nursery.cancel_scope.cancel()
+        except* _REFUSALS as group:
             if opened:
                 raise
-            raise DialError(f"{type(refused).__name__}: {refused}") from refused
+            refused = _first(group)
+    if refused is not None:
+        raise DialError(_why(refused)) from refused
     if scope.cancelled_caught and not opened:
         raise DialError(f"no answer within {connect_s:g} s")
+
+
+@asynccontextmanager
+async def _open_stream(url: str, ssl_context: ssl.SSLContext | None) -> AsyncIterator[_Stream]:
+    """TCP, and TLS for wss. Raises OSError, or BrokenResourceError when there is no TLS."""
+    parts = urlsplit(url)
+    host, secure = parts.hostname or "", parts.scheme == "wss"
+    tcp = await trio.open_tcp_stream(host, parts.port or (443 if secure else 80))
+    stream: _Stream = tcp
+    if secure:
+        context = ssl_context or ssl.create_default_context()
+        stream = trio.SSLStream(tcp, context, server_hostname=host, https_compatible=True)
+    try:
+        if isinstance(stream, trio.SSLStream):
+            await stream.do_handshake()
+        yield stream
+    finally:
+        with trio.move_on_after(CLOSE_S):
+            await stream.aclose()
+
+
+async def _shake_hands(
+    nursery: trio.Nursery, stream: _Stream, url: str, headers: Sequence[tuple[str, str]]
+) -> WebSocketConnection:
+    parts = urlsplit(url)
+    connection = await wrap_client_stream(
+        nursery,
+        stream,
+        parts.netloc.rpartition("@")[2],
+        f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/",
+        extra_headers=[(name.encode(), value.encode()) for name, value in headers],
+        message_queue_size=QUEUED_MESSAGES,
+        max_message_size=MODEL_MESSAGE_BYTES,
+    )
+    if connection.closed is not None:
+        raise ConnectionClosed(connection.closed)
+    return connection
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    found: Exception = group
+    while isinstance(found, ExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
+def _why(refused: Exception) -> str:
+    match refused:
+        case ConnectionRejected():
+            body = (refused.body or b"")[:SHOWN_BYTES].decode(errors="replace")
+            return f"HTTP {refused.status_code} {body}".strip()
+        case ConnectionClosed():
+            return "closed during the handshake"
+        case trio.BrokenResourceError():
+            return f"no TLS: {refused.__cause__ or refused}"
+        case _:
+            return f"{type(refused).__name__}: {refused}"

@@ -1,0 +1,266 @@
+"""The Socket seam over real kernel sockets, on the real clock: every peer that there is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import trio
+from trio_websocket import WebSocketRequest, serve_websocket
+
+from relay.errors import DialError, SocketClosed
+from relay.shell import sockets
+from relay.shell.sockets import MODEL_MESSAGE_BYTES, WebSocket, dial
+
+HEADERS = [("Authorization", "Bearer sk-test")]
+
+
+@asynccontextmanager
+async def raw_peer(serve: Callable[[trio.SocketStream], Awaitable[None]]):
+    """A TCP server of the test's own making. Yields its URL."""
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        port = listeners[0].socket.getsockname()[1]
+        yield f"ws://127.0.0.1:{port}/v1/realtime"
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def websocket_peer(serve: Callable[[WebSocketRequest], Awaitable[None]]):
+    """A WebSocket server. Yields its URL."""
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(serve_websocket, serve, "127.0.0.1", 0, None)
+        yield f"ws://127.0.0.1:{server.port}/v1/realtime"
+        nursery.cancel_scope.cancel()
+
+
+async def dial_error(url: str, **how: object) -> str:
+    with trio.fail_after(5), pytest.raises(DialError) as failed:
+        async with dial(url, HEADERS, **how):
+            pytest.fail("there was nobody to dial")
+    return str(failed.value)
+
+
+async def stay_silent(_stream: trio.SocketStream) -> None:
+    await trio.sleep_forever()
+
+
+def living_tasks() -> int:
+    return trio.lowlevel.current_statistics().tasks_living
+
+
+# ---- peers that are none --------------------------------------------------------------------
+
+
+async def test_a_port_where_nobody_listens():
+    listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+    port = listener.socket.getsockname()[1]
+    await listener.aclose()
+    assert "OSError" in await dial_error(f"ws://127.0.0.1:{port}/")
+
+
+async def test_a_name_that_nobody_has():
+    assert await dial_error("ws://no-such-host.invalid/")
+
+
+async def test_a_peer_that_accepts_and_stays_silent_is_given_up_in_time():
+    before = living_tasks()
+    async with raw_peer(stay_silent) as url:
+        began = trio.current_time()
+        assert await dial_error(url, connect_s=0.3) == "no answer within 0.3 s"
+        assert trio.current_time() - began < 1
+    assert living_tasks() == before
+
+
+async def test_a_peer_that_hangs_up_during_the_handshake():
+    async def slam(stream: trio.SocketStream) -> None:
+        await stream.receive_some(100)
+
+    async with raw_peer(slam) as url:
+        assert await dial_error(url, connect_s=0.3)
+
+
+ANSWERS = {
+    "garbage": b"\x16\x03\x01 this is not the service that you are looking for\r\n\r\n",
+    "403": b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+    "401": b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}",
+    "500": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+    "200": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+    "wrong key": (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_a_peer_that_answers_anything_else(name):
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.receive_some(65536)
+        await stream.send_all(ANSWERS[name])
+        await trio.sleep(2)
+
+    before = living_tasks()
+    async with raw_peer(answer) as url:
+        told = await dial_error(url)
+        assert not name.isdecimal() or name == "200" or name in told
+    assert living_tasks() == before
+
+
+async def test_a_peer_that_speaks_no_tls():
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.receive_some(65536)
+        await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with raw_peer(answer) as url:
+        context = ssl.create_default_context()
+        await dial_error(url.replace("ws:", "wss:"), ssl_context=context)
+
+
+# ---- peers that are one ---------------------------------------------------------------------
+
+
+async def test_messages_both_ways_and_the_headers():
+    seen = {}
+
+    async def echo(request: WebSocketRequest) -> None:
+        seen.update((name.decode(), value.decode()) for name, value in request.headers)
+        connection = await request.accept()
+        await connection.send_message(await connection.get_message())
+        await connection.send_message(b"\x00\x01")
+
+    async with websocket_peer(echo) as url, dial(url, HEADERS) as socket:
+        await socket.send("héllo")
+        assert await socket.receive() == "héllo"
+        assert await socket.receive() == b"\x00\x01"
+    assert seen["authorization"] == "Bearer sk-test"
+    assert "sec-websocket-extensions" not in seen, "no compression"
+
+
+@pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1001, "going"), (3000, "no money")])
+async def test_a_peers_close_is_told_with_its_code(code, reason):
+    async def close(request: WebSocketRequest) -> None:
+        connection = await request.accept()
+        await connection.send_message("last words")
+        await connection.aclose(code, reason)
+
+    async with websocket_peer(close) as url, dial(url, HEADERS) as socket:
+        assert await socket.receive() == "last words"
+        for _ in range(2):
+            with pytest.raises(SocketClosed) as gone:
+                await socket.receive()
+            assert (gone.value.code, gone.value.reason) == (code, reason)
+        with pytest.raises(SocketClosed):
+            await socket.send("to nobody")
+        await socket.aclose()
+
+
+async def test_a_peer_that_vanishes_is_1006():
+    async def vanish(request: WebSocketRequest) -> None:
+        connection = await request.accept()
+        await connection.send_message("x")
+        await connection._stream.aclose()  # the wire is cut: no close frame
+
+    async with websocket_peer(vanish) as url, dial(url, HEADERS) as socket:
+        assert await socket.receive() == "x"
+        with pytest.raises(SocketClosed) as gone:
+            await socket.receive()
+        assert gone.value.code == 1006
+
+
+async def test_our_close_is_seen_with_its_code_and_a_reason_that_fits():
+    seen = []
+
+    async def listen(request: WebSocketRequest) -> None:
+        socket = WebSocket(await request.accept())
+        with pytest.raises(SocketClosed) as gone:
+            await socket.receive()
+        seen.append((gone.value.code, gone.value.reason))
+
+    async with websocket_peer(listen) as url:
+        async with dial(url, HEADERS) as socket:
+            await socket.aclose(1000, "é" * 100)
+            await socket.aclose(1000)
+            with pytest.raises(SocketClosed):
+                await socket.receive()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+    assert seen == [(1000, "é" * 61)]
+
+
+async def test_a_message_that_is_too_long_closes_with_1009(monkeypatch):
+    monkeypatch.setattr(sockets, "MODEL_MESSAGE_BYTES", 1000)
+
+    async def shout(request: WebSocketRequest) -> None:
+        connection = await request.accept()
+        await connection.send_message("x" * 1000)
+        await connection.send_message("x" * 1001)
+        await trio.sleep(1)
+
+    async with websocket_peer(shout) as url, dial(url, HEADERS) as socket:
+        assert len(await socket.receive()) == 1000
+        with pytest.raises(SocketClosed) as gone:
+            await socket.receive()
+        assert gone.value.code == 1009
+    assert MODEL_MESSAGE_BYTES == 16 * 1024 * 1024
+
+
+async def test_cancelling_a_dial_or_a_session_leaves_nothing_behind():
+    before = living_tasks()
+    async with raw_peer(stay_silent) as url:
+        with trio.move_on_after(0.1) as scope:
+            async with dial(url, HEADERS):
+                pytest.fail("there was nobody to dial")
+        assert scope.cancelled_caught
+
+    async def listen(request: WebSocketRequest) -> None:
+        await request.accept()
+        await trio.sleep_forever()
+
+    async with websocket_peer(listen) as url:
+        began = trio.current_time()
+        with trio.move_on_after(0.1) as scope:
+            async with dial(url, HEADERS) as socket:
+                await socket.receive()
+        assert scope.cancelled_caught
+        assert trio.current_time() - began < 1
+    assert living_tasks() == before
+
+
+async def test_a_close_that_nobody_answers_ends_all_the_same():
+    async def open_and_fall_asleep(stream: trio.SocketStream) -> None:
+        head = bytes(await stream.receive_some(65536))
+        key = head.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
+        guid = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+        accept = base64.b64encode(hashlib.sha1(key + guid).digest())  # noqa: S324 - the RFC's
+        await stream.send_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+        await trio.sleep_forever()
+
+    before = living_tasks()
+    async with raw_peer(open_and_fall_asleep) as url:
+        began = trio.current_time()
+        async with dial(url, HEADERS):
+            pass
+        assert trio.current_time() - began < sockets.CLOSE_S + 0.5
+    assert living_tasks() == before
+
+
+async def test_what_breaks_inside_the_block_is_not_a_failed_dial():
+    async def listen(request: WebSocketRequest) -> None:
+        await request.accept()
+        await trio.sleep_forever()
+
+    async with websocket_peer(listen) as url:
+        with pytest.raises(ExceptionGroup) as broken:
+            async with dial(url, HEADERS):
+                raise OSError("ours")
+    ours, rest = broken.value.split(OSError)
+    assert ours is not None
+    assert rest is None
