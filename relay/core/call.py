@@ -25,7 +25,13 @@ from relay.core import events as on
 from relay.core.commands import Command
 from relay.core.conversation import Conversation
 from relay.core.farewell import Leaving
-from relay.core.ladder import FATAL_CODES, RUNGS, after_failure
+from relay.core.ladder import (
+    CLOSE_REFUSED,
+    FATAL_CODES,
+    RUNGS,
+    SESSION_FAULTS,
+    after_failure,
+)
 from relay.core.limits import Idleness, Sanity
 from relay.core.model_link import Link, ModelLink
 from relay.core.phases import TRANSITIONS, WITH_CALLER, Fit, Phase, fit
@@ -39,6 +45,7 @@ _ENDING = '{"status":"ending"}'
 #: Each round of due timers changes a state, so that a handful settles; the bound is for bugs alone.
 MAX_ROUNDS = 50
 
+_SUCCESSOR = "You take this call over in its middle. Above is what was said. Do not greet; go on."
 _STAYED = "The caller went on speaking, so the call was not ended. Go on with the conversation."
 
 
@@ -71,12 +78,14 @@ class Call:
         self._started_at = now
         self._greeting_ms: int | None = None
         self._greeting_item = ""
-        self._link = ModelLink(policy.hold_audio_ms)
+        self._link = ModelLink(policy)
+        self._answer_due = False  # by the session that is being dialled
         self._sanity = Sanity(policy.flood_ms, policy.misbehaviour_per_s)
         self._idle = Idleness(policy.idle_prompt_s, policy.idle_goodbye_s)
         self._keys = ""
         self._keys_due: float | None = None
         self._stall_filled = False
+        self._rotate_at = 0.0
         self._gone_at = now
         self.deadline: float | None = now + policy.start_within_s
 
@@ -146,7 +155,7 @@ class Call:
             case on.ModelOpened():
                 self._out.append(do.ConfigureModel())
             case on.ModelReady():
-                self._model_is_ready()
+                self._model_is_ready(now)
             case on.ModelErrored():
                 self._model_errored(event, now)
             case on.ModelClosed():
@@ -194,19 +203,15 @@ class Call:
         self._out += self._talk.playout.release(now)
         self._greeting_ms = round((now - self._started_at) * 1000)
         caller, called = (event.parameters.get(name, "") for name in ("caller", "called"))
-        self._out += (
-            do.DialModel(),
-            do.Keep(CallOpened(now, event.stream_sid, caller, called)),
-        )
+        self._dial(now)
+        self._out.append(do.Keep(CallOpened(now, event.stream_sid, caller, called)))
 
     def _caller_audio(self, frame: on.CallerAudio, now: float) -> bool:
         if self._sanity.floods(frame.ms, now - self._started_at):
             self._fault("phone_flood", now)
             return False
-        if self._link.ready:
+        if self._link.hear(frame, understood=not self._talk.utterances.unsettled()):
             self._out.append(do.AppendAudio(frame.audio))
-        else:
-            self._link.hold(frame)
         if self._talk.caller_frame(frame, now):
             self._caller_confirmed(now)
             return False
@@ -263,27 +268,60 @@ class Call:
 
     # ---- the model --------------------------------------------------------------------------
 
-    def _model_is_ready(self) -> None:
-        """Tell the model what the caller has heard, then what the caller has said."""
-        held = self._link.open()
-        if held is None:
+    def _dial(self, now: float) -> None:
+        self._link.dialled(now)
+        self._out.append(do.DialModel())
+
+    def _model_is_ready(self, now: float) -> None:
+        """Tell the model what the caller has heard and said, then let it hear the rest."""
+        unheard = self._link.open(now)
+        if unheard is None:
             return
-        self._out.append(do.AddText("assistant", self._clips["greeting"].text))
-        self._out += [do.AppendAudio(frame.audio) for frame in held]
+        if self._link.successions:
+            self._out += self._talk.retell()
+            self._out.append(do.AddText("system", _SUCCESSOR))
+        else:
+            self._out.append(do.AddText("assistant", self._clips["greeting"].text))
+        self._out += [do.AppendAudio(frame.audio) for frame in unheard]
+        if self._answer_due:
+            self._answer_due = False
+            self._talk.responses.want("turn")
 
     def _model_errored(self, event: on.ModelErrored, now: float) -> None:
         self._note("model_error", f"{event.code}: {event.message}")
         if event.code == "conversation_already_has_active_response":
             self._talk.responses.refused()
+        elif event.code == "session_expired":
+            self._fault("session_expired", now)
         elif event.code in FATAL_CODES or not self._link.ready:
             self._fault("model_refused", now)
 
     def _model_closed(self, event: on.ModelClosed, now: float) -> None:
-        before = self._link.lose()
-        if before is Link.GONE:
+        if self._link.state is Link.GONE:
             return
         self._note("model_closed", f"{event.code} {event.reason}".strip())
-        self._fault("model_lost" if before is Link.READY else "model_unreachable", now)
+        if event.code == CLOSE_REFUSED:
+            self._fault("model_refused", now)
+        elif self._link.ready:
+            self._fault("model_lost", now)
+        elif not self._link.dial_again(now):
+            self._fault("model_unreachable", now)
+
+    def _succeed(self, now: float, why: str) -> None:
+        """Replace the session under the living call."""
+        self._out.append(do.CloseModel(why))
+        out, waiting, owed = self._talk.orphan(now)
+        self._out += out
+        self._answer_due = self._answer_due or owed
+        if waiting:
+            self._say("one_moment", now)
+
+    def _rotate(self, now: float) -> None:
+        """The session is old: replace it when nobody would notice."""
+        if self._engaged():
+            self._rotate_at = now + 1.0
+        elif self._link.succeed(now):
+            self._succeed(now, "session is old")
 
     def _response_ended(self, event: on.ResponseEnded, now: float) -> None:
         responses = self._talk.responses
@@ -351,6 +389,9 @@ class Call:
             self._phone_gone(kind, now)
         if self.phase not in WITH_CALLER:
             return
+        if kind in SESSION_FAULTS and self.phase is not Phase.LEAVING and self._link.succeed(now):
+            self._succeed(now, kind)
+            return
         rung = RUNGS[kind]
         self._out += self._talk.stop_waiting(now)
         self._talk.responses.abandon()
@@ -405,8 +446,10 @@ class Call:
         yield talk.playout.settle_at, self._settle
         yield self._keys_due, self._keys_settled
         yield talk.tools.deadline, self._tools_due
-        if self._link.state is Link.DIALLING:
-            yield self._started_at + policy.ready_within_s, self._model_not_ready
+        yield self._link.redial_at, self._dial
+        yield self._link.ready_by, self._model_not_ready
+        if self._link.ready:
+            yield max(self._rotate_at, self._link.ready_at + policy.session_s), self._rotate
         if talk.responses.busy:
             since = talk.responses.last_sign_at
             if not self._stall_filled:
@@ -447,14 +490,19 @@ class Call:
             self._out += talk.ask(now)
         if self._exit.farewell is not None:
             self._exit.farewell.heard_out(now, quiet=quiet)
-        engaged = (
+        self._idle.look(now, engaged=self._engaged())
+
+    def _engaged(self) -> bool:
+        """Somebody speaks, or something is being done that the caller waits for."""
+        talk = self._talk
+        return (
             self.phase is not Phase.TALKING
-            or not quiet
+            or not self._link.ready
+            or not talk.playout.quiet()
             or talk.tools.running()
             or talk.responses.busy
             or talk.utterances.open is not None
         )
-        self._idle.look(now, engaged=engaged)
 
     def _nothing(self, _now: float) -> None:
         """A wish may be asked again: `_look_round` does it."""

@@ -11,6 +11,9 @@ later; without any it was noise, and the model forgets it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from relay.audio.frames import MULAW_BYTES_PER_MS, loudness_db
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.commands import Command
@@ -20,6 +23,17 @@ from relay.core.policy import CallPolicy, Clip, Effect
 from relay.core.tool_calls import ToolCalls
 from relay.core.transcript import Transcript
 from relay.core.turns import Responses, Utterance, Utterances
+
+#: Our own voice is measured in pieces of this length: its echo comes back in syllables.
+PIECE_BYTES = 60 * MULAW_BYTES_PER_MS
+
+
+def _pieces(mulaw: bytes, level_db: float) -> Iterator[tuple[bytes, float]]:
+    """Pieces of a sound, each with its level, from the level of the whole."""
+    above = level_db - loudness_db(mulaw)
+    for at in range(0, len(mulaw), PIECE_BYTES):
+        piece = mulaw[at : at + PIECE_BYTES]
+        yield piece, above + loudness_db(piece)
 
 
 class Conversation:
@@ -35,7 +49,10 @@ class Conversation:
         self.ear = Ear(
             margin_db=policy.voice_margin_db,
             echo_gain_db=policy.echo_gain_db,
+            voice_range_db=policy.voice_range_db,
             window_ms=policy.confirm_window_ms,
+            voiced_ms=policy.confirm_voiced_ms,
+            vowel_ms=policy.confirm_vowel_ms,
         )
         self.responses = Responses()
         self.utterances = Utterances()
@@ -45,6 +62,7 @@ class Conversation:
         self.barge_ins = 0
         self.answers = 0
         self._items: dict[str, str] = {}  # item with audio -> its response
+        self._loudness: dict[str, float] = {}  # committed utterance without words yet -> dBFS
         self._clips = 0
         self._last_heard_at = float("-inf")
 
@@ -53,7 +71,7 @@ class Conversation:
     def caller_frame(self, frame: on.CallerAudio, now: float) -> bool:
         """Measure one frame. True: it has just confirmed that the open utterance is speech."""
         own = self.playout.level_db(now, self._policy.echo_tail_ms)
-        voiced = self.ear.frame(now, frame.ms, frame.level_db, own)
+        voiced = self.ear.frame(now, frame.ms, frame.level_db, own, frame.rises)
         return voiced and self.confirm(now)
 
     def confirm(self, now: float) -> bool:
@@ -61,7 +79,7 @@ class Conversation:
         utterance = self.utterances.open
         if utterance is None or utterance.confirmed:
             return False
-        utterance.confirmed = self.ear.voiced_ms(now) >= self._policy.confirm_voiced_ms
+        utterance.confirmed = self.ear.proof(now)
         return utterance.confirmed
 
     def speech_started(self, event: on.SpeechStarted, now: float, *, greeting: bool) -> bool:
@@ -71,6 +89,7 @@ class Conversation:
             Utterance(event.item_id, now, event.buffer_ms, over_agent, greeting)
         )
         self.transcript.caller_spoke(event.item_id, now)
+        self.ear.listen()
         return self.confirm(now)
 
     def committed(self, event: on.InputCommitted) -> list[Command]:
@@ -79,6 +98,7 @@ class Conversation:
         if utterance is None:
             return [do.Note("commit_without_speech", event.item_id)]
         utterance.committed = True
+        self._loudness[event.item_id] = self.ear.loudest_db
         if self._is_hello(utterance):
             return [do.Note("hello_unanswered", event.item_id)]
         if not utterance.over_agent or utterance.confirmed:
@@ -88,6 +108,7 @@ class Conversation:
     def caller_transcribed(self, event: on.CallerTranscribed, now: float) -> list[Command]:
         """The words of an utterance, any time after its commit."""
         utterance = self.utterances.settle(event.item_id)
+        loudest_db = self._loudness.pop(event.item_id, None)
         doubtful = utterance is not None and utterance.over_agent and not utterance.confirmed
         text = event.text.strip()
         if not text and not event.failed:
@@ -95,6 +116,8 @@ class Conversation:
             return [do.DeleteItem(event.item_id)] if doubtful else []
         if utterance is not None and doubtful and not self._is_hello(utterance):
             self.responses.want("turn")  # quiet words over our speech are words all the same
+        if utterance is not None and loudest_db is not None and text:
+            self.ear.learn(loudest_db, sure=utterance.confirmed)
         rows = self.transcript.caller_words(event.item_id, text or "[inaudible]", now)
         return [do.Keep(row) for row in rows]
 
@@ -113,7 +136,8 @@ class Conversation:
         """Queue a clip behind what is being said. Returns its item id."""
         self._clips += 1
         item_id = f"clip_{clip.name}_{self._clips}"
-        self.playout.add(item_id, clip.mulaw, clip.level_db, local=True)
+        for piece, level_db in _pieces(clip.mulaw, clip.level_db):
+            self.playout.add(item_id, piece, level_db, local=True)
         self.playout.end(item_id, now)
         self.transcript.agent_spoke(item_id, now, clip.text)
         return item_id
@@ -127,7 +151,10 @@ class Conversation:
         self.responses.progress(now)
         if event.response_id in self.responses.dead:
             return  # a late delta of what was cut
-        if self.playout.add(event.item_id, event.mulaw, event.level_db):
+        taken = False
+        for piece, level_db in _pieces(event.mulaw, event.level_db):
+            taken = self.playout.add(event.item_id, piece, level_db)
+        if taken:
             self._items[event.item_id] = event.response_id
             self.transcript.agent_spoke(event.item_id, now)
 
@@ -203,6 +230,26 @@ class Conversation:
         for item in self.playout.cut(now):
             out += [do.Keep(row) for row in self.transcript.agent_heard(item)]
         return out + self.stop_waiting(now)
+
+    # ---- a new session under the same conversation ------------------------------------------
+
+    def orphan(self, now: float) -> tuple[list[Command], bool, bool]:
+        """The session is gone. Commands; whether the caller waits; whether an answer is owed.
+
+        Speech whose words never came is heard again by the next session, and answered then.
+        """
+        unheard = self.utterances.unsettled()
+        owed = self.responses.busy or self.responses.wanted is not None or self.tools.waiting()
+        self.responses.abandon()
+        self.utterances.forget()
+        self.parting = None
+        out = self.heard(self.end_items(None, now), now) + self.tools.orphan(now)
+        return out, unheard or owed, owed and not unheard
+
+    def retell(self) -> list[Command]:
+        """What a new session must know: who said what, and what functions returned."""
+        told: list[Command] = [do.AddText(role, text) for role, text in self.transcript.retell()]
+        return told + [do.AddText("system", text) for text in self.tools.retell()]
 
     # ---- functions --------------------------------------------------------------------------
 

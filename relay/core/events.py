@@ -30,11 +30,13 @@ class CallerAudio:
     audio: base64 text, ready for `input_audio_buffer.append`
     ms: its length on the line, silence put in for lost frames included
     level_db: its level in dBFS, -100.0 for digital silence
+    rises: how often it crosses zero upwards, which tells a vowel from breath
     """
 
     audio: str
     ms: int
     level_db: float
+    rises: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,19 @@
-"""Is that the caller speaking? A level meter with two floors.
+"""Is that the caller speaking? A level meter that knows three floors, and a vowel from a cough.
 
-A frame is *voiced* when it stands clear of both
+The server's VAD suspects; this ear confirms, on 20 ms frames of which it knows no more than the
+level and how often the sound crosses zero. A frame is *voiced* when it is
 
-* the line's noise: a floor that falls quickly and rises slowly, so that speech cannot lift it
-* our own echo: telephone lines return the agent's voice, weaker and some 100 ms late
+* clear of the line's noise: a floor that falls quickly and rises slowly, so that no sentence
+  lifts it
+* clear of our own echo: telephone lines return the agent's voice, weaker and late
+* as loud as this caller speaks: a television in the next room is speech to every detector, but
+  20 dB weaker than the person at the telephone. How loud that is, is learnt from utterances
+  that turned out to have words
+* a vowel: it holds the level of the loudest moment before it, and crosses zero seldom. A cough is
+  a burst that dies away within 100 ms, and it is breath: it crosses zero three times as often
 
-Voiced frames confirm what the server's VAD only suspects (design: a suspicion, then a cut).
+Proof is `confirm_voiced_ms` of voiced frames within `window_ms`, or `vowel_ms` of them in one
+piece: "Stop!" has a single vowel, and a bout of coughs has none so long.
 """
 
 from __future__ import annotations
@@ -19,34 +27,110 @@ FLOOR_MIN_DB, FLOOR_MAX_DB = -70.0, -30.0
 FLOOR_FALL = 0.3
 FLOOR_RISE_DB_PER_MS = 0.001
 
+# The loudest moment of late fades like this, so that quiet words count soon after a loud noise.
+PEAK_FALL_DB_PER_MS = 0.02
+VOWEL_RANGE_DB = 8.0
+# Crossings of zero, upwards, a second: 95 % of vowels stay below 700, 95 % of coughs above 1,100.
+VOWEL_HZ = 875
+
+# What a caller's loudest tenth of a second is taken for until it was heard, and at most.
+VOICE_START_DB = -20.0
+VOICE_MIN_DB, VOICE_MAX_DB = -35.0, -10.0
+SMOOTHING_MS = 100
+LEARN_SURE, LEARN_UNSURE = 0.4, 0.15
+
 
 class Ear:
     """The caller's side of the line, frame by frame."""
 
-    def __init__(self, *, margin_db: float, echo_gain_db: float, window_ms: int) -> None:
+    def __init__(
+        self,
+        *,
+        margin_db: float,
+        echo_gain_db: float,
+        voice_range_db: float,
+        window_ms: int,
+        voiced_ms: int,
+        vowel_ms: int,
+    ) -> None:
         self._margin_db = margin_db
         self._echo_gain_db = echo_gain_db
-        self._window_ms = window_ms
+        self._voice_range_db = voice_range_db
+        self._window_s = window_ms / 1000
+        self._proof_ms = voiced_ms
+        self._vowel_ms = vowel_ms
         self._frames: deque[tuple[float, int]] = deque()  # when, voiced ms
         self._voiced_ms = 0
+        self._run_ms = 0
+        self._vowel_at = float("-inf")  # when a vowel was last long enough
+        self._peak_db = FLOOR_MIN_DB
+        self._smooth_db = FLOOR_MIN_DB
+        self._loudest_db = FLOOR_MIN_DB
+        self._heard_before = False
         self.floor_db = FLOOR_START_DB
+        self.voice_db = VOICE_START_DB
 
-    def frame(self, now: float, ms: int, level_db: float, own_level_db: float) -> bool:
+    def frame(
+        self, now: float, ms: int, level_db: float, own_level_db: float, rises: int = 0
+    ) -> bool:
         """Take one frame; own_level_db is the loudest that we were lately. True: it is voiced."""
-        voiced = level_db > max(self.floor_db + self._margin_db, own_level_db + self._echo_gain_db)
-        if level_db < self.floor_db:
-            self.floor_db += (level_db - self.floor_db) * FLOOR_FALL
+        floor = self.floor_db
+        peak = self._peak_db - PEAK_FALL_DB_PER_MS * ms
+        self._peak_db = peak = max(peak, level_db)
+        voiced = (
+            level_db > floor + self._margin_db
+            and level_db > peak - VOWEL_RANGE_DB
+            and level_db > self.voice_db - self._voice_range_db
+            and level_db > own_level_db + self._echo_gain_db
+            and rises * 1000 <= VOWEL_HZ * ms
+        )
+        if level_db < floor:
+            floor += (level_db - floor) * FLOOR_FALL
         else:
-            self.floor_db += min(level_db - self.floor_db, FLOOR_RISE_DB_PER_MS * ms)
-        self.floor_db = min(max(self.floor_db, FLOOR_MIN_DB), FLOOR_MAX_DB)
-        if voiced:
-            self._frames.append((now, ms))
-            self._voiced_ms += ms
-        return voiced
+            floor += min(level_db - floor, FLOOR_RISE_DB_PER_MS * ms)
+        self.floor_db = min(max(floor, FLOOR_MIN_DB), FLOOR_MAX_DB)
+        heard = max(FLOOR_MIN_DB, level_db)
+        self._smooth_db += (heard - self._smooth_db) * min(1.0, ms / SMOOTHING_MS)
+        self._loudest_db = max(self._loudest_db, self._smooth_db)
+        if not voiced:
+            self._run_ms = 0
+            return False
+        self._frames.append((now, ms))
+        self._voiced_ms += ms
+        self._run_ms += ms
+        if self._run_ms >= self._vowel_ms:
+            self._vowel_at = now
+        return True
 
     def voiced_ms(self, now: float) -> int:
         """Voiced ms within the window that ends now."""
-        since = now - self._window_ms / 1000
+        since = now - self._window_s
         while self._frames and self._frames[0][0] < since:
             self._voiced_ms -= self._frames.popleft()[1]
         return self._voiced_ms
+
+    def proof(self, now: float) -> bool:
+        """Whether what was heard within the window is somebody who speaks to us."""
+        return self._vowel_at >= now - self._window_s or self.voiced_ms(now) >= self._proof_ms
+
+    # ---- how loud this caller is ------------------------------------------------------------
+
+    def listen(self) -> None:
+        """An utterance begins: from now on, how loud does it become?"""
+        self._loudest_db = self._smooth_db
+
+    @property
+    def loudest_db(self) -> float:
+        """The loudest tenth of a second since `listen`."""
+        return self._loudest_db
+
+    def learn(self, loudest_db: float, *, sure: bool) -> None:
+        """That utterance had words, so this is how loud the caller speaks.
+
+        sure: it was proven to be the caller; if not, it may have been somebody further away.
+        """
+        loud = min(max(loudest_db, VOICE_MIN_DB), VOICE_MAX_DB)
+        share = LEARN_SURE if sure else LEARN_UNSURE
+        if sure and not self._heard_before:
+            share, self._heard_before = 1.0, True
+        self.voice_db += (loud - self.voice_db) * share

@@ -28,6 +28,7 @@ RUNGS = {
     "model_lost": _HUMAN,  # the socket closed under a living call
     "model_slow": _HUMAN,  # it does not read what the caller says
     "model_stalled": _HUMAN,  # it was asked and says nothing
+    "session_expired": _HUMAN,  # the API's 60 minutes are over
     "response_failed": _HUMAN,  # twice in a row
     "rate_limited": _HUMAN,  # for longer than a caller waits
     "phone_slow": Rung("", "fallback"),  # Twilio does not read
@@ -35,7 +36,13 @@ RUNGS = {
     "phone_broken": Rung("", "fallback"),  # message after message makes no sense
 }
 
-#: `error` codes after which this session will not work again.
+#: Faults of one session: another one may do better, so the first of these gets a successor.
+SESSION_FAULTS = frozenset({"model_lost", "model_stalled", "model_slow", "session_expired"})
+
+#: The WebSocket close code of a key that is not valid: no session will do better.
+CLOSE_REFUSED = 3000
+
+#: `error` codes after which no session of ours will work.
 FATAL_CODES = frozenset(
     {
         "insufficient_quota",
@@ -44,7 +51,6 @@ FATAL_CODES = frozenset(
         "credit_balance_exhausted",
         "account_deactivated",
         "invalid_api_key",
-        "session_expired",
     }
 )
 

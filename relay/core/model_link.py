@@ -1,9 +1,15 @@
-"""Whether there is a model to talk to, and what the caller says until there is.
+"""The model's end of a call: dialled, ready, lost, replaced under the living call.
 
-    DIALLING ── session.updated ──▶ READY ── closed, given up ──▶ GONE
-        └─────────────────────── refused, given up ─────────────▶ GONE
+    DIALLING ── session.updated ──▶ READY ── lost ──▶ DIALLING (a successor)
+        │                             │
+        └── given up ──▶ GONE ◀───────┴── lost again too soon, refused for good
 
-Caller audio before READY is held, bounded, the oldest dropped; then it is handed over in order.
+A *succession* is one mechanism for every way to lose a session (its socket, its 60 minutes, its
+tongue): the next one is dialled, told the conversation as text, and given what the caller has said
+that nobody has understood yet. For that the newest caller audio is kept, bounded: all of an
+utterance whose words have not come, else a second, so that the next one's onset is not lost.
+
+The first dial is not tried again: a caller who waits for a first answer is better off with a human.
 """
 
 from __future__ import annotations
@@ -12,6 +18,12 @@ from collections import deque
 from enum import Enum, auto
 
 from relay.core.events import CallerAudio
+from relay.core.policy import CallPolicy
+
+#: Waits before the second, third and fourth dial of a successor.
+BACKOFF_S = (0.25, 0.5, 1.0)
+#: Audio kept while nobody speaks: the server's VAD reports speech some 100 ms late, with padding.
+ONSET_MS = 1000
 
 
 class Link(Enum):
@@ -21,45 +33,83 @@ class Link(Enum):
 
 
 class ModelLink:
-    """The model's end of one call."""
+    """Whether there is a model to talk to, and what it has not heard yet."""
 
-    def __init__(self, hold_ms: int) -> None:
+    def __init__(self, policy: CallPolicy) -> None:
         self.state = Link.DIALLING
-        self._hold_ms = hold_ms
-        self._held: deque[CallerAudio] = deque()
-        self.held_ms = 0
+        self.successions = 0
+        self.ready_by: float | None = None
+        self.redial_at: float | None = None
         self.dropped_ms = 0
+        self.held_ms = 0
+        self._policy = policy
+        self._kept: deque[CallerAudio] = deque()
+        self._tries = 0
+        self._lost_at: float | None = None
+        self.ready_at = 0.0
 
     @property
     def ready(self) -> bool:
         return self.state is Link.READY
 
-    def hold(self, frame: CallerAudio) -> None:
-        """Keep a frame for later; not when there will be no later."""
-        if self.state is Link.GONE:
-            return
-        self._held.append(frame)
-        self.held_ms += frame.ms
-        while self.held_ms > self._hold_ms:
-            oldest = self._held.popleft()
-            self.held_ms -= oldest.ms
-            self.dropped_ms += oldest.ms
+    def dialled(self, now: float) -> None:
+        """A dial begins. The first one says how long a session may take to be ready."""
+        self.redial_at = None
+        if self.ready_by is None:
+            self.ready_by = now + self._policy.ready_within_s
 
-    def open(self) -> list[CallerAudio] | None:
-        """The session is configured. What was held, in order; None if that is no news."""
+    # ---- the caller's audio -----------------------------------------------------------------
+
+    def hear(self, frame: CallerAudio, *, understood: bool) -> bool:
+        """Keep a frame for a successor. True: the model can have it now.
+
+        understood: the words of all that was said before are known
+        """
+        if self.state is Link.GONE:
+            return False
+        self._kept.append(frame)
+        self.held_ms += frame.ms
+        ready = self.state is Link.READY
+        limit = ONSET_MS if ready and understood else self._policy.hold_audio_ms
+        while self.held_ms > limit:
+            oldest = self._kept.popleft()
+            self.held_ms -= oldest.ms
+            self.dropped_ms += 0 if ready else oldest.ms
+        return ready
+
+    # ---- a session's life -------------------------------------------------------------------
+
+    def open(self, now: float) -> list[CallerAudio] | None:
+        """The session is configured. What it has to hear, in order; None if that is no news."""
         if self.state is not Link.DIALLING:
             return None
-        self.state = Link.READY
-        return self._let_go()
+        self.state, self.ready_by, self.ready_at = Link.READY, None, now
+        return list(self._kept)
+
+    def succeed(self, now: float) -> bool:
+        """Look for a successor. False: the last one did not last, so there will be none."""
+        recent = self._lost_at is not None and now - self._lost_at < self._policy.relapse_s
+        if self.state is not Link.READY or recent:
+            return False
+        self.state, self._lost_at, self._tries = Link.DIALLING, now, 0
+        self.successions += 1
+        self.redial_at, self.ready_by = now, now + self._policy.ready_within_s
+        return True
+
+    def dial_again(self, now: float) -> bool:
+        """A successor could not be had: try once more. False: enough was tried."""
+        if not self.successions or self.state is not Link.DIALLING:
+            return False
+        if self._tries == len(BACKOFF_S):
+            return False
+        self.redial_at = now + BACKOFF_S[self._tries]
+        self._tries += 1
+        return True
 
     def lose(self) -> Link:
         """There is no model any more. Returns the state before."""
         before, self.state = self.state, Link.GONE
-        self._let_go()
-        return before
-
-    def _let_go(self) -> list[CallerAudio]:
-        frames = list(self._held)
-        self._held.clear()
+        self.ready_by = self.redial_at = None
+        self._kept.clear()
         self.held_ms = 0
-        return frames
+        return before

@@ -52,12 +52,16 @@ class CallPolicy:
     # A mark that has not come back this long after its audio must have ended is lost.
     mark_patience_s: float = 2.0
 
-    # How much voice confirms a suspicion of barge-in, and in how long a stretch of line.
+    # How much voice confirms a suspicion of barge-in, and in how long a stretch of line; or how
+    # long a single vowel. bench/barge_in.py measures what these cost and save.
     confirm_voiced_ms: int = 200
     confirm_window_ms: int = 500
+    confirm_vowel_ms: int = 140
     # Voice stands this far above the line's noise; our own echo comes back this much weaker.
     voice_margin_db: float = 9.0
     echo_gain_db: float = -12.0
+    # Somebody further below the caller's loudest moments than this is not the caller.
+    voice_range_db: float = 17.0
     # Echo trails its cause by the round trip through the telephone network.
     echo_tail_ms: int = 400
 
@@ -71,9 +75,13 @@ class CallPolicy:
     start_within_s: float = 5.0
     # The model must take our configuration this soon after `start`.
     ready_within_s: float = 5.0
+    # A session that is lost this soon after the last one was replaced has no successor.
+    relapse_s: float = 60.0
+    # The API ends a session after 60 minutes; it is replaced between two turns before that.
+    session_s: float = 3300.0
     # A response that was asked for and says nothing: company for the caller, then the ladder.
     stall_filler_s: float = 4.0
-    stall_lost_s: float = 8.0
+    stall_lost_s: float = 6.0
     # Caller audio kept for a model that is not ready, oldest dropped.
     hold_audio_ms: int = 10_000
     # A phone that is this far ahead of the clock is no telephone line.

@@ -51,6 +51,7 @@ class _Pending:
     state: _State
     began_at: float = 0.0
     filled: bool = False
+    result: str = ""
 
     def row(self, at: float, status: str, output: str = "") -> Keep:
         took = round((at - self.began_at) * 1000) if self.began_at else None
@@ -108,6 +109,7 @@ class ToolCalls:
             return []
         late = call.state is _State.LATE
         call.state = _State.DONE
+        call.result = event.output if event.ok else ""
         if event.outcome:
             self.outcomes.append(event.outcome)
         told: Command = PostToolOutput(call.call_id, event.output)
@@ -122,6 +124,25 @@ class ToolCalls:
             for call in self._calls.values()
             if call.state is _State.WAITING
             for command in self._refuse(call, now, INTERRUPTED, "cancelled")
+        ]
+
+    def orphan(self, now: float) -> list[Command]:
+        """The session that called is gone: what runs is told as text, what waits is dropped."""
+        out: list[Command] = []
+        for call in self._calls.values():
+            if call.state is _State.RUNNING:
+                call.state = _State.LATE
+            elif call.state is _State.WAITING:
+                call.state = _State.DONE
+                out.append(call.row(now, "cancelled"))
+        return out
+
+    def retell(self) -> list[str]:
+        """Results that a new session must know."""
+        return [
+            f"{call.name}({call.arguments}) has returned: {call.result}"
+            for call in self._calls.values()
+            if call.result
         ]
 
     def overdue(self, now: float) -> tuple[list[Command], set[str]]:

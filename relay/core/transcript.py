@@ -72,6 +72,18 @@ class Transcript:
         if line is not None:
             line.kept = False
 
+    def retell(self) -> list[tuple[str, str]]:
+        """The conversation for a new session: role and text of every line, as it was heard."""
+        told: list[tuple[str, str]] = []
+        for line in self._lines.values():
+            if not line.text:
+                continue
+            if line.speaker == "caller":
+                told.append(("user", line.text))
+            elif line.heard is not None and (text := heard_text(line.text, line.heard)):
+                told.append(("assistant", text))
+        return told
+
     def _place(self, item_id: str, speaker: str, at: float) -> _Line:
         line = self._lines.get(item_id)
         if line is None:

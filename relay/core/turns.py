@@ -142,6 +142,11 @@ class Utterances:
         """Its words are known: nothing more is to come of it."""
         return self._by_item.pop(item_id, None)
 
+    def forget(self) -> None:
+        """The session that heard them is gone; its successor cuts speech out anew."""
+        self._by_item.clear()
+        self.open = None
+
     def unsettled(self) -> bool:
         """Speech is going on, or words of committed speech are still to come."""
         return self.open is not None or any(u.committed for u in self._by_item.values())

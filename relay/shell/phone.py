@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from binascii import a2b_base64
 from collections.abc import Callable
 
 from relay.audio import PhoneToModel
+from relay.audio.frames import rises
 from relay.core import events as on
 from relay.errors import AudioError, PhoneProtocolError, SocketClosed
 from relay.ports import Socket
@@ -15,6 +17,8 @@ Feed = Callable[[on.Event], None]
 FRAME_MS = 20
 # Silence that is put in for lost frames, at most: beyond this the model's clock may slip.
 MAX_GAP_MS = 2000
+# Nothing below this is a voice, so its zero crossings are not worth the microsecond.
+AUDIBLE_DB = -55.0
 # A chunk number that is further off than this is a new count, not ten seconds of loss.
 MAX_JUMP = 500
 
@@ -63,5 +67,7 @@ def _hear(media: twilio.Media, last_chunk: int, codec: PhoneToModel, feed: Feed)
         feed(on.CallerAudio(gap.audio, gap.ms, gap.level_db))
         feed(on.PeerMisbehaved("phone", "bad_audio"))
         return media.chunk
-    feed(on.CallerAudio(frame.audio, frame.ms, frame.level_db))
+    # The codec has just found the payload to be good base64.
+    up = rises(a2b_base64(media.payload)) if frame.level_db > AUDIBLE_DB else 0
+    feed(on.CallerAudio(frame.audio, frame.ms, frame.level_db, up))
     return media.chunk

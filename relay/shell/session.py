@@ -22,7 +22,7 @@ from typing import assert_never
 import structlog
 import trio
 
-from relay.audio import open_codec
+from relay.audio import ModelToPhone, PhoneToModel
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.call import Call
@@ -82,7 +82,8 @@ class Session:
         self._handle = self._call.handle
         self._flight: Flight | None = None
         self._alarm = Alarm()
-        self._to_model, self._to_phone = open_codec(kit.audio_format)
+        self._to_model = PhoneToModel(kit.audio_format)
+        self._to_phone = ModelToPhone(kit.audio_format)
         self._epoch = kit.wall_clock() - timedelta(seconds=now)  # of trio's clock, in UTC
         self._phone_out = Outbox(PHONE_OUTBOX)
         self._model_out = Outbox(MODEL_OUTBOX)
@@ -252,19 +253,22 @@ class Session:
             self.feed(on.OutboxFull("phone"))
 
     def _dial_model(self) -> None:
-        """A session of its own: scope, outbox, and events that end with it."""
+        """A session of its own: scope, outbox, codec, and events that end with it."""
         self._close_model()
         self._model_scope = trio.CancelScope()
         self._model_out = Outbox(MODEL_OUTBOX)
-        self._start(self._run_model, self._model_scope, self._model_out)
+        self._to_phone = ModelToPhone(self._kit.audio_format)
+        self._start(self._run_model, self._model_scope, self._model_out, self._to_phone)
 
-    async def _run_model(self, scope: trio.CancelScope, outbox: Outbox) -> None:
+    async def _run_model(
+        self, scope: trio.CancelScope, outbox: Outbox, codec: ModelToPhone
+    ) -> None:
         def feed(event: on.Event) -> None:
             if outbox is self._model_out:  # what a session says that was replaced is history
                 self.feed(event)
 
         with scope:
-            await run_model(self._kit.dial(self._facts), outbox, self._to_phone, feed)
+            await run_model(self._kit.dial(self._facts), outbox, codec, feed)
 
     def _close_model(self) -> None:
         """Let what is posted go out, say goodbye, but not for long."""

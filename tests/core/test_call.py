@@ -502,14 +502,135 @@ def test_a_model_that_never_gets_ready_is_given_up(driver: Driver) -> None:
     assert do.CloseModel("model_unreachable") in driver.sent(do.CloseModel)
 
 
-def test_a_model_lost_in_mid_sentence_lets_the_sentence_finish(driver: Driver) -> None:
+def refuse_every_dial(driver: Driver, until: float) -> int:
+    """The model cannot be had any more after its first session. Returns how often it was tried."""
+    refused = 1
+    while driver.now < until:
+        while refused < len(driver.sent(do.DialModel)):
+            refused += 1
+            driver.feed(on.ModelClosed(reason="refused"))
+        driver.wait(0.05)
+    return refused - 1
+
+
+def test_a_model_lost_for_good_lets_the_sentence_finish_and_goes_to_a_human(
+    driver: Driver,
+) -> None:
     driver.greeted()
     driver.caller_says("u1")
     driver.feed(on.ResponseStarted("r1"), on.AgentAudio("r1", "a1", bytes(2000 * MS), -20.0))
+    lost_at = driver.now
     driver.feed(on.ModelClosed(1006))
+    assert refuse_every_dial(driver, driver.now + 8) == 4
+    dials = [at - lost_at for at, c in driver.log if isinstance(c, do.DialModel)][1:]
+    assert dials == pytest.approx([0.0, 0.25, 0.75, 1.75], abs=0.15)
+    # greeting, the sentence, one moment, apology
+    assert len(driver.played) == (1000 + 2000 + 1000 + 1000) * MS
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("fallback", "model_unreachable")]
+
+
+# ---- succession -----------------------------------------------------------------------------
+
+
+def come_back(driver: Driver) -> list[do.Command]:
+    return driver.feed(on.ModelOpened("sess_2"), on.ModelReady())
+
+
+def test_a_successor_is_told_what_was_heard_and_answers_what_was_asked(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1", words="When do you open?")
+    driver.agent_says("a1", 2000, text="We open at nine.")
+    driver.wait(3)
+    driver.caller_says("u2", words="And on Sunday?")
+    driver.feed(on.ModelClosed(1006))
+    assert len(driver.sent(do.DialModel)) == 2
+    commands = come_back(driver)
+    told = [(c.role, c.text) for c in of(commands, do.AddText)]
+    assert told[:4] == [
+        ("assistant", "The greeting clip."),
+        ("user", "When do you open?"),
+        ("assistant", "We open at nine."),
+        ("user", "And on Sunday?"),
+    ]
+    assert told[4][0] == "system"
+    assert of(commands, do.CreateResponse) == [do.CreateResponse("turn")]
+
+
+def test_words_that_nobody_understood_yet_are_heard_by_the_successor(driver: Driver) -> None:
+    driver.greeted()
+    driver.hear(2.0, HUSH)
+    driver.feed(on.SpeechStarted("u1", 1000))
+    driver.hear(1.5)
+    driver.feed(on.ModelClosed(1006))
+    driver.hear(0.5)
+    commands = come_back(driver)
+    # The second before it was suspected (its onset is in there), the speech, and what followed.
+    assert len(of(commands, do.AppendAudio)) == 50 + 75 + 25
+
+
+def test_an_idle_loss_is_not_heard(driver: Driver) -> None:
+    driver.greeted()
+    played = len(driver.played)
+    driver.feed(on.ModelClosed(1001))
+    come_back(driver)
     driver.wait(5)
-    assert len(driver.played) == (1000 + 2000 + 1000) * MS
+    assert len(driver.played) == played
+    assert not driver.sent(do.CreateResponse)
+    assert not driver.sent(do.ClosePhone)
+
+
+def test_a_result_that_was_under_way_reaches_the_successor_as_text(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    call_function(driver, "book_appointment")
+    driver.feed(on.ModelClosed(1006))
+    come_back(driver)
+    commands = driver.feed(on.ToolFinished("c1", '{"booked":true}', outcome="booked"))
+    assert not of(commands, do.PostToolOutput)
+    assert '{"booked":true}' in of(commands, do.AddText)[0].text
+
+
+def test_a_booking_that_stands_is_known_to_the_successor(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    call_function(driver, "book_appointment")
+    driver.feed(on.ToolFinished("c1", '{"booked":true}'))
+    driver.feed(on.ModelClosed(1006))
+    assert any('{"booked":true}' in c.text for c in of(come_back(driver), do.AddText))
+
+
+def test_a_second_loss_within_a_minute_goes_to_a_human_and_a_later_one_does_not(
+    driver: Driver,
+) -> None:
+    driver.greeted()
+    driver.feed(on.ModelClosed(1006))
+    come_back(driver)
+    driver.until(driver.now + 5)
+    driver.feed(on.ModelClosed(1006))
+    driver.wait(3)
     assert driver.sent(do.ClosePhone) == [do.ClosePhone("fallback", "model_lost")]
+    other = Driver(idle_prompt_s=500.0)
+    other.greeted()
+    other.feed(on.ModelClosed(1006))
+    come_back(other)
+    other.wait(70)
+    other.feed(on.ModelClosed(1006))
+    come_back(other)
+    other.wait(5)
+    assert not other.sent(do.ClosePhone)
+
+
+def test_an_old_session_is_replaced_between_two_turns(driver: Driver) -> None:
+    driver = Driver(session_s=20.0, max_call_s=3600.0)
+    driver.greeted()
+    driver.wait(5)
+    driver.caller_says("u1")
+    driver.agent_says("a1", 16_000)  # still speaking when the session gets old
+    driver.wait(13)
+    assert len(driver.sent(do.DialModel)) == 1
+    driver.wait(6)
+    assert len(driver.sent(do.DialModel)) == 2
+    assert not driver.sent(do.ClearPhone)
 
 
 def test_a_goodbye_survives_the_loss_of_the_model(driver: Driver) -> None:
@@ -525,11 +646,14 @@ def test_a_stalled_model_is_bridged_and_then_given_up(driver: Driver) -> None:
     played = len(driver.played)
     driver.wait(4.5)
     assert len(driver.played) > played
-    driver.wait(8)
+    driver.wait(4)
+    assert do.CloseModel("model_stalled") in driver.sent(do.CloseModel)
+    assert of(come_back(driver), do.CreateResponse) == [do.CreateResponse("turn")]
+    driver.wait(12)
     assert driver.sent(do.ClosePhone) == [do.ClosePhone("fallback", "model_stalled")]
 
 
-@pytest.mark.parametrize("code", ["insufficient_quota", "session_expired"])
+@pytest.mark.parametrize("code", ["insufficient_quota", "invalid_api_key"])
 def test_a_fatal_error_is_not_waited_out(driver: Driver, code: str) -> None:
     driver.greeted()
     driver.feed(on.ModelErrored(code, "no"))

@@ -181,8 +181,8 @@ class Placed:
 
     @property
     def session(self) -> Session:
-        (session,) = self.sessions
-        return session
+        """The session that is talked to: the only one, or the last successor."""
+        return self.sessions[-1]
 
     # -- what the caller does
 

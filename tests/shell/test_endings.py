@@ -128,16 +128,20 @@ async def test_a_call_that_lasts_too_long_hears_why_it_ends(autojump_clock):
 
 @dataclass
 class After:
-    """Close with a code behind the n-th event of a kind."""
+    """Close with a code behind the n-th event of a kind, once, or behind every n-th."""
 
     kind: str
     n: int
     code: int
+    always: bool = True
     seen: int = 0
 
     def __call__(self, event: dict[str, object]) -> int | None:
-        self.seen += event["type"] == self.kind
-        return self.code if self.seen == self.n and event["type"] == self.kind else None
+        if event["type"] != self.kind:
+            return None
+        self.seen += 1
+        due = self.seen % self.n == 0 if self.always else self.seen == self.n
+        return self.code if due else None
 
 
 DELTA = "response.output_audio.delta"
@@ -145,7 +149,7 @@ BREAKS: dict[str, tuple[Callable[[], Options], str]] = {
     "says_nothing": (lambda: replace(PLAIN, hang=True), "model_unreachable"),
     "no_account": (
         lambda: replace(PLAIN, close_on=After("session.created", 1, 3000)),
-        "model_unreachable",
+        "model_refused",
     ),
     "lost_in_speech": (lambda: replace(PLAIN, close_on=After(DELTA, 4, 1006)), "model_lost"),
     "going_away": (lambda: replace(PLAIN, close_on=After(DELTA, 4, 1001)), "model_lost"),
@@ -153,18 +157,46 @@ BREAKS: dict[str, tuple[Callable[[], Options], str]] = {
         lambda: replace(PLAIN, refuse_update=Fault("invalid_value", "No such voice.")),
         "model_refused",
     ),
-    "expires": (lambda: replace(PLAIN, session_s=9.0), "model_refused"),
+    "expires": (lambda: replace(PLAIN, session_s=9.0), "session_expired"),
 }
 
 
 @pytest.mark.parametrize("name", BREAKS)
 async def test_a_broken_model_is_apologised_for(autojump_clock, name):
     options, reason = BREAKS[name]
-    brain = Scripted(reply(say("Well, " * 40, ms=6000)), heard=["When?"])
+    long = reply(say("Well, " * 40, ms=6000))
+    brain = Scripted(long, long, long, heard=["When?"] * 3)
     async with open_house() as house:
         placed = house.ring(brain, options=options())
         await ask_and_wait(placed)
     check_apology(placed, reason)
+
+
+@pytest.mark.parametrize("code", [1006, 1001, 1011])
+async def test_a_session_lost_in_speech_is_replaced_and_the_call_goes_on(autojump_clock, code):
+    brain = Scripted(
+        reply(say("We open at " * 20, ms=6000)),
+        reply(say("As I said, at nine.", ms=1500, hz=900)),
+        reply(say("You are welcome.", ms=1000, hz=1200)),
+        heard=["When do you open?", "Thanks."],
+    )
+    options = replace(PLAIN, close_on=After(DELTA, 4, code, always=False))
+    async with open_house() as house:
+        placed = house.ring(brain, options=options)
+        await placed.greeted()
+        await placed.say()
+        await placed.until(lambda: len(placed.sessions) == 2)
+        await placed.answered()
+        await placed.say(tone(600, 800))
+        await placed.answered(2)
+        placed.hang_up()
+    assert placed.chosen == []
+    heard = placed.heard()
+    assert CLIPS["one_moment"].mulaw in heard
+    for item in placed.spoken_items():
+        assert placed.converted(item) in heard
+    # The question, told or heard once more, and the thanks.
+    assert [i.role for i in placed.session.conversation].count("user") == 2
 
 
 async def test_a_model_that_cannot_be_dialled_is_apologised_for(autojump_clock):
@@ -213,11 +245,11 @@ async def test_one_failure_is_only_a_moments_wait(autojump_clock):
 
 async def test_a_stuck_response_is_company_first_and_then_a_human(autojump_clock):
     async with open_house() as house:
-        placed = house.ring(Scripted(Reply(stuck=True), heard=["When?"]))
+        placed = house.ring(Scripted(Reply(stuck=True), Reply(stuck=True), heard=["When?"]))
         await ask_and_wait(placed)
     check_apology(placed, "model_stalled")
     heard = placed.heard()
-    assert heard.count(CLIPS["one_moment"].mulaw) == 1
+    assert heard.count(CLIPS["one_moment"].mulaw) >= 2
     silences = [
         (b - a) / 8000
         for (_, a), (b, _) in zip(
