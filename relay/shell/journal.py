@@ -21,6 +21,8 @@ log = structlog.get_logger("relay.journal")
 
 BATCH_ENTRIES = 100
 BATCH_S = 0.05
+# A write that takes longer than this is given up, and made again: writing twice changes nothing.
+WRITE_S = 15.0
 RETRY_S = (0.25, 0.5, 1.0, 2.0, 5.0)
 # An hour of fifty busy calls; a few hundred bytes each.
 MAX_WAITING = 100_000
@@ -74,12 +76,15 @@ class Journal:
             await trio.sleep(BATCH_S)
             batch = [self._waiting[i] for i in range(min(len(self._waiting), BATCH_ENTRIES))]
             try:
-                await self._run_sync(partial(self._store.write, batch))
-            except StoreError as failed:
+                with trio.fail_after(WRITE_S):
+                    await self._run_sync(partial(self._store.write, batch))
+            except (StoreError, trio.TooSlowError) as failed:
                 wait_s = RETRY_S[min(failures, len(RETRY_S) - 1)]
                 failures += 1
                 self.failing = True
-                log.warning("journal cannot write", error=str(failed), waiting=self.depth())
+                log.warning(
+                    "journal cannot write", error=str(failed) or "no answer", waiting=self.depth()
+                )
                 await trio.sleep(wait_s)
                 continue
             failures, self.failing = 0, False
