@@ -166,10 +166,13 @@ class Flight:
             case on.CallerAudio() | on.AgentAudio():
                 return pack(event, audio=self._audio and self._notice_heard())
             case on.SpeechStarted(item_id):
+                self._unheard.discard(item_id)
                 if not self._notice_heard():
                     self._unheard.add(item_id)
             case on.CallerTranscribed(item_id) | on.AgentTranscribed(_, item_id):
-                if item_id in self._unheard or not self._notice_heard():
+                self._veiled.discard(item_id)
+                before = item_id in self._unheard or not self._notice_heard()
+                if before and event.text.strip():
                     self._veiled.add(item_id)
                     return pack(replace(event, text=_veil(event.text)))
         return pack(event)
