@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import gzip
 import re
+import stat
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import trio
 from click.testing import CliRunner
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
+from relay import wiring
 from relay.cli import main
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.call import Call
 from relay.core.policy import CallPolicy, Effect
-from relay.errors import RecordingError
+from relay.errors import ConfigError, RecordingError
 from relay.replay import first_difference, replay
 from relay.shell.recording import FORMAT, Recording, read
 from relay.timeline import timeline
 from tests.core.driver import EFFECTS, clips
 from tests.core.test_call_machine import AnyCall
 from tests.shell.flights import Recorded, landed, recorded
+from tests.test_wiring import make_settings, open_relay, phone, scripted_model
 
 
 @pytest.fixture
@@ -311,3 +316,26 @@ def test_the_command_ends_with_1_at_a_difference_and_with_2_without_a_recording(
     status, text = run(str(rewritten(tmp_path, b"[]")))
     assert status == 2
     assert text.startswith("relay: ")
+
+
+# ---- a whole relay --------------------------------------------------------------------------
+
+
+async def test_a_relay_that_is_told_to_leaves_a_file_of_each_call(tmp_path: Path) -> None:
+    flights = tmp_path / "flights"
+    settings = make_settings(tmp_path, FLIGHT_DIR=str(flights))
+    with trio.fail_after(20):
+        async with open_relay(settings, model_dialer=partial(scripted_model, [])) as served:
+            call = await phone(served.port, listen_s=0.3)
+    (path,) = flights.iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    recording = read(path)
+    assert (recording.head.call_sid, recording.over) == (call.sid, "ended")
+    assert first_difference(recording) == ""
+
+
+async def test_a_folder_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = make_settings(tmp_path, FLIGHT_DIR=str(tmp_path / "file"))
+    with pytest.raises(ConfigError, match="FLIGHT_DIR cannot be written"):
+        await wiring.serve(settings)
