@@ -153,6 +153,16 @@ class Settings(BaseSettings):
     vad_silence_ms: int = Field(
         default=500, ge=100, le=5000, description="silence after which a caller's turn is over"
     )
+    vad_mode: Literal["server_vad", "semantic_vad"] = Field(
+        default="server_vad",
+        description="how the model hears a turn's end: by silence, or by what was said",
+    )
+    vad_eagerness: Literal["low", "medium", "high", "auto"] = Field(
+        default="auto", description="how soon semantic_vad takes a turn for over"
+    )
+    realtime_model_hard: str | None = Field(
+        default=None, description="a larger model that takes over harder calls; unset: none"
+    )
     noise_reduction: Literal["near_field", "far_field"] | None = Field(
         default=None,
         description="the model's noise reduction: near_field, far_field, or unset for none",

@@ -130,7 +130,7 @@ def _parts(
     )
     journal = Journal(store)
     outcomes = Outcomes(store, journal_flushed=journal.flushed)
-    tools = registry()
+    tools = registry(larger_model=settings.realtime_model_hard is not None)
     kit = CallKit(
         policy=_policy(settings, policy, tools),
         clips=clips,
@@ -224,13 +224,14 @@ def dial_openai(settings: Settings, call: CallFacts) -> AbstractAsyncContextMana
     headers = [("Authorization", f"Bearer {key}")]
     if call.caller:
         headers.append(("OpenAI-Safety-Identifier", pseudonym(settings, call.caller)))
-    return sockets.dial(session_url(settings), headers)
+    return sockets.dial(session_url(settings, hard=call.hard), headers)
 
 
-def session_url(settings: Settings) -> str:
+def session_url(settings: Settings, *, hard: bool = False) -> str:
     """The address with the model in its query, beside what is already there."""
     parts = urlsplit(settings.openai_realtime_url)
-    model = urlencode({"model": settings.realtime_model})
+    larger = settings.realtime_model_hard if hard else None
+    model = urlencode({"model": larger or settings.realtime_model})
     query = f"{parts.query}&{model}" if parts.query else model
     return urlunsplit(parts._replace(query=query))
 
@@ -269,6 +270,8 @@ def _session_settings(
         silence_ms=settings.vad_silence_ms,
         prefix_padding_ms=policy.prefix_padding_ms,
         noise_reduction=settings.noise_reduction,
+        vad_mode=settings.vad_mode,
+        vad_eagerness=settings.vad_eagerness,
         reasoning_effort=REASONING_EFFORT,
         max_output_tokens=MAX_OUTPUT_TOKENS,
     )
@@ -296,6 +299,7 @@ def _policy(settings: Settings, policy: CallPolicy, tools: Mapping[str, Tool]) -
         policy,
         silence_ms=settings.vad_silence_ms,
         max_call_s=float(settings.max_call_s),
+        hard_model=settings.realtime_model_hard is not None,
         effects={tool.name: Effect(tool.effect) for tool in tools.values()},
     )
 

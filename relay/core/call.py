@@ -40,8 +40,10 @@ from relay.core.policy import CallPolicy, Clip
 from relay.core.records import CallEnded, CallOpened
 from relay.core.transfer import ANSWERS, Transfer
 
-#: The answer to end_call; the goodbye is heard before it takes effect.
+#: The answers to functions that act upon the call itself.
 _ENDING = '{"status":"ending"}'
+_WAITING = '{"status":"waiting"}'
+_WRAP_UP = "This call must end in half a minute. Say so and wrap up in one sentence, now."
 #: Each round of due timers changes a state, so that a handful settles; the bound is for bugs alone.
 MAX_ROUNDS = 50
 
@@ -86,6 +88,7 @@ class Call:
         self._keys_due: float | None = None
         self._stall_filled = False
         self._rotate_at = 0.0
+        self._wrapping_up = False
         self._gone_at = now
         self.deadline: float | None = now + policy.start_within_s
 
@@ -183,6 +186,8 @@ class Call:
                 self._response_ended(event, now)
             case on.ToolFinished():
                 self._out += talk.tool_finished(event, now)
+                if talk.tools.failures >= self._policy.hard_after_failures:
+                    self._go_harder(now)
             case on.DeadlinePassed():
                 pass  # what is due is looked up after every event
             case on.OutboxFull(side):
@@ -270,7 +275,7 @@ class Call:
 
     def _dial(self, now: float) -> None:
         self._link.dialled(now)
-        self._out.append(do.DialModel())
+        self._out.append(do.DialModel(hard=self._link.hard))
 
     def _model_is_ready(self, now: float) -> None:
         """Tell the model what the caller has heard and said, then let it hear the rest."""
@@ -320,8 +325,15 @@ class Call:
         """The session is old: replace it when nobody would notice."""
         if self._engaged():
             self._rotate_at = now + 1.0
-        elif self._link.succeed(now):
+        elif self._link.succeed(now, lost=False):
             self._succeed(now, "session is old")
+
+    def _go_harder(self, now: float) -> None:
+        """This call is too hard for the model that it began with: a larger one takes over."""
+        if self._policy.hard_model and not self._link.hard and self._link.succeed(now, lost=False):
+            self._link.hard = True
+            self._succeed(now, "harder call")
+            self._answer_due = True
 
     def _response_ended(self, event: on.ResponseEnded, now: float) -> None:
         responses = self._talk.responses
@@ -359,9 +371,17 @@ class Call:
     def _part(self, call: on.FunctionCalled, now: float) -> None:
         """The response that wanted to part is over: answer its function, then leave."""
         clip_unless_spoken = "" if self._talk.spoke_in(call.response_id) else "goodbye"
-        if call.name != "transfer_to_human":
+        if call.name == "end_call":
             self._out.append(do.PostToolOutput(call.call_id, _ENDING))
             self._leave("hang_up", "agent_ended", clip_unless_spoken, now)
+            return
+        if call.name == "wait_for_caller":
+            self._out.append(do.PostToolOutput(call.call_id, _WAITING))
+            self._idle.allowed_s = self._policy.wait_for_caller_s
+            return
+        if call.name == "ask_larger_model":
+            self._out.append(do.PostToolOutput(call.call_id, _WAITING))
+            self._go_harder(now)
             return
         self._out.append(do.PostToolOutput(call.call_id, ANSWERS[self._exit.transfer]))
         if self._exit.transfer is Transfer.AVAILABLE:
@@ -389,7 +409,11 @@ class Call:
             self._phone_gone(kind, now)
         if self.phase not in WITH_CALLER:
             return
-        if kind in SESSION_FAULTS and self.phase is not Phase.LEAVING and self._link.succeed(now):
+        if (
+            kind in SESSION_FAULTS
+            and self.phase is not Phase.LEAVING
+            and self._link.succeed(now, lost=True)
+        ):
             self._succeed(now, kind)
             return
         rung = RUNGS[kind]
@@ -460,7 +484,10 @@ class Call:
         if self._exit.farewell is not None:
             yield self._exit.farewell.act_at, self._act
         else:
-            yield self._started_at + policy.max_call_s, self._too_long
+            ends_at = self._started_at + policy.max_call_s
+            yield ends_at, self._too_long
+            if not self._wrapping_up and policy.max_call_s > 2 * policy.wrap_up_s:
+                yield ends_at - policy.wrap_up_s, self._wrap_up
             yield self._idle.due_at, self._too_quiet
 
     def _advance(self, now: float) -> None:
@@ -552,6 +579,13 @@ class Call:
     def _model_done(self, _now: float) -> None:
         self._link.lose()
         self._out.append(do.CloseModel("call over"))
+
+    def _wrap_up(self, _now: float) -> None:
+        """The agent ends the call in its own words, if it can; else `_too_long` does."""
+        self._wrapping_up = True
+        if self._link.ready:
+            self._out.append(do.AddText("system", _WRAP_UP))
+            self._talk.responses.want("wrap_up")
 
     def _too_long(self, now: float) -> None:
         self._talk.responses.cut()

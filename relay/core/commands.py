@@ -49,12 +49,21 @@ class ClosePhone:
 
 @dataclass(frozen=True, slots=True)
 class DialModel:
-    """Open a session; ModelOpened or ModelClosed follows."""
+    """Open a session; ModelOpened or ModelClosed follows. hard: with the model for hard calls."""
+
+    hard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigureModel:
     """Send `session.update` with the call's session settings; ModelReady follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTurnSilence:
+    """How much silence ends the caller's turn from now on."""
+
+    silence_ms: int
 
 
 @dataclass(slots=True)
@@ -155,6 +164,7 @@ Command: TypeAlias = (
     | ClosePhone
     | DialModel
     | ConfigureModel
+    | SetTurnSilence
     | AppendAudio
     | AddText
     | CreateResponse

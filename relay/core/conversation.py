@@ -12,8 +12,9 @@ later; without any it was noise, and the model forgets it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import log10
 
-from relay.audio.frames import MULAW_BYTES_PER_MS, loudness_db
+from relay.audio.frames import MULAW_BYTES_PER_MS, mean_size
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.commands import Command
@@ -30,10 +31,11 @@ PIECE_BYTES = 60 * MULAW_BYTES_PER_MS
 
 def _pieces(mulaw: bytes, level_db: float) -> Iterator[tuple[bytes, float]]:
     """Pieces of a sound, each with its level, from the level of the whole."""
-    above = level_db - loudness_db(mulaw)
-    for at in range(0, len(mulaw), PIECE_BYTES):
-        piece = mulaw[at : at + PIECE_BYTES]
-        yield piece, above + loudness_db(piece)
+    pieces = [mulaw[at : at + PIECE_BYTES] for at in range(0, len(mulaw), PIECE_BYTES)]
+    sizes = [mean_size(piece) for piece in pieces]
+    power = sum(size * size for size in sizes) / len(sizes) if sizes else 0.0
+    for piece, size in zip(pieces, sizes, strict=True):
+        yield piece, level_db + 10 * log10(size * size / power) if size else -100.0
 
 
 class Conversation:
@@ -59,6 +61,7 @@ class Conversation:
         self.tools = ToolCalls(policy)
         self.transcript = Transcript()
         self.parting: on.FunctionCalled | None = None
+        self._collecting = False  # numbers, names, addresses
         self.barge_ins = 0
         self.answers = 0
         self._items: dict[str, str] = {}  # item with audio -> its response
@@ -160,7 +163,18 @@ class Conversation:
 
     def agent_transcribed(self, event: on.AgentTranscribed, now: float) -> list[Command]:
         self.responses.progress(now)
-        return [do.Keep(row) for row in self.transcript.agent_words(event.item_id, event.text)]
+        rows = self.transcript.agent_words(event.item_id, event.text)
+        return [*self._collect(event.text), *(do.Keep(row) for row in rows)]
+
+    def _collect(self, said: str) -> list[Command]:
+        """Wait longer for a caller who was asked for something with pauses in it."""
+        words = {word.strip(".,;:!?").lower() for word in said.split()}
+        asks = "?" in said and not words.isdisjoint(self._policy.collecting_words)
+        if asks == self._collecting:
+            return []
+        self._collecting = asks
+        policy = self._policy
+        return [do.SetTurnSilence(policy.long_silence_ms if asks else policy.silence_ms)]
 
     def end_items(self, response_id: str | None, now: float) -> list[Heard]:
         """No more audio comes of this response (None: of any), said or unsaid."""
@@ -242,7 +256,7 @@ class Conversation:
         owed = self.responses.busy or self.responses.wanted is not None or self.tools.waiting()
         self.responses.abandon()
         self.utterances.forget()
-        self.parting = None
+        self.parting, self._collecting = None, False
         out = self.heard(self.end_items(None, now), now) + self.tools.orphan(now)
         return out, unheard or owed, owed and not unheard
 

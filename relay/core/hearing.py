@@ -33,6 +33,15 @@ VOWEL_RANGE_DB = 8.0
 # Crossings of zero, upwards, a second: 95 % of vowels stay below 700, 95 % of coughs above 1,100.
 VOWEL_HZ = 875
 
+# Echo is learnt while we speak: our level against what comes back, at this quantile of frames. A
+# caller who interrupts fills fewer frames than that; an echo is there whenever we are.
+ECHO_QUANTILE = 0.85
+ECHO_MIN_DB, ECHO_MAX_DB = -33.0, -10.0
+ECHO_MARGIN_DB = 3.0
+SPEAKING_DB = -40.0
+# Quick within the greeting, which nobody can interrupt, and slow ever after. dB a frame.
+ECHO_STEP, ECHO_STEP_MIN, ECHO_FRAMES = 60.0, 0.05, 60
+
 # What a caller's loudest tenth of a second is taken for until it was heard, and at most.
 VOICE_START_DB = -20.0
 VOICE_MIN_DB, VOICE_MAX_DB = -35.0, -10.0
@@ -54,7 +63,6 @@ class Ear:
         vowel_ms: int,
     ) -> None:
         self._margin_db = margin_db
-        self._echo_gain_db = echo_gain_db
         self._voice_range_db = voice_range_db
         self._window_s = window_ms / 1000
         self._proof_ms = voiced_ms
@@ -69,6 +77,8 @@ class Ear:
         self._heard_before = False
         self.floor_db = FLOOR_START_DB
         self.voice_db = VOICE_START_DB
+        self.echo_db = echo_gain_db
+        self._echo_frames = ECHO_FRAMES
 
     def frame(
         self, now: float, ms: int, level_db: float, own_level_db: float, rises: int = 0
@@ -81,7 +91,7 @@ class Ear:
             level_db > floor + self._margin_db
             and level_db > peak - VOWEL_RANGE_DB
             and level_db > self.voice_db - self._voice_range_db
-            and level_db > own_level_db + self._echo_gain_db
+            and level_db > own_level_db + self.echo_db + ECHO_MARGIN_DB
             and rises * 1000 <= VOWEL_HZ * ms
         )
         if level_db < floor:
@@ -92,6 +102,8 @@ class Ear:
         heard = max(FLOOR_MIN_DB, level_db)
         self._smooth_db += (heard - self._smooth_db) * min(1.0, ms / SMOOTHING_MS)
         self._loudest_db = max(self._loudest_db, self._smooth_db)
+        if own_level_db > SPEAKING_DB:
+            self._learn_echo(level_db - own_level_db)
         if not voiced:
             self._run_ms = 0
             return False
@@ -112,6 +124,14 @@ class Ear:
     def proof(self, now: float) -> bool:
         """Whether what was heard within the window is somebody who speaks to us."""
         return self._vowel_at >= now - self._window_s or self.voiced_ms(now) >= self._proof_ms
+
+    def _learn_echo(self, gain_db: float) -> None:
+        """A frame while we speak: move towards the quantile, by ever smaller steps."""
+        self._echo_frames += 1
+        step = max(ECHO_STEP_MIN, ECHO_STEP / self._echo_frames)
+        up = gain_db > self.echo_db
+        echo = self.echo_db + step * (ECHO_QUANTILE if up else ECHO_QUANTILE - 1)
+        self.echo_db = min(max(echo, ECHO_MIN_DB), ECHO_MAX_DB)
 
     # ---- how loud this caller is ------------------------------------------------------------
 

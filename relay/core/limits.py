@@ -13,6 +13,7 @@ class Idleness:
     goodbye_s: float
     since: float | None = None
     prompted: bool = False
+    allowed_s: float = 0.0  # the caller asked for so much silence
 
     def look(self, now: float, *, engaged: bool) -> None:
         """Note whether anybody speaks or works."""
@@ -22,13 +23,14 @@ class Idleness:
             self.since = now
 
     def caller_spoke(self) -> None:
-        self.since, self.prompted = None, False
+        self.since, self.prompted, self.allowed_s = None, False, 0.0
 
     @property
     def due_at(self) -> float | None:
         if self.since is None:
             return None
-        return self.since + (self.goodbye_s - self.prompt_s if self.prompted else self.prompt_s)
+        wait_s = self.goodbye_s - self.prompt_s if self.prompted else self.prompt_s
+        return self.since + max(wait_s, self.allowed_s)
 
 
 @dataclass(slots=True)

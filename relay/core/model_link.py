@@ -47,6 +47,7 @@ class ModelLink:
         self._tries = 0
         self._lost_at: float | None = None
         self.ready_at = 0.0
+        self.hard = False  # the larger model
 
     @property
     def ready(self) -> bool:
@@ -86,12 +87,16 @@ class ModelLink:
         self.state, self.ready_by, self.ready_at = Link.READY, None, now
         return list(self._kept)
 
-    def succeed(self, now: float) -> bool:
-        """Look for a successor. False: the last one did not last, so there will be none."""
+    def succeed(self, now: float, *, lost: bool) -> bool:
+        """Look for a successor. False: the last one did not last, so there will be none.
+
+        lost: the session broke; it is not we who replace it
+        """
         recent = self._lost_at is not None and now - self._lost_at < self._policy.relapse_s
-        if self.state is not Link.READY or recent:
+        if self.state is not Link.READY or (lost and recent):
             return False
-        self.state, self._lost_at, self._tries = Link.DIALLING, now, 0
+        self.state, self._tries = Link.DIALLING, 0
+        self._lost_at = now if lost else self._lost_at
         self.successions += 1
         self.redial_at, self.ready_by = now, now + self._policy.ready_within_s
         return True

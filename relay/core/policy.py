@@ -57,19 +57,25 @@ class CallPolicy:
     confirm_voiced_ms: int = 200
     confirm_window_ms: int = 500
     confirm_vowel_ms: int = 140
-    # Voice stands this far above the line's noise; our own echo comes back this much weaker.
+    # Voice stands this far above the line's noise; our own echo comes back this much weaker, until
+    # the line has shown what it does.
     voice_margin_db: float = 9.0
-    echo_gain_db: float = -12.0
+    echo_gain_db: float = -15.0
     # Somebody further below the caller's loudest moments than this is not the caller.
     voice_range_db: float = 17.0
     # Echo trails its cause by the round trip through the telephone network.
-    echo_tail_ms: int = 400
+    echo_tail_ms: int = 500
 
     # While the greeting plays, a shorter utterance than this is a "hello?" and gets no answer.
     hello_ms: int = 700
     # The session's own VAD settings: needed to tell speech from its padding.
     prefix_padding_ms: int = 300
     silence_ms: int = 500
+    # … and while a caller reads out what has pauses in it: numbers, names, addresses.
+    long_silence_ms: int = 1100
+    collecting_words: frozenset[str] = frozenset(
+        {"number", "name", "address", "email", "mail", "spell", "code", "digits", "birthday"}
+    )
 
     # The phone must say `start` this soon after its socket opens.
     start_within_s: float = 5.0
@@ -104,8 +110,15 @@ class CallPolicy:
     # Nobody speaks: ask, then leave.
     idle_prompt_s: float = 10.0
     idle_goodbye_s: float = 25.0
+    # … unless the caller asked us to wait, for a calendar, say.
+    wait_for_caller_s: float = 120.0
     # The longest call. The caller hears why it ends.
     max_call_s: float = 600.0
+    # The agent is told this long before, so that it can wrap up in its own words.
+    wrap_up_s: float = 30.0
+    # Whether there is a larger model to go to, and after how many failed functions in a row.
+    hard_model: bool = False
+    hard_after_failures: int = 2
     # The caller is gone: how long the model may still send the last words' transcript.
     last_words_s: float = 2.0
     # … and how long a function that has begun may still end: the shell gives one 10 s at most,

@@ -65,6 +65,7 @@ class ToolCalls:
         self._policy = policy
         self._calls: dict[str, _Pending] = {}
         self._claimed: set[str] = set()
+        self.failures = 0  # in a row
         self.outcomes: list[str] = []
 
     def claim(self, call_id: str) -> bool:
@@ -110,6 +111,7 @@ class ToolCalls:
         late = call.state is _State.LATE
         call.state = _State.DONE
         call.result = event.output if event.ok else ""
+        self.failures = 0 if event.ok else self.failures + 1
         if event.outcome:
             self.outcomes.append(event.outcome)
         told: Command = PostToolOutput(call.call_id, event.output)

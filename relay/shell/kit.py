@@ -17,11 +17,15 @@ from relay.wire.realtime import SessionSettings
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """Who calls whom. Numbers are personal; "" when withheld."""
+    """Who calls whom. Numbers are personal; "" when withheld.
+
+    hard: the call has gone to the model for hard calls
+    """
 
     call_sid: str
     caller: str = ""
     called: str = ""
+    hard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

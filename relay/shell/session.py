@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -195,6 +196,7 @@ class Session:
             case (
                 do.AppendAudio()
                 | do.ConfigureModel()
+                | do.SetTurnSilence()
                 | do.AddText()
                 | do.CreateResponse()
                 | do.CancelResponse()
@@ -203,7 +205,8 @@ class Session:
                 | do.PostToolOutput()
             ):
                 self._tell_model(command)
-            case do.DialModel():
+            case do.DialModel(hard):
+                self._facts = replace(self._facts, hard=hard)
                 self._dial_model()
             case do.CloseModel():
                 self._close_model()

@@ -24,6 +24,8 @@ EFFECTS = MappingProxyType(
         "book_appointment": Effect.WRITE,
         "transfer_to_human": Effect.CALL,
         "end_call": Effect.CALL,
+        "wait_for_caller": Effect.CALL,
+        "ask_larger_model": Effect.CALL,
     }
 )
 LOUD, HUSH = -20.0, -70.0

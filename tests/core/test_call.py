@@ -481,6 +481,65 @@ def test_the_longest_call_ends_with_words(driver: Driver) -> None:
     assert len(driver.played) == (1000 + 5000 + 1000) * MS
 
 
+def test_a_caller_who_fetches_a_calendar_is_left_in_peace(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1", words="Let me get my calendar.")
+    driver.agent_says("a1", 1000, done=False)
+    driver.feed(on.FunctionCalled("r1", "f1", "c1", "wait_for_caller", "{}"))
+    driver.feed(on.ResponseEnded("r1", "completed"))
+    (output,) = driver.sent(do.PostToolOutput)
+    assert "waiting" in output.output
+    played = len(driver.played)
+    driver.wait(115)
+    assert len(driver.played) - played <= 1000 * MS  # the agent's own words
+    driver.caller_says("u2")
+    driver.agent_says("a2", 1000, response="r2")
+    driver.wait(15)
+    assert driver.kept(TranscriptLine)[-1].generated_text == "The still_there clip."
+
+
+def test_the_agent_may_wrap_up_in_its_own_words_before_the_end(driver: Driver) -> None:
+    driver = Driver(max_call_s=100.0, idle_prompt_s=500.0)
+    driver.greeted()
+    driver.until(71)
+    at = [at for at, c in driver.log if c == do.CreateResponse("wrap_up")]
+    assert at == [pytest.approx(70.0, abs=0.1)]
+
+
+def test_a_question_for_a_number_gets_a_longer_hold_until_it_is_answered(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 500, text="What is your number, please?")
+    assert driver.sent(do.SetTurnSilence) == [do.SetTurnSilence(1100)]
+    driver.wait(1)
+    driver.caller_says("u2", words="Four one five …")
+    driver.agent_says("a2", 500, response="r2", text="Thank you. Your number is noted.")
+    assert driver.sent(do.SetTurnSilence)[1:] == [do.SetTurnSilence(500)]
+
+
+def test_a_harder_call_goes_to_the_larger_model(driver: Driver) -> None:
+    driver = Driver(hard_model=True)
+    driver.greeted()
+    driver.caller_says("u1")
+    call_function(driver, "ask_larger_model")
+    assert driver.sent(do.DialModel)[1:] == [do.DialModel(hard=True)]
+    assert do.CreateResponse("turn") in come_back(driver)
+
+
+def test_two_failed_functions_in_a_row_go_to_the_larger_model_once(driver: Driver) -> None:
+    driver = Driver(hard_model=True)
+    driver.greeted()
+    driver.caller_says("u1")
+    for n in ("1", "2"):
+        call_function(driver, "lookup_hours", f"r{n}", f"c{n}")
+        driver.feed(on.ToolFinished(f"c{n}", "{}", ok=False))
+    assert driver.sent(do.DialModel)[1:] == [do.DialModel(hard=True)]
+    come_back(driver)
+    call_function(driver, "lookup_hours", "r3", "c3")
+    driver.feed(on.ToolFinished("c3", "{}", ok=False))
+    assert len(driver.sent(do.DialModel)) == 2
+
+
 # ---- faults ---------------------------------------------------------------------------------
 
 

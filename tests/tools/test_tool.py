@@ -153,8 +153,10 @@ def test_the_registry_names_each_tool_and_who_acts() -> None:
         "lookup_hours": "read",
         "book_appointment": "write",
         "transfer_to_human": "call",
+        "wait_for_caller": "call",
         "end_call": "call",
     }
+    assert "ask_larger_model" in registry(larger_model=True)
     for name, tool in registry().items():
         assert tool.name == name
         assert (tool.invoke is None) == (tool.effect == "call")

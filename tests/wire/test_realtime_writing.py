@@ -107,6 +107,30 @@ def test_each_setting_lands_where_it_belongs():
     }
 
 
+def detection(command, **changes):
+    event = spelt(command, dataclasses.replace(SETTINGS, **changes))
+    return event["session"]["audio"]["input"]["turn_detection"]
+
+
+def test_a_longer_hold_changes_nothing_else_of_the_detector():
+    before = detection(c.ConfigureModel(), silence_ms=500)
+    assert detection(c.SetTurnSilence(1100), silence_ms=500) == before | {
+        "silence_duration_ms": 1100
+    }
+
+
+def test_the_semantic_detector_is_patient_by_eagerness():
+    changes = {"vad_mode": "semantic_vad", "vad_eagerness": "high", "silence_ms": 500}
+    assert detection(c.ConfigureModel(), **changes) == {
+        "type": "semantic_vad",
+        "eagerness": "high",
+        "create_response": False,
+        "interrupt_response": False,
+    }
+    assert detection(c.SetTurnSilence(1100), **changes)["eagerness"] == "low"
+    assert detection(c.SetTurnSilence(500), **changes)["eagerness"] == "high"
+
+
 def test_an_unknown_audio_format_is_our_fault():
     with pytest.raises(Misuse, match="opus"):
         dataclasses.replace(SETTINGS, audio_format="opus")

@@ -16,6 +16,7 @@ from relay.errors import Misuse
 
 ModelMessage: TypeAlias = (
     c.ConfigureModel
+    | c.SetTurnSilence
     | c.AppendAudio
     | c.AddText
     | c.CreateResponse
@@ -41,6 +42,7 @@ class SessionSettings:
     transcription_model: of the caller's speech; "" asks for no transcripts
     language: ISO 639-1, "" lets the recogniser guess
     vad_threshold: 0 to 1; silence_ms, prefix_padding_ms: what the server's VAD waits for and keeps
+    vad_mode: "server_vad", or "semantic_vad", which goes by vad_eagerness (low, medium, high, auto)
     noise_reduction: "near_field", "far_field" or None for none
     reasoning_effort: None says nothing, as models without reasoning refuse the field
     max_output_tokens: of one response, 1 to 4096 or "inf"
@@ -61,6 +63,8 @@ class SessionSettings:
     noise_reduction: str | None
     reasoning_effort: str | None
     max_output_tokens: int | Literal["inf"]
+    vad_mode: str = "server_vad"
+    vad_eagerness: str = "auto"
     create_response: bool = False
     interrupt_response: bool = False
 
@@ -79,6 +83,10 @@ def render(command: ModelMessage, event_id: str, settings: SessionSettings) -> s
             return f'{{"type":"input_audio_buffer.append","audio":"{audio}"}}'
         case c.ConfigureModel():
             return _event("session.update", event_id, session=_session(settings))
+        case c.SetTurnSilence(silence_ms=silence_ms):
+            turn_detection = _turn_detection(settings, silence_ms)
+            session = {"type": "realtime", "audio": {"input": {"turn_detection": turn_detection}}}
+            return _event("session.update", event_id, session=session)
         case c.AddText(role=role, text=text, item_id=item_id):
             return _event(_ITEM_CREATE, event_id, item=_message(role, text, item_id))
         case c.PostToolOutput(call_id=call_id, output=output):
@@ -135,14 +143,7 @@ def _session(settings: SessionSettings) -> dict[str, Any]:
                 "format": audio_format,
                 "noise_reduction": _noise_reduction(settings),
                 "transcription": _transcription(settings),
-                "turn_detection": {
-                    "type": "server_vad",
-                    "threshold": settings.vad_threshold,
-                    "prefix_padding_ms": settings.prefix_padding_ms,
-                    "silence_duration_ms": settings.silence_ms,
-                    "create_response": settings.create_response,
-                    "interrupt_response": settings.interrupt_response,
-                },
+                "turn_detection": _turn_detection(settings, settings.silence_ms),
             },
             "output": {"format": audio_format, "voice": settings.voice},
         },
@@ -153,6 +154,23 @@ def _session(settings: SessionSettings) -> dict[str, Any]:
     if settings.reasoning_effort:
         session["reasoning"] = {"effort": settings.reasoning_effort}
     return session
+
+
+def _turn_detection(settings: SessionSettings, silence_ms: int) -> dict[str, Any]:
+    """Which detector, and how patient: semantic_vad knows no silence, but it can be less eager."""
+    common = {
+        "type": settings.vad_mode,
+        "create_response": settings.create_response,
+        "interrupt_response": settings.interrupt_response,
+    }
+    if settings.vad_mode == "semantic_vad":
+        patient = silence_ms > settings.silence_ms
+        return common | {"eagerness": "low" if patient else settings.vad_eagerness}
+    return common | {
+        "threshold": settings.vad_threshold,
+        "prefix_padding_ms": settings.prefix_padding_ms,
+        "silence_duration_ms": silence_ms,
+    }
 
 
 def _noise_reduction(settings: SessionSettings) -> dict[str, str] | None:
