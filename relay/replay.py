@@ -5,9 +5,9 @@
         played.commands     what this core says now
         played.difference   "" or how the two differ, which ends the replay
 
-Equal are the commands of every step, in order and field by field, sound by its length; and when the
-core wanted to be woken. A step in which the recorded core raised ends the replay too: if this
-core raises again, so does `replay`, with the traceback that one wants to see.
+Equal are the commands of every step, in order and field by field, sound by its length and veiled
+words by theirs; and when the core wanted to be woken. A step in which the recorded core raised ends
+the replay too: if this core raises again, so does `replay`, with the traceback one wants to see.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 
 from relay.core.call import Call
 from relay.core.commands import Command
-from relay.shell.recording import Packed, Recording, Step, pack, to_line
+from relay.shell.recording import Packed, Recording, Step, pack, to_line, veil
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,21 @@ def _difference(step: Step, commands: list[Command], deadline: float | None) -> 
         return "the recorded core raised here, and this one does not"
     said = _as_read([pack(command) for command in commands])
     for index, (old, new) in enumerate(zip_longest(step.commands, said), 1):
-        if old != new:
+        if not _same(old, new):
             return f"command {index} was {_shown(old)} and is {_shown(new)}"
     if _as_read(deadline) != step.deadline:
         return f"the alarm was set to {step.deadline} and is to {deadline}"
     return ""
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Whether a recorded value is what the core says now; words may have been veiled."""
+    match old, new:
+        case [*olds], [*news]:
+            return len(olds) == len(news) and all(map(_same, olds, news))
+        case str(), str():
+            return old in (new, veil(new))
+    return bool(old == new)
 
 
 def _as_read(value: Any) -> Any:

@@ -145,7 +145,7 @@ def test_a_command_more_or_less_is_named(talk: Recording) -> None:
         f"command {len(commands) + 1} was EndCall() and is nothing"
     )
     less = changed(talk, number, commands=commands[:-1])
-    assert f"command {len(commands)} was nothing and is Keep(" in first_difference(less)
+    assert f"command {len(commands)} was nothing and is " in first_difference(less)
 
 
 def test_another_order_is_a_difference(talk: Recording) -> None:
@@ -307,11 +307,11 @@ def test_the_command_ends_with_1_at_a_difference_and_with_2_without_a_recording(
     assert text.splitlines()[0] == ("CA1 at 2026-11-23 15:00:00 UTC, relay 0.1.0, without sound")
     assert "GREETING → TALKING" in text
     assert run("--check", str(path)) == (0, "")
-    other = [line.replace(b'["DialModel"]', b'["EndCall"]') for line in rest]
+    other = [line.replace(b'["DialModel"', b'["EndCall"') for line in rest]
     status, text = run("--check", str(rewritten(tmp_path, head, *other)))
     assert status == 1
     assert re.search(
-        r"!  step 1: command [0-9]+ was EndCall\(\) and is DialModel\(\)$", text, re.MULTILINE
+        r"!  step 1: command [0-9]+ was EndCall\(.* and is DialModel\(", text, re.MULTILINE
     )
     status, text = run(str(rewritten(tmp_path, b"[]")))
     assert status == 2

@@ -7,8 +7,9 @@ Nothing is written to a disk while the call lives: a step costs some microsecond
 outgrows its bound; when that is reached the recording ends with a marker and the call goes on.
 
 Words are personal. What was said before the caller had heard the notice is not written, here as in
-the transcript: such words are veiled, letter by letter, so that a replay still cuts them at the
-same place. Sound is left out unless it is asked for, and before the notice in any case.
+the transcript: such words are veiled, letter by letter, wherever they come up again, so that a
+replay still cuts them at the same place. Sound is left out unless it is asked for, and before the
+notice in any case.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from relay.core import events as on
 from relay.core.call import Call
 from relay.core.policy import CallPolicy, Clip
 from relay.core.records import TranscriptLine
-from relay.shell.recording import FORMAT, Head, clip_facts, pack, to_line
+from relay.shell.recording import FORMAT, Head, clip_facts, pack, to_line, veil
 from relay.shell.tape import Tape
 
 log = structlog.get_logger("relay.recorder")
@@ -122,7 +123,8 @@ class Flight:
         self._unheard: set[str] = (
             set()
         )  # items of the caller that began before the notice was heard
-        self._veiled: set[str] = set()  # items whose words were veiled
+        self._veiled: set[str] = set()  # items whose words are veiled
+        self._veils = False  # whether any ever were
         self._write(head)
 
     def handle(self, event: on.Event, now: float) -> list[do.Command]:
@@ -142,7 +144,7 @@ class Flight:
         return self._tape.close(to_line(["over", self._over or "ended"]))
 
     def _step(self, now: float, event: object, commands: list[do.Command] | None) -> None:
-        said = None if commands is None else [pack(self._veil_row(each)) for each in commands]
+        said = None if commands is None else [pack(self._veil(each)) for each in commands]
         deadline = self._call.deadline
         step = [now, event, said]
         if deadline != self._deadline:
@@ -174,24 +176,22 @@ class Flight:
                 before = item_id in self._unheard or not self._notice_heard()
                 if before and event.text.strip():
                     self._veiled.add(item_id)
-                    return pack(replace(event, text=_veil(event.text)))
+                    self._veils = True
+                    return pack(replace(event, text=veil(event.text)))
         return pack(event)
 
-    def _veil_row(self, command: do.Command) -> do.Command:
-        """The same words in the row that came of them."""
+    def _veil(self, command: do.Command) -> do.Command:
+        """The same words in what came of them: a row, or the story as a new session is told it."""
         match command:
+            case do.AddText("user" | "assistant") if self._veils:
+                return replace(command, text=veil(command.text))
             case do.Keep(TranscriptLine(item_id=item_id) as row) if item_id in self._veiled:
-                generated, heard = _veil(row.generated_text), _veil(row.heard_text)
+                generated, heard = veil(row.generated_text), veil(row.heard_text)
                 return do.Keep(replace(row, generated_text=generated, heard_text=heard))
         return command
 
     def _notice_heard(self) -> bool:
         return self._call.statistics().notice_heard
-
-
-def _veil(text: str) -> str:
-    """Words as long as they were, and no others."""
-    return re.sub(r"\S", "x", text)
 
 
 def _harmless(name: str) -> str:

@@ -173,6 +173,20 @@ def test_no_words_are_kept_of_a_call_whose_notice_was_never_heard():
         assert word not in text
 
 
+def test_veiled_words_stay_veiled_when_a_new_session_is_told_them():
+    call = Recorded()
+    call.start()
+    call.feed(on.SpeechStarted("early", 0), on.CallerTranscribed("early", "My name is Bond."))
+    call.wait(1.5)
+    call.feed(on.ModelClosed(1006))
+    call.wait(1)
+    call.feed(on.ModelOpened("sess_2"), on.ModelReady())
+    assert "Bond" in repr(call.sent(do.AddText))
+    text = json.dumps(lines_of(call.flight.close()))
+    assert "Bond" not in text
+    assert text.count("xx xxxx xx xxxxx") == 2
+
+
 def test_sound_is_kept_from_the_heard_notice_on():
     call = Recorded(audio=True)
     call.start()
