@@ -205,17 +205,20 @@ class Placed:
                 await trio.sleep_until(rest)
 
     async def until(self, condition: Callable[[], object], timeout_s: float = 30.0) -> float:
-        """Look every 5 ms whether something has come about. Returns when it was so."""
+        """Look every 20 ms whether something has come about. Returns when it was so."""
         with trio.fail_after(timeout_s):
             while True:
                 if condition():
                     return trio.current_time()
-                await trio.sleep(0.005)
+                await trio.sleep(0.02)
 
     async def answered(self, answers: int = 1) -> None:
         """Wait until the model has made so many responses, and all was heard."""
-        await self.until(lambda: len(self.session.sent_of("response.done")) >= answers, 60)
+        await self.until(lambda: self._responses_over() >= answers, 60)
         await self.quiet()
+
+    def _responses_over(self) -> int:
+        return sum(each is not self.session.active for each in self.session.responses)
 
     def hang_up(self) -> None:
         self.line.hung_up.set()
