@@ -10,7 +10,6 @@ text and commit what it wrote.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -33,22 +32,17 @@ TEXTS = {
     ),
 }
 
-# Pico takes 4.9 s over the greeting's notice and nearly a second over each full stop. A notice
-# should take 4 s at most: at this pace it does, and is understood as well.
+# Pico takes 4.9 s over the greeting's notice. It should take 4 s at most: at this pace it does, and
+# is understood as well.
 SPEED = 1.3
 
 HEAD = "# What each packaged clip says. Written by scripts/make_clips.py.\n\n"
 
 
-def render(text: str) -> bytes:
-    """Sentence by sentence; the silence at the edges of each is the pause between two."""
-    return b"".join(speak(part, speed=SPEED) for part in re.split(r"(?<=[.!?]) ", text))
-
-
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in TEXTS.items():
-        audio = render(text)
+        audio = speak(text, speed=SPEED)
         (folder / f"{name}.ulaw").write_bytes(audio)
         sys.stdout.write(f"{name:12} {mulaw_ms(len(audio)) / 1000:5.1f} s  {text}\n")
     table = "".join(f"{name} = {json.dumps(text)}\n" for name, text in TEXTS.items())

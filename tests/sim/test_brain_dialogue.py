@@ -1,0 +1,158 @@
+"""The receptionist, without a voice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from relay.sim import phrases as say
+from relay.sim.brain_dialogue import Dialogue, Part, outputs, unanswered
+from relay.sim.brains import Call, call
+from relay.sim.phrases import Meaning
+from relay.sim.realtime_items import Item
+
+TOOLS = frozenset({"lookup_hours", "book_appointment", "transfer_to_human", "end_call"})
+BOOKING = Meaning("booking", "filling", "friday", "15:30", "anna")
+BOOK_IT = call("book_appointment", service="filling", day="friday", time="15:30", name="anna")
+BOOKED = {
+    "booked": True,
+    "reference": "407123",
+    "service": "filling",
+    "day": "Friday",
+    "date": "2026-11-27",
+    "time": "15:30",
+}
+NOT_THEN = {"booked": False, "reason": "closed"}
+DONE = [say.say_booked("filling", "Friday", "15:30", "407123"), say.ELSE]
+ENOUGH = [say.GOODBYE, call("end_call", reason="the caller wants nothing more")]
+LEAVING = [say.GOODBYE, call("end_call", reason="the caller said goodbye")]
+WANTED = [say.CONNECTING, call("transfer_to_human", reason="the caller asked for a person")]
+HELPLESS = [say.CONNECTING, call("transfer_to_human", reason="the agent could not help")]
+TAKEN = {
+    "booked": False,
+    "reason": "taken",
+    "alternatives": ["2026-11-28T09:10", "2026-11-30T16:00"],
+}
+
+
+def talk(*turns: Any, tools: frozenset[str] = TOOLS) -> list[Part]:
+    """Take turns; the answer to the last. A dict is book_appointment's output, None no sense."""
+    dialogue = Dialogue()
+    answer: list[Part] = []
+    for turn in turns:
+        news = ("book_appointment", turn) if isinstance(turn, dict) else turn
+        news = Meaning(turn) if isinstance(turn, str) else news
+        answer = dialogue.answer([news], tools)
+    return answer
+
+
+def test_hours_are_looked_up_and_told() -> None:
+    dialogue = Dialogue()
+    asked = dialogue.answer([Meaning("hours", day="tuesday")], TOOLS)
+    assert asked == [call("lookup_hours", day="tuesday")]
+    output = {"day": "Tuesday", "date": "2026-11-24", "open": [["09:00", "17:00"]], "note": ""}
+    assert dialogue.answer([("lookup_hours", output)], TOOLS) == [
+        say.say_hours("tuesday", [("09:00", "17:00")]),
+        say.ELSE,
+    ]
+    closed = dialogue.answer([("lookup_hours", output | {"open": []})], TOOLS)
+    assert closed[0] == "This Tuesday we are closed all day."
+
+
+@pytest.mark.parametrize(
+    ("turns", "answer"),
+    [
+        ([BOOKING], [say.read_back("filling", "friday", "15:30", "anna")]),
+        ([BOOKING, "yes"], [say.MOMENT, BOOK_IT]),
+        ([BOOKING, "yes", BOOKED], DONE),
+        ([BOOKING, "no"], [say.ALL_RIGHT]),
+        ([BOOKING, "no", "no"], ENOUGH),
+        ([BOOKING, "yes", {"error": "interrupted"}], [say.NOT_DONE]),
+        ([BOOKING, "yes", {"error": "interrupted"}, "yes"], [say.MOMENT, BOOK_IT]),
+        ([BOOKING, "yes", {"status": "pending"}], [say.WAITING]),
+        ([BOOKING, "yes", {"error": "unavailable"}], [say.BROKEN]),
+        ([BOOKING, "yes", TAKEN], [say.say_offer("taken", "monday", "16:00")]),
+        (
+            [BOOKING, "yes", NOT_THEN],
+            [say.SORRY, say.REFUSED["closed"], say.ANOTHER],
+        ),
+        (["human"], WANTED),
+        (["bye"], LEAVING),
+        (["hello"], [say.HELP]),
+        (["yes"], [say.HELP]),
+        (["odd"], [say.AGAIN]),
+        ([None], [say.AGAIN]),
+        ([None, "odd"], [say.LOST]),
+        ([None, "hello", None], [say.AGAIN]),
+        ([None, None, "yes"], HELPLESS),
+        ([None, None, "no"], [say.ALL_RIGHT]),
+    ],
+)
+def test_the_dialogue(turns: list[Any], answer: list[Part]) -> None:
+    assert talk(*turns) == answer
+
+
+def test_an_alternative_is_booked_by_its_date() -> None:
+    assert talk(BOOKING, "yes", TAKEN, "yes")[-1] == call(
+        "book_appointment", service="filling", day="2026-11-30", time="16:00", name="anna"
+    )
+
+
+def test_a_name_is_asked_for_once() -> None:
+    dialogue = Dialogue()
+    nameless = Meaning("booking", "filling", "friday", "15:30")
+    assert dialogue.answer([nameless], TOOLS) == [say.WHOSE]
+    named = dialogue.answer([Meaning("name", name="peter")], TOOLS)
+    assert named == [say.read_back("filling", "friday", "15:30", "peter")]
+    dialogue.answer([Meaning("no")], TOOLS)
+    assert dialogue.answer([nameless], TOOLS) == named
+
+
+def test_of_several_turns_the_last_understood_counts() -> None:
+    news = [Meaning("hours", day="monday"), Meaning("hours", day="friday"), None]
+    assert Dialogue().answer(news, TOOLS) == [call("lookup_hours", day="friday")]
+
+
+def test_only_offered_functions_are_called() -> None:
+    assert talk("human", tools=frozenset()) == [say.NOBODY]
+    assert talk(BOOKING, "yes", tools=frozenset({"end_call"})) == [say.BROKEN]
+    assert talk("bye", tools=frozenset()) == [say.GOODBYE]
+
+
+@pytest.mark.parametrize("output", [None, [], {}, {"open": "always"}, {"booked": True}, "ok"])
+def test_an_output_that_says_nothing_is_an_apology(output: Any) -> None:
+    assert Dialogue().answer([("lookup_hours", output)], TOOLS) == [say.BROKEN]
+
+
+def test_a_person_is_told_what_it_was_about() -> None:
+    dialogue = Dialogue()
+    dialogue.answer([BOOKING], TOOLS)
+    dialogue.answer([Meaning("human")], TOOLS)
+    assert dialogue.summary() == "The caller spoke about: booking, human."
+
+
+# ---- news in a conversation -------------------------------------------------------------------
+
+
+def test_news_is_what_came_since_the_agent_spoke() -> None:
+    called = Item(id="b", type="function_call", call_id="c1", name="lookup_hours")
+    output = Item(id="d", type="function_call_output", call_id="c1", output='{"open": []}')
+    late = Item(id="e", role="system", text='The result has come: {"booked": true}')
+    plain = Item(id="f", role="system", text="The caller went on speaking.")
+    broken = Item(id="g", type="function_call_output", call_id="c9", output="nonsense")
+    said = [Item(id="a", role="assistant"), called, Item(id="c", role="user"), output]
+    conversation = (*said, late, plain, broken)
+    fresh = unanswered(conversation)
+    assert [item.id for item in fresh] == ["c", "d", "e", "f", "g"]
+    assert outputs(conversation, fresh) == [
+        ("lookup_hours", {"open": []}),
+        ("", {"booked": True}),
+        ("", None),
+    ]
+    assert unanswered([*conversation, Item(id="h", role="assistant")]) == []
+
+
+def test_a_call_knows_its_name() -> None:
+    assert isinstance(BOOK_IT, Call)
+    assert BOOK_IT.name == "book_appointment"
