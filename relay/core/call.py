@@ -279,18 +279,21 @@ class Call:
 
     def _model_is_ready(self, now: float) -> None:
         """Tell the model what the caller has heard and said, then let it hear the rest."""
-        unheard = self._link.open(now)
-        if unheard is None:
+        if not self._link.open(now):
             return
         if self._link.successions:
             self._out += self._talk.retell()
             self._out.append(do.AddText("system", _SUCCESSOR))
         else:
             self._out.append(do.AddText("assistant", self._clips["greeting"].text))
-        self._out += [do.AppendAudio(frame.audio) for frame in unheard]
+        self._flush(now)
         if self._answer_due:
             self._answer_due = False
             self._talk.responses.want("turn")
+
+    def _flush(self, now: float) -> None:
+        """Tell a new session a portion of what it has missed."""
+        self._out += [do.AppendAudio(frame.audio) for frame in self._link.flush(now)]
 
     def _model_errored(self, event: on.ModelErrored, now: float) -> None:
         self._note("model_error", f"{event.code}: {event.message}")
@@ -460,6 +463,7 @@ class Call:
             return
         if self.phase is Phase.LAST_WORDS:
             if self._link.ready:
+                yield self._link.flush_at, self._flush
                 yield self._last_words_until(), self._model_done
             yield self._over_at(), self._finish
             return
@@ -472,6 +476,7 @@ class Call:
         yield talk.tools.deadline, self._tools_due
         yield self._link.redial_at, self._dial
         yield self._link.ready_by, self._model_not_ready
+        yield self._link.flush_at, self._flush
         if self._link.ready:
             yield max(self._rotate_at, self._link.ready_at + policy.session_s), self._rotate
         if talk.responses.busy:

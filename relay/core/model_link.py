@@ -9,6 +9,10 @@ tongue): the next one is dialled, told the conversation as text, and given what 
 that nobody has understood yet. For that the newest caller audio is kept, bounded: all of an
 utterance whose words have not come, else a second, so that the next one's onset is not lost.
 
+What was kept is told to a new session at `FLUSH_PACE` times the speed of speech: in order, and what
+the caller says meanwhile queues behind it. A burst of ten seconds at once would have the server cut
+out all turns in the same instant, and would fill our outbox.
+
 The first dial is not tried again: a caller who waits for a first answer is better off with a human.
 """
 
@@ -24,6 +28,9 @@ from relay.core.policy import CallPolicy
 BACKOFF_S = (0.25, 0.5, 1.0)
 #: Audio kept while nobody speaks: the server's VAD reports speech some 100 ms late, with padding.
 ONSET_MS = 1000
+#: How much faster than speech a new session is told what it has missed, and in what portions.
+FLUSH_PACE = 4
+FLUSH_MS = 100
 
 
 class Link(Enum):
@@ -43,7 +50,9 @@ class ModelLink:
         self.dropped_ms = 0
         self.held_ms = 0
         self._policy = policy
+        self.flush_at: float | None = None
         self._kept: deque[CallerAudio] = deque()
+        self._untold: deque[CallerAudio] = deque()  # what a new session has missed
         self._tries = 0
         self._lost_at: float | None = None
         self.ready_at = 0.0
@@ -71,21 +80,37 @@ class ModelLink:
         self._kept.append(frame)
         self.held_ms += frame.ms
         ready = self.state is Link.READY
+        understood = understood and not self._untold
         limit = ONSET_MS if ready and understood else self._policy.hold_audio_ms
         while self.held_ms > limit:
             oldest = self._kept.popleft()
             self.held_ms -= oldest.ms
             self.dropped_ms += 0 if ready else oldest.ms
+        if self._untold:
+            self._untold.append(frame)
+            return False
         return ready
+
+    def flush(self, now: float) -> list[CallerAudio]:
+        """The next portion of what a new session has missed."""
+        portion: list[CallerAudio] = []
+        ms = 0
+        while self._untold and ms < FLUSH_MS:
+            portion.append(self._untold.popleft())
+            ms += portion[-1].ms
+        self.flush_at = now + ms / 1000 / FLUSH_PACE if self._untold else None
+        return portion
 
     # ---- a session's life -------------------------------------------------------------------
 
-    def open(self, now: float) -> list[CallerAudio] | None:
-        """The session is configured. What it has to hear, in order; None if that is no news."""
+    def open(self, now: float) -> bool:
+        """The session is configured, and is to be flushed now. False: that is no news."""
         if self.state is not Link.DIALLING:
-            return None
+            return False
         self.state, self.ready_by, self.ready_at = Link.READY, None, now
-        return list(self._kept)
+        self._untold = deque(self._kept)
+        self.flush_at = now
+        return True
 
     def succeed(self, now: float, *, lost: bool) -> bool:
         """Look for a successor. False: the last one did not last, so there will be none.
@@ -96,6 +121,7 @@ class ModelLink:
         if self.state is not Link.READY or (lost and recent):
             return False
         self.state, self._tries = Link.DIALLING, 0
+        self._stop_flush()
         self._lost_at = now if lost else self._lost_at
         self.successions += 1
         self.redial_at, self.ready_by = now, now + self._policy.ready_within_s
@@ -115,6 +141,12 @@ class ModelLink:
         """There is no model any more. Returns the state before."""
         before, self.state = self.state, Link.GONE
         self.ready_by = self.redial_at = None
+        self._stop_flush()
         self._kept.clear()
         self.held_ms = 0
         return before
+
+    def _stop_flush(self) -> None:
+        """Who is told is gone; what was not told is still kept."""
+        self._untold.clear()
+        self.flush_at = None

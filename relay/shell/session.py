@@ -43,7 +43,7 @@ log = structlog.get_logger("relay.call")
 
 # Twilio takes 1.2 s of audio ahead, 24 messages; this is far more than ever waits for a live peer.
 PHONE_OUTBOX = 256
-# Ten seconds of held caller audio go out at once when the model is ready, in 500 messages.
+# Twenty seconds of caller audio, for a model that stops reading a while.
 MODEL_OUTBOX = 1024
 # After the call's end, sockets say goodbye within this, or are dropped.
 WIND_DOWN_S = 2.0
