@@ -2,6 +2,7 @@
 
 Socket    one WebSocket, either side (shell/sockets.py in production, sim/pair.py in tests)
 CallStore where records go (adapters/store.py); synchronous, called in worker threads
+ClipStore where the clips in the agent's own voice are kept (adapters/store.py); synchronous
 Bookings  where the embedded business keeps appointments (adapters/store.py); synchronous
 BusinessApi  the business's own system (adapters/business_local.py, adapters/business_http.py)
 """
@@ -33,6 +34,7 @@ __all__ = [
     "CallOpened",
     "CallRow",
     "CallStore",
+    "ClipStore",
     "DayHours",
     "DispositionChosen",
     "Entry",
@@ -40,6 +42,7 @@ __all__ = [
     "Record",
     "Service",
     "Socket",
+    "StoredClip",
     "ToolCalled",
     "TranscriptLine",
 ]
@@ -103,6 +106,35 @@ class CallStore(Protocol):
 
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
         """Use up a stream's token: True the first time, False ever after, on any process."""
+        ...
+
+
+# ---- clips ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoredClip:
+    """A text as a model has spoken it in one of its voices: raw mu-law at 8 kHz.
+
+    model, voice, text: the key
+    """
+
+    model: str
+    voice: str
+    text: str
+    mulaw: bytes
+    rendered_at: datetime
+
+
+class ClipStore(Protocol):
+    """Clips by model, voice and text. Every method blocks and may raise StoreError."""
+
+    def clips(self, model: str, voice: str) -> Sequence[StoredClip]:
+        """All clips in a voice; without those whose sound was damaged."""
+        ...
+
+    def keep_clip(self, clip: StoredClip) -> None:
+        """Keep a clip. Of two with the same key the later one stays."""
         ...
 
 

@@ -1,8 +1,9 @@
 """The relay's records in a database: SQLite by default, PostgreSQL by DATABASE_URL.
 
 This file is the face; beside it lie store_tables (what is kept), store_records (how a record
-becomes an upsert), store_bookings (appointments), store_engine (drivers), store_upgrade and
-migrations/ (how the tables come to be). Every method blocks: call them from worker threads.
+becomes an upsert), store_bookings (appointments), store_clips (the agent's voice), store_engine
+(drivers), store_upgrade and migrations/ (how the tables come to be). Every method blocks: call
+them from worker threads.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from datetime import date, datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from relay.adapters import store_bookings, store_records
+from relay.adapters import store_bookings, store_clips, store_records
 from relay.adapters.store_engine import mapped, parse_url, pooled
 from relay.adapters.store_tables import call_outcomes, calls, stream_claims
 from relay.adapters.store_upgrade import upgrade
-from relay.ports import Booked, BookingRequest, CallRow, Entry
+from relay.ports import Booked, BookingRequest, CallRow, Entry, StoredClip
 
 __all__ = ["SqlStore", "open_store", "upgrade"]
 
@@ -34,7 +35,7 @@ def open_store(database_url: str) -> SqlStore:
 
 
 class SqlStore:
-    """CallStore and Bookings over one engine. Safe to use from several threads at once."""
+    """CallStore, Bookings and ClipStore over one engine. Safe to use from several threads."""
 
     def __init__(self, engine: sa.Engine, url: URL) -> None:
         self._engine = engine
@@ -124,3 +125,15 @@ class SqlStore:
         """Starts of the slots that are filled on a day, in order."""
         with self._read() as connection:
             return store_bookings.taken(connection, day)
+
+    # ---- ClipStore
+
+    def clips(self, model: str, voice: str) -> list[StoredClip]:
+        """All clips in a voice whose sound is whole."""
+        with self._read() as connection:
+            return store_clips.find(connection, model, voice)
+
+    def keep_clip(self, clip: StoredClip) -> None:
+        """Keep a clip; of two with the same key the later one stays."""
+        with self._write() as connection:
+            store_clips.keep(connection, clip)

@@ -7,6 +7,7 @@
     bookings       the embedded business's appointments, one row an idempotency key
     booking_slots  one row a filled slot; its primary key is what stops a double booking
     stream_claims  stream tokens that were used up
+    clips          sentences that the agent says in every call, in its own voice
 
 There are no foreign keys: records are replayed in any order after a database was away, and a
 transcript may arrive before its call.
@@ -140,4 +141,18 @@ stream_claims = sa.Table(
     sa.Column("nonce", Words, primary_key=True),
     sa.Column("call_sid", Words, nullable=False),
     sa.Column("at", Utc, nullable=False),
+)
+
+clips = sa.Table(
+    "clips",
+    metadata,
+    # A hash of model, voice and text: together they are too long for an index.
+    sa.Column("key", Words, primary_key=True),
+    sa.Column("model", Words, nullable=False),
+    sa.Column("voice", Words, nullable=False),
+    sa.Column("text", Words, nullable=False),
+    sa.Column("mulaw", sa.LargeBinary, nullable=False),
+    # SHA-256 of mulaw, in hexadecimal: a clip that was damaged is not played to callers.
+    sa.Column("content_hash", Words, nullable=False),
+    sa.Column("rendered_at", Utc, nullable=False),
 )

@@ -84,9 +84,13 @@ class AddText:
 
 @dataclass(frozen=True, slots=True)
 class CreateResponse:
-    """Ask the model to speak. purpose goes out as metadata and comes back in ResponseStarted."""
+    """Ask the model to speak. purpose goes out as metadata and comes back in ResponseStarted.
+
+    instructions: take the place of the session's for this one response; "": the session's hold
+    """
 
     purpose: str = "turn"
+    instructions: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,13 @@ def test_an_unknown_role_is_our_fault(role):
             c.CreateResponse("greeting"),
             {"type": "response.create", "response": {"metadata": {"purpose": "greeting"}}},
         ),
+        (
+            c.CreateResponse("clip", "Say this."),
+            {
+                "type": "response.create",
+                "response": {"metadata": {"purpose": "clip"}, "instructions": "Say this."},
+            },
+        ),
         (c.CancelResponse("resp_1"), {"type": "response.cancel", "response_id": "resp_1"}),
         (
             c.TruncateItem("item_1", 1500),
@@ -202,3 +209,7 @@ def test_any_text_arrives_and_what_is_no_unicode_is_replaced(text):
     answered = spelt(c.PostToolOutput("call_1", text))
     assert answered["item"]["output"] == whole
     assert session(instructions=text)["instructions"] == whole
+
+
+def test_a_session_that_hears_no_turns_says_so():
+    assert session(vad_mode="none")["audio"]["input"]["turn_detection"] is None

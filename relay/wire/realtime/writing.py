@@ -42,7 +42,8 @@ class SessionSettings:
     transcription_model: of the caller's speech; "" asks for no transcripts
     language: ISO 639-1, "" lets the recogniser guess
     vad_threshold: 0 to 1; silence_ms, prefix_padding_ms: what the server's VAD waits for and keeps
-    vad_mode: "server_vad", or "semantic_vad", which goes by vad_eagerness (low, medium, high, auto)
+    vad_mode: "server_vad"; "semantic_vad", which goes by vad_eagerness (low, medium, high, auto);
+        or "none" for a session that hears no turns
     noise_reduction: "near_field", "far_field" or None for none
     reasoning_effort: None says nothing, as models without reasoning refuse the field
     max_output_tokens: of one response, 1 to 4096 or "inf"
@@ -92,8 +93,11 @@ def render(command: ModelMessage, event_id: str, settings: SessionSettings) -> s
         case c.PostToolOutput(call_id=call_id, output=output):
             item = {"type": "function_call_output", "call_id": call_id, "output": _sound(output)}
             return _event(_ITEM_CREATE, event_id, item=item)
-        case c.CreateResponse(purpose=purpose):
-            return _event("response.create", event_id, response={"metadata": {"purpose": purpose}})
+        case c.CreateResponse(purpose=purpose, instructions=instructions):
+            response: dict[str, Any] = {"metadata": {"purpose": purpose}}
+            if instructions:
+                response["instructions"] = _sound(instructions)
+            return _event("response.create", event_id, response=response)
         case c.CancelResponse(response_id=response_id):
             return _event("response.cancel", event_id, response_id=response_id)
         case c.TruncateItem(item_id=item_id, audio_end_ms=end_ms):
@@ -156,8 +160,10 @@ def _session(settings: SessionSettings) -> dict[str, Any]:
     return session
 
 
-def _turn_detection(settings: SessionSettings, silence_ms: int) -> dict[str, Any]:
+def _turn_detection(settings: SessionSettings, silence_ms: int) -> dict[str, Any] | None:
     """Which detector, and how patient: semantic_vad knows no silence, but it can be less eager."""
+    if settings.vad_mode == "none":
+        return None
     common = {
         "type": settings.vad_mode,
         "create_response": settings.create_response,
