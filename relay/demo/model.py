@@ -1,0 +1,129 @@
+"""The simulated Realtime model, in a process of its own, and what it lets its audience know.
+
+`python -m relay.demo.model` listens on a free port of this machine and writes lines of JSON on
+stdout: first its port, then what its sessions hear, say and call. It ends when its stdin does, so
+that nothing is left behind whatever becomes of the demo.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import trio
+
+from relay.demo.scenario import BOOK
+from relay.sim.brain_spoken import Spoken, callers_ear
+from relay.sim.realtime_listen import listen
+from relay.sim.realtime_session import Logged, Session
+
+START_S, STOP_S = 60.0, 5.0
+COMPLAINT = "complaint"
+LOOK_S = 0.05  # how often a session's log is looked at
+
+Tell = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A running one. complaints: what its client did that no correct one does."""
+
+    port: int
+    complaints: list[str]
+
+
+# ---- here -----------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def open_model(tell: Tell) -> AsyncIterator[Model]:
+    """Start a model, pass on what it lets know, and end it. Raises trio.TooSlowError when it does
+    not start."""
+    async with trio.open_nursery() as nursery:
+        run: Callable[..., Any] = partial(
+            trio.run_process,
+            [sys.executable, "-m", "relay.demo.model"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        process: trio.Process = await nursery.start(run)
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("the model's pipes are missing")
+        lines = _lines(process.stdout)
+        with trio.fail_after(START_S):
+            port = int(await anext(lines))
+        model = Model(port, [])
+        nursery.start_soon(_pass_on, lines, model, tell)
+        yield model
+        nursery.cancel_scope.deadline = trio.current_time() + STOP_S
+        await process.stdin.aclose()
+
+
+async def _lines(stream: trio.abc.ReceiveStream) -> AsyncIterator[str]:
+    held = b""
+    async for piece in stream:
+        held += piece
+        *whole, held = held.split(b"\n")
+        for line in whole:
+            yield line.decode()
+
+
+async def _pass_on(lines: AsyncIterator[str], model: Model, tell: Tell) -> None:
+    async for line in lines:
+        who, what = json.loads(line)
+        if who == COMPLAINT:
+            model.complaints.append(what)
+        else:
+            tell(who, what)
+
+
+# ---- there ----------------------------------------------------------------------------------
+
+
+def told(logged: Logged) -> Iterator[tuple[str, str]]:
+    """What of an event an audience wants to know: who, and what."""
+    event = logged.event
+    match logged.by, event["type"]:
+        case "server", "conversation.item.input_audio_transcription.completed":
+            yield "recognised", event["transcript"] or "(no words)"
+        case "server", "response.output_audio_transcript.done":
+            yield "agent", event["transcript"]
+        case "server", "response.output_item.done" if event["item"]["type"] == "function_call":
+            yield "tool", f"{event['item']['name']} {event['item']['arguments']}"
+        case "client", "conversation.item.create":
+            if event["item"]["type"] == "function_call_output":
+                yield "result", event["item"]["output"]
+        case "client", "conversation.item.truncate":
+            yield "truncated", f"the model forgets what came after {event['audio_end_ms']} ms"
+
+
+async def _watch(session: Session) -> None:
+    """Print what a session does, while it does it."""
+    seen = complained = 0
+    while True:
+        news = [line for logged in session.log[seen:] for line in told(logged)]
+        news += [(COMPLAINT, violation) for violation in session.violations[complained:]]
+        seen, complained = len(session.log), len(session.violations)
+        for line in news:
+            print(json.dumps(line), flush=True)  # noqa: T201 - stdout is the wire
+        await trio.sleep(LOOK_S)
+
+
+async def _serve() -> None:
+    callers_ear(BOOK)  # before anybody waits for it
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(listen, lambda: Spoken(BOOK), _watch)
+        print(port, flush=True)  # noqa: T201
+        async for _ in trio.lowlevel.FdStream(sys.stdin.fileno()):
+            pass
+        nursery.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    trio.run(_serve)
