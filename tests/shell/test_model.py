@@ -1,0 +1,135 @@
+"""The model's end, well-behaved and not: order that nobody promises, garbage, and being late."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import trio
+
+from relay.sim.brains import Reply, Scripted, reply, say
+from relay.sim.ulaw import tone
+from tests.shell.house import PLAIN, QUESTION, open_house, packaged_clips
+
+GREETING = packaged_clips()["greeting"]
+
+
+def answering(**how: float) -> Scripted:
+    return Scripted(reply(say("From nine to five.", ms=2000, **how)), heard=["When?"])
+
+
+async def test_odd_lengths_new_fields_and_another_order_change_nothing(autojump_clock):
+    """Deltas that split a sample, events and fields of next year, pairs the other way round."""
+    options = replace(PLAIN, noisy=True, swapped=True, delta_ms=(1, 7, 333, 2))
+    async with open_house() as house:
+        placed = house.ring(answering(), options=options)
+        placed.strict_model = False  # those fields are in nobody's types
+        await placed.greeted()
+        await placed.say()
+        await placed.answered()
+        placed.hang_up()
+    (item,) = placed.spoken_items()
+    assert placed.heard().endswith(placed.converted(item))
+    assert len(placed.converted(item)) == 2000 * 8
+    assert placed.said()[1:] == [("caller", "When?"), ("agent", "From nine to five.")]
+
+
+GARBAGE = {
+    "bad_json": '{"type":"response.done"',
+    "binary": b"\x00",
+    "bad_shape": '{"type":"response.created","response":{}}',
+    "bad_base64": (
+        '{"type":"response.output_audio.delta","event_id":"e","response_id":"r","item_id":"i",'
+        '"output_index":0,"content_index":0,"delta":"!!!!"}'
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", GARBAGE)
+async def test_garbage_is_counted_logged_once_and_survived(autojump_clock, kind):
+    async with open_house() as house:
+        placed = house.ring(answering())
+        await placed.greeted()
+        for _ in range(3):
+            await placed.model_ends[0].send(GARBAGE[kind])
+        await placed.say()
+        await placed.answered()
+        placed.hang_up()
+    assert house.misbehaved() == [kind]
+    assert placed.heard().endswith(placed.converted(placed.spoken_items()[0]))
+    assert placed.outcome().outcome == "resolved"
+
+
+async def test_what_is_said_before_the_model_is_there_reaches_it(autojump_clock):
+    """Two seconds of dialling, in which the caller says a whole sentence over the greeting."""
+    brain = answering()
+    async with open_house() as house:
+        placed = house.ring(brain, options=replace(PLAIN, created_s=2.0))
+        await trio.sleep(0.3)
+        await placed.say(tone(700, 1500))
+        await placed.answered()
+        placed.hang_up()
+        seconds = trio.current_time() - placed.began_at
+    (turn,) = brain.turns
+    assert turn.ms == pytest.approx(300 + 1500 + 500, abs=60), "padding, words, silence"
+    assert placed.session.appended_ms == pytest.approx(seconds * 1000, abs=45)
+    heard = placed.heard()
+    assert heard.startswith(GREETING.mulaw), "the greeting is not cut"
+    answer = placed.converted(placed.spoken_items()[0])
+    assert heard.index(answer) / 8 - len(GREETING.mulaw) / 8 < 300, "and is followed at once"
+    assert ("caller", "When?") not in placed.said(), "nothing from before the notice is kept"
+
+
+async def test_a_hello_over_the_greeting_needs_no_answer(autojump_clock):
+    brain = answering()
+    async with open_house() as house:
+        placed = house.ring(brain)
+        await trio.sleep(0.5)
+        await placed.say(tone(700, 400))
+        await placed.greeted()
+        await trio.sleep(3)
+        assert brain.requests == []
+        await placed.say(QUESTION)
+        await placed.answered()
+        placed.hang_up()
+    assert len(brain.turns) == 2
+    assert placed.leg.playout.clears == []
+
+
+async def test_an_answer_that_was_too_long_for_its_tokens_goes_on(autojump_clock):
+    brain = Scripted(
+        Reply((say("Once upon a time", ms=1500),), status="incomplete", reason="max_output_tokens"),
+        reply(say("there was an end.", ms=800, hz=900)),
+        heard=["Tell me a story."],
+    )
+    async with open_house() as house:
+        placed = house.ring(brain)
+        await placed.greeted()
+        await placed.say()
+        await placed.answered(2)
+        placed.hang_up()
+    first, second = (placed.converted(item) for item in placed.spoken_items())
+    assert first in placed.heard()
+    assert placed.heard().endswith(second)
+
+
+async def test_transcripts_that_overtake_each_other_stand_in_the_order_of_speech(autojump_clock):
+    brain = Scripted(
+        reply(say("One.", ms=500)),
+        reply(say("Two.", ms=500)),
+        heard=["First question?", "Second question?"],
+    )
+    async with open_house() as house:
+        placed = house.ring(brain, options=replace(PLAIN, transcript_s=(6.0, 0.0)))
+        await placed.greeted()
+        for n in (1, 2):
+            await placed.say()
+            await placed.answered(n)
+        await trio.sleep(5)
+        placed.hang_up()
+    assert [text for _, text in placed.said()[1:]] == [
+        "First question?",
+        "One.",
+        "Second question?",
+        "Two.",
+    ]
