@@ -131,7 +131,7 @@ def veil(text: str) -> str:
 
 def to_line(value: object) -> bytes:
     """One line of the file. Raises UnicodeEncodeError for half a surrogate pair."""
-    return msgspec.json.encode(value, enc_hook=_plain) + b"\n"
+    return _ENCODER.encode(value) + b"\n"
 
 
 def _plain(value: object) -> object:
@@ -140,21 +140,33 @@ def _plain(value: object) -> object:
     raise NotImplementedError(type(value).__name__)
 
 
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain)
+
+
 # ---- reading --------------------------------------------------------------------------------
 
 
 def read(path: Path) -> Recording:
     """Read a file. Raises RecordingError when it is no recording, or not one for this version."""
     try:
-        with gzip.open(path) as file:
-            head = msgspec.json.decode(file.readline(), type=Head)
-            lines = [msgspec.json.decode(text, type=Packed) for text in file]
+        data = path.read_bytes()
+    except OSError as fault:
+        raise RecordingError(f"{path} cannot be read: {fault.strerror}") from None
+    return parse(data, name=str(path))
+
+
+def parse(data: bytes, *, name: str = "the recording") -> Recording:
+    """Read a file's bytes. name: what it is called in a RecordingError."""
+    try:
+        first, *others = gzip.decompress(data).splitlines() or [b""]
+        head = msgspec.json.decode(first, type=Head)
+        lines = [msgspec.json.decode(text, type=Packed) for text in others]
         over = str(lines.pop()[1]) if lines and lines[-1][:1] == ["over"] else ""
         return Recording(head, tuple(_steps(lines)), over)
-    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError) as fault:
-        raise RecordingError(f"{path} cannot be read: {fault}") from None
-    except msgspec.MsgspecError as fault:
-        raise RecordingError(f"{path} is no recording of this version: {fault}") from None
+    except (OSError, EOFError, zlib.error) as fault:
+        raise RecordingError(f"{name} is no whole gzip file: {fault}") from None
+    except (msgspec.MsgspecError, ValueError, LookupError, TypeError) as fault:
+        raise RecordingError(f"{name} is no recording of this version: {fault}") from None
 
 
 def _steps(lines: Iterable[Packed]) -> Iterator[Step]:

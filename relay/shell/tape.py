@@ -11,6 +11,7 @@ import zlib
 from typing import Final
 
 GZIP: Final = 16 + zlib.MAX_WBITS
+LEVEL: Final = 1  # half the time that 6 takes, for a tenth more bytes
 # What the end needs: the last line, the last block's end, gzip's trailer.
 TAIL_BYTES: Final = 128
 
@@ -19,7 +20,7 @@ class Tape:
     """Lines in, bytes out. max_bytes: of the whole stream, `close` included."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._press = zlib.compressobj(wbits=GZIP)
+        self._press = zlib.compressobj(LEVEL, wbits=GZIP)
         self._room = max_bytes - TAIL_BYTES
         self._out = bytearray()
         self._inside = 0  # bytes that went in since the last flush

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from relay.core import commands as do
 from relay.core import events as on
@@ -13,7 +12,7 @@ from relay.core.call import Call
 from relay.core.policy import CallPolicy, Clip
 from relay.shell.kit import CallKit
 from relay.shell.recorder import Flight, Recorder
-from relay.shell.recording import Recording, read
+from relay.shell.recording import Recording, parse
 from tests.core.driver import EFFECTS, Driver, clips
 from tests.shell.house import inline
 
@@ -33,11 +32,10 @@ class Shelf:
         """The same kit, whose calls are recorded."""
         return replace(kit, recorder=self.recorder())
 
-    def newest(self, folder: Path) -> Recording:
-        """The recording of the call that ended last, read from a file."""
-        *_, (name, data) = self.files.items()
-        (folder / name).write_bytes(data)
-        return read(folder / name)
+    def newest(self) -> Recording:
+        """The recording of the call that ended last."""
+        *_, data = self.files.values()
+        return parse(data)
 
 
 def recorded(
@@ -53,11 +51,9 @@ def recorded(
     return recorder.begin(call, policy, spoken, call_sid="CA1", opened_at=0.0, started_at=SOME_TIME)
 
 
-def landed(flight: Flight, folder: Path) -> Recording:
+def landed(flight: Flight) -> Recording:
     """The end of a recording, read back."""
-    path = folder / flight.name
-    path.write_bytes(flight.close())
-    return read(path)
+    return parse(flight.close())
 
 
 class Recorded(Driver):

@@ -10,7 +10,8 @@
 The phone's end is a StreamLeg with a caller at its ear, the model's end a Realtime session with
 a scripted brain; between them runs the real `run_call` with the real journal, tools and embedded
 business. When the house closes, every event that either end got is held against its protocol,
-every log line of a broken call is a failure, and nothing may still run.
+every log line of a broken call is a failure, nothing may still run, and each call's flight
+recording, played to a new core, leads to the same commands.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
 from relay.core.records import CallEnded, DispositionChosen, ToolCalled, TranscriptLine
 from relay.errors import DialError
 from relay.ports import Booked, BookingRequest, BusinessApi, Socket
+from relay.replay import first_difference
 from relay.shell.journal import Journal
 from relay.shell.kit import CallFacts, CallKit
+from relay.shell.recorder import Recorder
+from relay.shell.recording import parse
 from relay.shell.session import run_call
 from relay.sim.brains import Brain, Scripted
 from relay.sim.line import Line
@@ -59,6 +63,7 @@ MONDAY = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)  # ten in the morning at the 
 PLAIN = Options(judge="level")
 QUESTION = tone(700, 900)
 NUMBER = "+15551230001"
+FLIGHT_BYTES = 4_000_000
 LIMIT_S = 1200.0  # of simulated time: whatever a test waits for has come by then
 
 
@@ -310,7 +315,10 @@ def strongest_hz(mulaw: bytes) -> float:
 
 @dataclass
 class House:
-    """A process's shared parts, and the calls in it. logs: what structlog was told."""
+    """A process's shared parts, and the calls in it.
+
+    logs: what structlog was told; flights: the calls' flight recordings
+    """
 
     nursery: trio.Nursery
     store: FakeStore
@@ -318,6 +326,7 @@ class House:
     journal: Journal
     kit: CallKit
     logs: list[Mapping[str, Any]]
+    flights: dict[str, bytes] = field(default_factory=dict)
     calls: dict[str, Placed] = field(default_factory=dict)
 
     def ring(
@@ -432,6 +441,7 @@ async def open_house(
                 business=business(embedded) if business else embedded,
                 journal=journal,
                 wall_clock=lambda: MONDAY + timedelta(seconds=trio.current_time()),
+                recorder=Recorder(house.flights.__setitem__, FLIGHT_BYTES, run_sync=inline),
             )
             nursery.start_soon(journal.run)
             yield house
@@ -442,5 +452,8 @@ async def open_house(
             nursery.cancel_scope.cancel()
     for call in house.calls.values():
         call.check()
+    if not crashes:
+        for data in house.flights.values():
+            assert first_difference(parse(data)) == ""
     assert len(house.logged("call failed")) == crashes
     assert len(house.logged("tool failed")) == tool_crashes
