@@ -116,8 +116,9 @@ class Dialogue:
         return [say.read_back(wanted.service, wanted.spoken_day, wanted.time, wanted.name)]
 
     def _book(self, wanted: Wanted) -> list[Part]:
-        fields = {name: getattr(wanted, name) for name in ("service", "day", "time", "name")}
-        return [say.MOMENT, call("book_appointment", **fields)]
+        fields = {"service": wanted.service, "day": wanted.day, "time": wanted.time}
+        name = wanted.name.capitalize()
+        return [say.MOMENT, call("book_appointment", **fields, name=name)]
 
     def _then_else(self, parts: list[Part]) -> list[Part]:
         self.asked = "else"

@@ -14,7 +14,7 @@ from relay.sim.realtime_items import Item
 
 TOOLS = frozenset({"lookup_hours", "book_appointment", "transfer_to_human", "end_call"})
 BOOKING = Meaning("booking", "filling", "friday", "15:30", "anna")
-BOOK_IT = call("book_appointment", service="filling", day="friday", time="15:30", name="anna")
+BOOK_IT = call("book_appointment", service="filling", day="friday", time="15:30", name="Anna")
 BOOKED = {
     "booked": True,
     "reference": "407123",
@@ -95,7 +95,7 @@ def test_the_dialogue(turns: list[Any], answer: list[Part]) -> None:
 
 def test_an_alternative_is_booked_by_its_date() -> None:
     assert talk(BOOKING, "yes", TAKEN, "yes")[-1] == call(
-        "book_appointment", service="filling", day="2026-11-30", time="16:00", name="anna"
+        "book_appointment", service="filling", day="2026-11-30", time="16:00", name="Anna"
     )
 
 

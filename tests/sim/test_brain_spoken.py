@@ -72,7 +72,7 @@ async def test_a_caller_asks_books_and_says_goodbye(autojump_clock: object) -> N
             "is that right",
         ]
         response = await tell(client, phrases.YES, 4)
-        slot = {"service": "filling", "day": "wednesday", "time": "15:30", "name": "anna"}
+        slot = {"service": "filling", "day": "wednesday", "time": "15:30", "name": "Anna"}
         assert called(response) == ("book_appointment", slot)
         output = slot | {"booked": True, "reference": "407123", "day": "Wednesday"}
         response = await post(client, response, output)
