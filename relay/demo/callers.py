@@ -158,7 +158,7 @@ class Caller:
         await self.person.hear_silence(CUT_MS, onset, timeout_s=ANSWER_S)
         # The last packet that was played, not the last loud one: the agent may have been drawing
         # breath when it was cut off.
-        cut = next(end for _, end in line.heard.spans if end > onset)
+        cut = next((end for _, end in line.heard.spans if end > onset), onset)
         self.timing.barge_in = (cut - onset) / PER_MS
         self.tell("barge-in", f"silence {self.timing.barge_in:.0f} ms after the voice began")
         await trio.sleep_until(until)

@@ -29,6 +29,7 @@ from relay.sim.phrases import (
 Sentences: TypeAlias = Sequence[str]
 Row: TypeAlias = dict[str, Any]
 
+MAX_BARGE_IN_MS = 1000  # two people who talk at once for longer do not hear each other
 TABLES = ("calls", "transcripts", "tool_calls", "bookings", "call_outcomes")
 
 
@@ -102,6 +103,15 @@ def outcome_of(rows: dict[str, list[Row]], call_sid: str) -> str:
     return found[0] if found else ""
 
 
+def interrupted_in(rows: dict[str, list[Row]], call_sid: str) -> bool:
+    """Whether a call's transcript holds a line of the agent's that was cut short."""
+    return any(
+        row["interrupted"] and row["speaker"] == "agent"
+        for row in rows["transcripts"]
+        if row["call_sid"] == call_sid
+    )
+
+
 # ---- all of it --------------------------------------------------------------------------------
 
 
@@ -113,6 +123,7 @@ class Evidence:
     desk: the sentences that arrived at the human's ear; rang: how often that phone rang
     call_sids: of the two calls; caller: the number that called first
     starts_at: when the drawn booking has to begin
+    barge_in_ms: from the first caller's breaking in to silence; None: the agent talked on
     gaps: holes in the middle of an item of the agent's speech, in ms
     complaints: what Twilio's debugger would show, and what broke the model's protocol
     """
@@ -124,6 +135,7 @@ class Evidence:
     call_sids: tuple[str, str]
     caller: str
     starts_at: datetime
+    barge_in_ms: float | None
     gaps: Sequence[float]
     complaints: Sequence[str]
 
@@ -148,6 +160,12 @@ def judge(scenario: Scenario, evidence: Evidence) -> list[Verdict]:
             booked_rows(evidence.rows, want, evidence.starts_at, evidence.caller),
         ),
         Verdict("the outcome of call 1 is booked", outcomes[0] == "booked"),
+        Verdict(
+            "the agent yields when call 1 breaks in, and the transcript says so",
+            evidence.barge_in_ms is not None
+            and evidence.barge_in_ms <= MAX_BARGE_IN_MS
+            and interrupted_in(evidence.rows, evidence.call_sids[0]),
+        ),
         Verdict("call 2 makes the human's phone ring, once", evidence.rang == 1),
         Verdict("the caller of call 2 hears the human", says_human(second)),
         Verdict("the human hears the caller of call 2", plain(BYE) in evidence.desk),

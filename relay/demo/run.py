@@ -109,6 +109,7 @@ async def run(seed: int, stage: Stage, folder: Path) -> bool:
         call_sids=(ended[0].call.sid, ended[1].call.sid),
         caller=CALLERS[0],
         starts_at=starts_at(scenario.booking, today),
+        barge_in_ms=ended[0].timing.barge_in,
         gaps=[gap.ms for each in ended for leg in each.call.streams for gap in gaps(leg)],
         complaints=complaints,
     )

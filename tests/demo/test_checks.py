@@ -55,6 +55,7 @@ def evidence() -> Evidence:
     """What a perfect run leaves behind."""
     at = starts_at(WANT, date(2026, 11, 23))
     booked = row(service=WANT.service, starts_at=str(at), name=WANT.name.capitalize(), phone=CALLER)
+    cut = row(call_sid="CA1", speaker="agent", interrupted=1)
     outcomes = [row(call_sid="CA1", outcome="booked"), row(call_sid="CA2", outcome="transferred")]
     return Evidence(
         ears=(
@@ -63,10 +64,11 @@ def evidence() -> Evidence:
         ),
         desk=[plain(BYE)],
         rang=1,
-        rows={"bookings": [booked], "call_outcomes": outcomes},
+        rows={"bookings": [booked], "call_outcomes": outcomes, "transcripts": [cut]},
         call_sids=("CA1", "CA2"),
         caller=CALLER,
         starts_at=at,
+        barge_in_ms=180.0,
         gaps=(),
         complaints=(),
     )
@@ -130,6 +132,19 @@ def test_another_row_is_not_the_booking(wrong: Evidence) -> None:
 )
 def test_each_circumstance_counts(wrong: Evidence, claim: str) -> None:
     assert bad(wrong) == {claim}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        replace(evidence(), barge_in_ms=None),
+        replace(evidence(), barge_in_ms=1500.0),
+        replace(evidence(), rows={**evidence().rows, "transcripts": []}),
+        replace(evidence(), rows={**evidence().rows, "transcripts": [{"call_sid": "CA2"}]}),
+    ],
+)
+def test_an_agent_that_talks_on_is_found(wrong: Evidence) -> None:
+    assert bad(wrong) == {"the agent yields when call 1 breaks in, and the transcript says so"}
 
 
 @pytest.mark.parametrize("outcome", ["failed", "resolved", "abandoned", "message"])
