@@ -26,7 +26,7 @@ _HOURS = (
     *("twelve", "one", "two", "three", "four", "five", "six"),
     *("seven", "eight", "nine", "ten", "eleven"),
 )
-_MINUTES = {0: "", 15: "fifteen", 30: "thirty", 45: "forty five"}
+_MINUTES = {0: "o'clock", 15: "fifteen", 30: "thirty", 45: "forty five"}
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 Span = tuple[str, str]
@@ -56,22 +56,23 @@ class Book:
 def time_words(time: str) -> str:
     """15:30 as "three thirty in the afternoon". Raises ValueError for what is no quarter hour.
 
-    Not "p m": over a telephone "six thirty p m" is "two thirty p m" to this ear.
+    Not "p m": over a telephone "six thirty p m" is "two thirty p m" to this ear, and without the
+    "o'clock", one is four on Tuesdays.
     """
     hour, minute = map(int, time.split(":"))
     if minute not in _MINUTES or not 0 <= hour < 24:
         raise ValueError(f"no words for the time {time!r}")
-    return " ".join(f"{_HOURS[hour % 12]} {_MINUTES[minute]} in the {_part(hour)}".split())
+    return f"{_HOURS[hour % 12]} {_MINUTES[minute]} in the {_part(hour)}"
 
 
 def time_read(words: str) -> str:
     """The time of day that words mean: HH:MM. Raises ValueError for what is no such time."""
     clock, _, part = words.partition(" in the ")
     hour, _, minutes = clock.partition(" ")
-    for at in range(_HOURS.index(hour), 24, 12):
-        if part == _part(at):
-            minute = next(m for m, spoken in _MINUTES.items() if spoken == minutes)
-            return f"{at:02}:{minute:02}"
+    for minute, spoken in _MINUTES.items():
+        for at in range(_HOURS.index(hour), 24, 12):
+            if minutes == spoken and part == _part(at):
+                return f"{at:02}:{minute:02}"
     raise ValueError(f"no time {words!r}")
 
 
@@ -156,21 +157,21 @@ HUMAN = "This is the front desk. What can I do for you today?"
 
 
 def say_hours(day: str, spans: Iterable[Span]) -> str:
-    """This Tuesday we are open from nine in the morning to … Spans are pairs of HH:MM."""
+    """This Tuesday we are open from nine o'clock in the morning to … Spans are pairs of HH:MM."""
     opened = [f"from {time_words(start)} to {time_words(end)}" for start, end in spans]
     what = f"open {' and '.join(opened)}" if opened else "closed all day"
     return f"This {day.capitalize()} we are {what}."
 
 
 def read_back(service: str, day: str, time: str, name: str) -> str:
-    """A cleaning for Tuesday at three in the afternoon in the name of Anna. Is that right?"""
+    """A cleaning for Tuesday at three thirty in the afternoon in the name of Anna. Is …"""
     who = name.capitalize()
     what = f"{_one(service).capitalize()} {_when(day)} at {time_words(time)}"
     return f"{what} in the name of {who}. {RIGHT}"
 
 
 def say_booked(service: str, day: str, time: str, reference: str = "") -> str:
-    """Your cleaning is booked for Tuesday at three in the afternoon. Your number is four …"""
+    """Your cleaning is booked for Tuesday at three thirty in the afternoon. Your number is …"""
     number = f" Your number is {digits(reference)}." if reference else ""
     return f"Your {service} is booked for {day.capitalize()} at {time_words(time)}.{number}"
 
@@ -270,7 +271,7 @@ class Meaning:
     name: str = ""
 
 
-_TIME = r"((?:\w+ ){1,3}in the (?:morning|afternoon|evening))"
+_TIME = r"((?:[\w']+ ){2,3}in the (?:morning|afternoon|evening))"
 _WISHES: tuple[tuple[Wish, str], ...] = (
     ("booking", rf"to book an? (?P<service>.+?) (?:for )?(?P<day>\w+) at (?P<time>{_TIME})$"),
     ("hours", r"(?:hours|open) (?:this |for )?(?P<day>\w+)$"),

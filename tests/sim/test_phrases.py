@@ -45,13 +45,13 @@ def sample(texts: list[str], one_in: int) -> list[str]:
 @pytest.mark.parametrize(
     ("time", "words"),
     [
-        ("00:00", "twelve in the morning"),
-        ("08:00", "eight in the morning"),
+        ("00:00", "twelve o'clock in the morning"),
+        ("08:00", "eight o'clock in the morning"),
         ("11:45", "eleven forty five in the morning"),
         ("12:30", "twelve thirty in the afternoon"),
         ("15:30", "three thirty in the afternoon"),
         ("17:15", "five fifteen in the afternoon"),
-        ("18:00", "six in the evening"),
+        ("18:00", "six o'clock in the evening"),
     ],
 )
 def test_times_as_words(time: str, words: str) -> None:
@@ -70,7 +70,10 @@ def test_no_words_for_other_times(time: str) -> None:
         phrases.time_words(time)
 
 
-@pytest.mark.parametrize("words", ["thirteen in the morning", "six in the afternoon", "noon", ""])
+@pytest.mark.parametrize(
+    "words",
+    ["thirteen o'clock in the morning", "six o'clock in the afternoon", "one in the afternoon", ""],
+)
 def test_no_time_in_other_words(words: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         phrases.time_read(words)
