@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from typing import NoReturn
 
 import trio
 
@@ -74,6 +75,11 @@ async def _close(socket: Socket, how: Closing) -> None:
         raise Misuse("this socket cannot die without a goodbye: it has no drop()")
 
 
+async def _ignore(socket: Socket) -> NoReturn:
+    while True:
+        await socket.receive()
+
+
 class _Server:
     """The session's reader: judges the client's events and carries them out."""
 
@@ -98,8 +104,10 @@ class _Server:
     async def run(self, socket: Socket) -> None:
         session = self.session
         with trio.move_on_after(session.options.session_s) as life:
-            self.nursery.start_soon(self._greet)
             try:
+                if session.options.hang:
+                    await _ignore(socket)
+                await self._greet()
                 while True:
                     await self._take(await socket.receive())
             except SocketClosed as gone:
@@ -111,9 +119,8 @@ class _Server:
             await trio.sleep_forever()  # the writer ends the session
 
     async def _greet(self) -> None:
+        """Say `session.created`, before anything of the client's is looked at."""
         session = self.session
-        if session.options.hang:
-            return
         await trio.sleep(session.options.created_s)
         session.config["expires_at"] = int(trio.current_time() + session.options.session_s)
         session.emit("session.created", session=session.config)

@@ -34,10 +34,20 @@ async def test_the_first_event_is_session_created(autojump_clock: object) -> Non
         assert client.session.config["tool_choice"] == "none"
 
 
+async def test_nothing_comes_before_session_created(autojump_clock: object) -> None:
+    async with connected(options=Options(created_s=0.4)) as client:
+        await client.configure(instructions="Be brief.")
+        assert client.kinds == ["session.created", "session.updated"]
+
+
 async def test_a_hanging_session_says_nothing(autojump_clock: object) -> None:
     async with connected(options=Options(hang=True)) as client:
+        await client.send("session.update", session={"type": "realtime"})
         await trio.sleep(60)
         assert client.got == []
+        await client.socket.aclose()
+        await trio.sleep(1)
+        assert client.session.closed == 1000
 
 
 async def test_a_bad_field_refuses_the_whole_update(autojump_clock: object) -> None:
