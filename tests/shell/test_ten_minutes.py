@@ -17,8 +17,9 @@ from tests.core.driver import EFFECTS, HUSH, LOUD, Driver
 from tests.shell.house import open_house, packaged_clips
 
 TEN_MINUTES_S = 600.0
-# Promised are 30 s and 1 s on an idle core; half a machine's other half may be busy.
-SHELL_S, CORE_S = 60.0, 3.0
+# Promised are 30 s and 1 s; a machine may be half as fast as the one that this was measured on
+# (19 s and 0.8 s), and CPU time is counted, since it may be busy with other things as well.
+SHELL_CPU_S, CORE_CPU_S = 60.0, 3.0
 
 
 async def test_through_the_shell(autojump_clock, record_property, capsys):
@@ -39,14 +40,14 @@ async def test_through_the_shell(autojump_clock, record_property, capsys):
             else:
                 await trio.sleep(2)
                 cuts += 1
-                await placed.until(lambda: len(brain.requests) == rounds)
+                assert len(brain.requests) == rounds
         await placed.quiet()
         placed.hang_up()
         await placed.ended()
     took, used = time.perf_counter() - began, time.process_time() - cpu
     say_figure(capsys, f"ten minutes through the shell: {took:.1f} s, {used:.1f} s of CPU")
-    record_property("shell_s", took)
-    assert took < SHELL_S
+    record_property("shell_cpu_s", used)
+    assert used < SHELL_CPU_S
     ended = placed.outcome()
     assert ended.duration_ms >= TEN_MINUTES_S * 1000
     assert ended.barge_ins == len(placed.told("conversation.item.truncate"))
@@ -61,16 +62,16 @@ def test_through_the_core_alone(record_property, capsys):
     """30,000 frames of a caller, a turn every ten seconds, and every deadline in between."""
     driver = Driver(max_call_s=TEN_MINUTES_S + 30)
     frames, events = feed(), 0
-    began = time.perf_counter()
+    cpu = time.process_time()
     driver.greeted()
     for at, event in frames:
         driver.until(at)
         driver.feed(event)
         events += 1
-    took = time.perf_counter() - began
-    say_figure(capsys, f"ten minutes through the core: {took:.2f} s for {events} events")
-    record_property("core_s", took)
-    assert took < CORE_S
+    used = time.process_time() - cpu
+    say_figure(capsys, f"ten minutes through the core: {used:.2f} s of CPU, {events} events")
+    record_property("core_cpu_s", used)
+    assert used < CORE_CPU_S
     assert driver.call.statistics().answers > 55
     assert driver.call.statistics().phase == "talking"
     assert len(driver.sent(do.AppendAudio)) > 29_000
@@ -92,10 +93,10 @@ def feed() -> list[tuple[float, on.Event]]:
             (1.6, on.ResponseStarted(response, "turn")),
             (1.9, on.CallerTranscribed(turn, "A question?")),
         ]
-        for piece in range(30):
-            said.append(
-                (1.7 + piece * 0.03, on.AgentAudio(response, f"a{n}", bytes(200 * 8), -20.0))
-            )
+        said += [
+            (1.7 + piece * 0.03, on.AgentAudio(response, f"a{n}", bytes(200 * 8), -20.0))
+            for piece in range(30)
+        ]
         said += [
             (2.6, on.AgentAudioEnded(response, f"a{n}")),
             (2.6, on.AgentTranscribed(response, f"a{n}", "An answer.")),
