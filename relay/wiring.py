@@ -26,7 +26,7 @@ from relay import server
 from relay.adapters.business_http import HttpBusiness
 from relay.adapters.business_local import LocalBusiness, load_business
 from relay.adapters.store import SqlStore, open_store, upgrade
-from relay.audio import level_db
+from relay.audio import loudest_db
 from relay.config import Settings
 from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
 from relay.errors import BusinessError, ConfigError
@@ -316,7 +316,7 @@ def load_clips() -> Mapping[str, Clip]:
 
 def _clip(name: str, text: str, file: resources.abc.Traversable) -> Clip:
     mulaw = file.read_bytes()
-    return Clip(name, text, mulaw, level_db(mulaw))
+    return Clip(name, text, mulaw, loudest_db(mulaw))
 
 
 def _compare_greeting(prompts: Prompts, clips: Mapping[str, Clip]) -> None:

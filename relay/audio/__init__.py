@@ -13,6 +13,7 @@ from relay.audio.codec import (
     decode_ulaw,
     encode_ulaw,
     level_db,
+    loudest_db,
     open_codec,
     payload,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "decode_ulaw",
     "encode_ulaw",
     "level_db",
+    "loudest_db",
     "open_codec",
     "payload",
 ]

@@ -36,6 +36,7 @@ _new_tuple = tuple.__new__
 _NO_CHARACTERS: Final = "a lone surrogate"  # C refuses the rest, but this one has no bytes
 
 _USUAL: Final = 2_048  # characters: 32 ms of a model's PCM16, ten times Twilio's 20 ms
+_SYLLABLE: Final = 60 * MULAW_BYTES_PER_MS
 _KEPT: Final = 16_384  # a longer message gets a space of its own, so that no call hoards memory
 
 
@@ -177,6 +178,14 @@ def encode_ulaw(pcm: bytes) -> bytes:
 def level_db(mulaw: bytes) -> float:
     """RMS of mu-law in dBFS: 0 is a full-scale square wave, SILENCE_DB silence or nothing."""
     return lib.ulaw_level_db(mulaw, len(mulaw))
+
+
+def loudest_db(mulaw: bytes) -> float:
+    """Level of the loudest 60 ms, about a syllable's heart: what an echo can come back with."""
+    return max(
+        (level_db(mulaw[at : at + _SYLLABLE]) for at in range(0, len(mulaw), _SYLLABLE)),
+        default=SILENCE_DB,
+    )
 
 
 def payload(mulaw: bytes) -> str:

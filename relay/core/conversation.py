@@ -11,10 +11,6 @@ later; without any it was noise, and the model forgets it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from math import log10
-
-from relay.audio.frames import MULAW_BYTES_PER_MS, mean_size
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.commands import Command
@@ -24,18 +20,6 @@ from relay.core.policy import CallPolicy, Clip, Effect
 from relay.core.tool_calls import ToolCalls
 from relay.core.transcript import Transcript
 from relay.core.turns import Responses, Utterance, Utterances
-
-#: Our own voice is measured in pieces of this length: its echo comes back in syllables.
-PIECE_BYTES = 60 * MULAW_BYTES_PER_MS
-
-
-def _pieces(mulaw: bytes, level_db: float) -> Iterator[tuple[bytes, float]]:
-    """Pieces of a sound, each with its level, from the level of the whole."""
-    pieces = [mulaw[at : at + PIECE_BYTES] for at in range(0, len(mulaw), PIECE_BYTES)]
-    sizes = [mean_size(piece) for piece in pieces]
-    power = sum(size * size for size in sizes) / len(sizes) if sizes else 0.0
-    for piece, size in zip(pieces, sizes, strict=True):
-        yield piece, level_db + 10 * log10(size * size / power) if size else -100.0
 
 
 class Conversation:
@@ -139,8 +123,7 @@ class Conversation:
         """Queue a clip behind what is being said. Returns its item id."""
         self._clips += 1
         item_id = f"clip_{clip.name}_{self._clips}"
-        for piece, level_db in _pieces(clip.mulaw, clip.level_db):
-            self.playout.add(item_id, piece, level_db, local=True)
+        self.playout.add(item_id, clip.mulaw, clip.level_db, local=True)
         self.playout.end(item_id, now)
         self.transcript.agent_spoke(item_id, now, clip.text)
         return item_id
@@ -154,10 +137,7 @@ class Conversation:
         self.responses.progress(now)
         if event.response_id in self.responses.dead:
             return  # a late delta of what was cut
-        taken = False
-        for piece, level_db in _pieces(event.mulaw, event.level_db):
-            taken = self.playout.add(event.item_id, piece, level_db)
-        if taken:
+        if self.playout.add(event.item_id, event.mulaw, event.level_db):
             self._items[event.item_id] = event.response_id
             self.transcript.agent_spoke(event.item_id, now)
 

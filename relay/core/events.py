@@ -126,7 +126,7 @@ class ResponseStarted:
 class AgentAudio:
     """A piece of the agent's voice, already mu-law at 8 kHz (8 bytes a ms).
 
-    level_db: its level in dBFS, for the echo-aware floor
+    level_db: its loudest moment in dBFS, which an echo can come back with
     """
 
     response_id: str

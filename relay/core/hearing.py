@@ -28,7 +28,7 @@ FLOOR_FALL = 0.3
 FLOOR_RISE_DB_PER_MS = 0.001
 
 # The loudest moment of late fades like this, so that quiet words count soon after a loud noise.
-PEAK_FALL_DB_PER_MS = 0.02
+PEAK_FALL_DB_PER_MS = 0.012
 VOWEL_RANGE_DB = 8.0
 # Crossings of zero, upwards, a second: 95 % of vowels stay below 700, 95 % of coughs above 1,100.
 VOWEL_HZ = 875
@@ -46,7 +46,7 @@ ECHO_STEP, ECHO_STEP_MIN, ECHO_FRAMES = 60.0, 0.05, 60
 VOICE_START_DB = -20.0
 VOICE_MIN_DB, VOICE_MAX_DB = -35.0, -10.0
 SMOOTHING_MS = 100
-LEARN_SURE, LEARN_UNSURE = 0.4, 0.15
+LEARN_SURE, LEARN_UNSURE = 0.4, 0.2
 
 
 class Ear:

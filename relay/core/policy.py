@@ -21,7 +21,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Speech that is ready to play: raw mu-law at 8 kHz, its words and its level in dBFS."""
+    """Speech that is ready to play: raw mu-law at 8 kHz, its words, its loudest moment in dBFS."""
 
     name: str
     text: str
@@ -39,6 +39,9 @@ CLIP_NAMES = (
     "goodbye",
     "wrap_up",
 )
+
+#: A clip of this name has words and no sound: the model itself is to greet with them.
+LIVE_GREETING = "live_greeting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,14 @@ class CallPolicy:
     voice_margin_db: float = 9.0
     echo_gain_db: float = -15.0
     # Somebody further below the caller's loudest moments than this is not the caller.
-    voice_range_db: float = 17.0
+    voice_range_db: float = 11.0
     # Echo trails its cause by the round trip through the telephone network.
     echo_tail_ms: int = 500
 
     # While the greeting plays, a shorter utterance than this is a "hello?" and gets no answer.
     hello_ms: int = 700
+    # A model that is to greet must be ready this soon, and then begin to speak; else the clip does.
+    live_greeting_s: float = 2.0
     # The session's own VAD settings: needed to tell speech from its padding.
     prefix_padding_ms: int = 300
     silence_ms: int = 500

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 
 import trio
 
-from relay.audio import ModelToPhone
+from relay.audio import ModelToPhone, loudest_db
 from relay.core import events as on
 from relay.errors import AudioError, DialError, ModelProtocolError, SocketClosed
 from relay.ports import Socket
@@ -52,7 +52,8 @@ async def _read(socket: Socket, codec: ModelToPhone, feed: Feed) -> None:
                     if event.item_id != item_id:
                         codec.reset()  # the tail of an item that was cut is not this one's head
                         item_id = event.item_id
-                    mulaw, level_db = codec.delta(event.delta)
+                    mulaw, _ = codec.delta(event.delta)
+                    level_db = loudest_db(mulaw)
                     feed(on.AgentAudio(event.response_id, event.item_id, mulaw, level_db))
                 case realtime.AudioDone():
                     if event.item_id == item_id and (tail := codec.flush()):

@@ -31,7 +31,7 @@ import structlog
 import trio
 
 from relay.adapters.business_local import LocalBusiness, load_business
-from relay.audio import ModelToPhone, level_db
+from relay.audio import ModelToPhone, loudest_db
 from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
 from relay.core.records import CallEnded, DispositionChosen, ToolCalled, TranscriptLine
 from relay.errors import DialError
@@ -76,14 +76,14 @@ def packaged_clips() -> Mapping[str, Clip]:
     folder = resources.files("relay") / "clips"
     texts = tomllib.loads((folder / "clips.toml").read_text(encoding="utf-8"))
     audio = {name: (folder / f"{name}.ulaw").read_bytes() for name in CLIP_NAMES}
-    return {n: Clip(n, texts[n], audio[n], level_db(audio[n])) for n in CLIP_NAMES}
+    return {n: Clip(n, texts[n], audio[n], loudest_db(audio[n])) for n in CLIP_NAMES}
 
 
 @cache
 def short_clips(ms: int = 600) -> Mapping[str, Clip]:
     """A tone for each clip, for tests that make many calls."""
     tones = {name: tone(1000 + 100 * n, ms) for n, name in enumerate(CLIP_NAMES)}
-    return {n: Clip(n, f"The {n} clip.", audio, level_db(audio)) for n, audio in tones.items()}
+    return {n: Clip(n, f"The {n} clip.", audio, loudest_db(audio)) for n, audio in tones.items()}
 
 
 class MemoryBookings:
