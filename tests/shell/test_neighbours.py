@@ -23,6 +23,7 @@ from tests.shell.house import (
     short_clips,
     strongest_hz,
 )
+from tests.shell.test_functions import BOOKING, Slow
 
 CALLS = 20
 GREETING_MS = 600
@@ -83,7 +84,7 @@ class Poisoned(dict[str, Clip]):
     """Clips of which one is a trap: a bug in our own house, met in the middle of a call."""
 
     def __getitem__(self, name: str) -> Clip:
-        if name == "goodbye":
+        if name in ("goodbye", "one_moment"):
             raise ZeroDivisionError("a bug")
         return super().__getitem__(name)
 
@@ -134,6 +135,19 @@ async def test_a_bug_in_one_call_ends_that_call_alone(autojump_clock, crash):
         assert placed.heard().endswith(placed.converted(item))
         assert placed.said()[-1] == ("agent", f"Answer {n}.")
         assert placed.line.heard.gaps() == []
+
+
+async def test_a_booking_that_has_begun_outlives_the_call_that_breaks(autojump_clock):
+    """The "one moment" that a slow booking wants is what breaks the call."""
+    brain = Scripted(reply(BOOKING), heard=["Book it."])
+    async with open_house(business=lambda inner: Slow(inner, 2.0), crashes=1) as house:
+        kit = replace(house.kit, clips=Poisoned(packaged_clips()))
+        placed = house.ring(brain, kit=kit)
+        await placed.greeted()
+        await placed.say()
+        await placed.ended()
+    assert len(house.bookings.requests) == 1
+    assert placed.disposition() == "fallback"
 
 
 async def test_a_tool_that_raises_ends_nothing(autojump_clock):
