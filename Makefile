@@ -29,8 +29,9 @@ format: setup ## Put the sources into their form
 bench: setup ## Measure: every program in bench/
 	@for program in bench/[a-z]*.py; do echo "== $$program"; $(PYTHON_VENV) $$program || exit 1; done
 
-fuzz: setup ## Fuzz the C core under sanitizers (needs clang); FUZZ_SECONDS says how long
+fuzz: setup ## Fuzz the C core under sanitizers (needs clang), then the call's core; FUZZ_SECONDS
 	@sh tests/fuzz/run.sh
+	@FUZZ_TIMES=20 $(PYTHON_VENV) -m pytest tests/core/test_playout.py tests/core/test_call_machine.py
 
 clean: ## Remove what the other targets made
 	rm -rf .venv build dist *.egg-info relay/audio/_native*.so relay/audio/_native.c

@@ -8,6 +8,7 @@ played, and at once when nothing is buffered or after `clear`.
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Mapping
 from itertools import count
 from types import MappingProxyType
@@ -18,6 +19,8 @@ from relay.core.call import Call
 from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
 
 MS = 8  # bytes of mu-law
+#: `make fuzz` runs the state machines longer than the suite does.
+TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
 EFFECTS = MappingProxyType(
     {
         "lookup_hours": Effect.READ,

@@ -12,7 +12,7 @@ from relay.core import commands as do
 from relay.core import events as on
 from relay.core.phases import Phase
 from relay.core.records import CallEnded
-from tests.core.driver import HUSH, LOUD, MS, Driver
+from tests.core.driver import HUSH, LOUD, MS, TIMES, Driver
 
 ITEMS = st.sampled_from(["a1", "a2", "a3", "a4"])
 RESPONSES = st.sampled_from(["r1", "r2", "r3"])
@@ -160,7 +160,7 @@ class AnyCall(RuleBasedStateMachine):
 
 
 TestAnyCall = AnyCall.TestCase
-TestAnyCall.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
+TestAnyCall.settings = settings(max_examples=250 * TIMES, stateful_step_count=50, deadline=None)
 
 
 class Asked(RuleBasedStateMachine):
@@ -257,7 +257,7 @@ class Asked(RuleBasedStateMachine):
 
 
 TestAsked = Asked.TestCase
-TestAsked.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestAsked.settings = settings(max_examples=150 * TIMES, stateful_step_count=40, deadline=None)
 
 
 def test_ten_minutes_of_talk_run_on_a_clock_that_nobody_waits_for() -> None:

@@ -15,6 +15,7 @@ from hypothesis.stateful import (
 
 from relay.core.commands import SendAudio, SendMark
 from relay.core.playout import Heard, Playout
+from tests.core.driver import TIMES
 
 MS = 8
 
@@ -239,4 +240,4 @@ class Ledger(RuleBasedStateMachine):
 
 
 TestLedger = Ledger.TestCase
-TestLedger.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
+TestLedger.settings = settings(max_examples=250 * TIMES, stateful_step_count=40, deadline=None)
