@@ -147,6 +147,14 @@ class Settings(BaseSettings):
         default="pcm",
         description="audio to and from the model: pcm (24 kHz, converted) or pcmu (Twilio's own)",
     )
+    greeting: Literal["clip", "live"] = Field(
+        default="clip",
+        description="who greets: clip (a recording, at once) or live (the model speaks first)",
+    )
+    clips: Literal["model", "packaged"] = Field(
+        default="model",
+        description="whose voice the recordings have: model (recorded at start) or packaged",
+    )
     vad_threshold: float = Field(
         default=0.5, ge=0, le=1, description="how loud speech must be to count, from 0 to 1"
     )
@@ -177,7 +185,7 @@ class Settings(BaseSettings):
         description="facts, hours and services of the embedded business, a TOML file",
     )
     prompts_dir: Path = Field(
-        default=Path("prompts"), description="folder with system.md and greeting.md"
+        default=Path("prompts"), description="folder with system.md, greeting.md, …"
     )
 
     # ---- this process -----------------------------------------------------------------------

@@ -4,6 +4,11 @@
 for each call. Any other name in braces is a typing mistake and stops the start, since a caller
 would hear it. Braces around anything but one lower-case word are left alone. What is filled in is
 never looked at again, so that a fact with braces in it stays what it is.
+
+`greeting.md` and `after_hours.md` are what callers hear first, during hours and outside of them.
+They may name {business_name} and {notice}. The notice says that the caller speaks with an AI and
+that the call may be recorded and transcribed. A greeting must hold it, since nothing of a call is
+kept before it was heard; its words are `notice.md`, or else NOTICE.
 """
 
 from __future__ import annotations
@@ -19,16 +24,21 @@ from relay.errors import ConfigError
 from relay.ports import BusinessProfile
 
 PLACEHOLDERS: Final = frozenset({"business_name", "facts", "services", "caller", "today"})
+GREETING_PLACEHOLDERS: Final = frozenset({"business_name", "notice"})
+NOTICE: Final = (
+    "You are speaking with an AI assistant, and this call may be recorded and transcribed."
+)
 MAX_CHARS: Final = 40_000  # every session pays for each of them
 _BRACES = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """The texts. greeting: the words of the greeting, "" when there is no greeting.md."""
+    """The texts. greeting, after_hours: words for callers' ears; "" when there is no such file."""
 
     system_text: str
     greeting: str = ""
+    after_hours: str = ""
 
     def system(self, profile: BusinessProfile, caller: str, today: datetime) -> str:
         """The instructions of one call. caller: E.164, or "". today: the business's own time."""
@@ -41,18 +51,54 @@ class Prompts:
         }
         return _BRACES.sub(lambda match: values[match[1]], self.system_text)
 
+    def greetings(self, profile: BusinessProfile) -> Mapping[str, str]:
+        """What is said first, by the clip's name; without what there is no file of."""
+        texts = {"greeting": self.greeting, "after_hours": self.after_hours}
+        return {
+            name: text.replace("{business_name}", profile.name)
+            for name, text in texts.items()
+            if text
+        }
+
+    def names_business(self) -> bool:
+        """Whether a greeting cannot be said before the business has told its name."""
+        return "{business_name}" in self.greeting + self.after_hours
+
 
 def load_prompts(folder: Path) -> Prompts:
     """Read a folder's prompts. Raises ConfigError, naming the file, when they cannot be used."""
     system = _read(folder / "system.md")
-    unknown = sorted(set(_BRACES.findall(system)) - PLACEHOLDERS)
+    _check_braces(folder / "system.md", system, PLACEHOLDERS)
+    notice = _one_line(_read(folder / "notice.md")) if (folder / "notice.md").exists() else NOTICE
+    return Prompts(
+        system, *(_greeting(folder / f"{name}.md", notice) for name in ("greeting", "after_hours"))
+    )
+
+
+def _check_braces(file: Path, text: str, known: Iterable[str]) -> None:
+    unknown = ", ".join(sorted(set(_BRACES.findall(text)) - set(known)))
     if unknown:
-        known = ", ".join(sorted(PLACEHOLDERS))
+        names = ", ".join(sorted(known))
+        raise ConfigError(f"{file}: unknown placeholder {unknown}; known are {names}")
+
+
+def _greeting(file: Path, notice: str) -> str:
+    """What is said first; "" when there is no such file. Raises ConfigError without the notice."""
+    if not file.exists():
+        return ""
+    text = _read(file)
+    _check_braces(file, text, GREETING_PLACEHOLDERS)
+    text = _one_line(text.replace("{notice}", notice))
+    if notice.casefold() not in text.casefold():
         raise ConfigError(
-            f"{folder / 'system.md'}: unknown placeholder {', '.join(unknown)}; known are {known}"
+            f"{file}: does not hold the notice. Write {{notice}} where it shall be said, which is:"
+            f" {notice} (to word it otherwise, write a notice.md)"
         )
-    greeting = folder / "greeting.md"
-    return Prompts(system, _read(greeting) if greeting.exists() else "")
+    return text
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _read(file: Path) -> str:

@@ -17,22 +17,23 @@ from functools import partial
 from importlib import resources
 from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
-from zoneinfo import ZoneInfo
 
 import structlog
 import trio
 
 from relay import server
+from relay.about import About
 from relay.adapters.business_http import HttpBusiness
 from relay.adapters.business_local import LocalBusiness, load_business
 from relay.adapters.store import SqlStore, open_store, upgrade
 from relay.audio import loudest_db
+from relay.cabinet import AFTER_HOURS, Cabinet, Voice
 from relay.config import Settings
 from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
-from relay.errors import BusinessError, ConfigError
-from relay.ports import BusinessApi, BusinessProfile, Socket
+from relay.errors import ConfigError
+from relay.ports import BusinessApi, Socket
 from relay.prompts import Prompts, load_prompts
-from relay.shell import sockets
+from relay.shell import clip_studio, sockets
 from relay.shell.journal import Journal
 from relay.shell.kit import CallFacts, CallKit
 from relay.shell.recorder import Recorder, into_folder
@@ -51,9 +52,6 @@ LANGUAGE: Final = "en"
 # OpenAI's advice for voice: the caller waits while the model thinks.
 REASONING_EFFORT: Final = "low"
 MAX_OUTPUT_TOKENS: Final = 4096  # the most that can be named; ends a response that runs away
-PROFILE_S: Final = 5.0
-PROFILE_AGAIN_S: Final = 600.0
-PROFILE_RETRY_S: Final = 15.0
 PROBE_NONCE: Final = "readiness"
 
 _log = structlog.get_logger("relay.wiring")
@@ -77,23 +75,25 @@ async def serve(
     """
     database_url = settings.database_url.get_secret_value()
     prompts, clips = load_prompts(settings.prompts_dir), load_clips()
+    dial = model_dialer or partial(dial_openai, settings)
     recorder = _recorder(settings)
-    _compare_greeting(prompts, clips)
     store = open_store(database_url)
     try:
         await trio.to_thread.run_sync(upgrade, database_url)
         await trio.to_thread.run_sync(_probe, store)
         async with _open_business(settings, store) as business:
-            about = _About(business)
+            about = About(business)
             await about.ask()
+            cabinet = _cabinet(settings, store, about, prompts, clips, dial=dial)
+            await cabinet.load()
             parts = _parts(
                 settings,
                 store=store,
                 business=business,
                 about=about,
                 prompts=prompts,
-                clips=clips,
-                dial=model_dialer or partial(dial_openai, settings),
+                cabinet=cabinet,
+                dial=dial,
                 policy=policy or CallPolicy(),
                 recorder=recorder,
             )
@@ -114,9 +114,9 @@ def _parts(
     *,
     store: SqlStore,
     business: BusinessApi,
-    about: _About,
+    about: About,
     prompts: Prompts,
-    clips: Mapping[str, Clip],
+    cabinet: Cabinet,
     dial: DialModel,
     policy: CallPolicy,
     recorder: Recorder | None,
@@ -133,7 +133,7 @@ def _parts(
     tools = registry(larger_model=settings.realtime_model_hard is not None)
     kit = CallKit(
         policy=_policy(settings, policy, tools),
-        clips=clips,
+        clips=cabinet.at_hand(),
         dial=dial,
         settings=partial(
             _session_settings,
@@ -161,10 +161,14 @@ def _parts(
     )
 
     async def carry(phone: Socket, call_sid: str, choose: Callable[[str], None]) -> None:
-        await run_call(phone, call_sid=call_sid, kit=kit, choose=choose)
+        newest = replace(kit, clips=cabinet.at_hand())
+        await run_call(phone, call_sid=call_sid, kit=newest, choose=choose)
 
     app = create_app(desk, Probe(partial(_probe, store)))
-    return server.Parts(board, journal, outcomes, app, carry, background=(about.keep_fresh,))
+    background = [about.keep_fresh]
+    if settings.clips == "model":
+        background.append(cabinet.keep_filled)
+    return server.Parts(board, journal, outcomes, app, carry, background)
 
 
 # ---- the database ---------------------------------------------------------------------------
@@ -185,34 +189,6 @@ async def _open_business(settings: Settings, store: SqlStore) -> AsyncIterator[B
     else:
         async with aclosing(HttpBusiness(settings.business_api_base)) as business:
             yield business
-
-
-class _About:
-    """The business's profile, in memory: a call's instructions must not wait for it."""
-
-    def __init__(self, business: BusinessApi) -> None:
-        self._business = business
-        self.profile = BusinessProfile(name="this business", timezone="UTC")
-        self._known = False
-
-    async def ask(self) -> None:
-        """Ask the business; without an answer the last one holds."""
-        try:
-            with trio.fail_after(PROFILE_S):
-                self.profile = await self._business.profile()
-                self._known = True
-        except (BusinessError, trio.TooSlowError) as error:
-            _log.warning("! the business does not say who it is", error=str(error))
-
-    async def keep_fresh(self) -> None:
-        """Ask again from time to time, for ever."""
-        while True:
-            await trio.sleep(PROFILE_AGAIN_S if self._known else PROFILE_RETRY_S)
-            await self.ask()
-
-    def today(self) -> datetime:
-        """The business's wall clock."""
-        return datetime.now(ZoneInfo(self.profile.timezone))
 
 
 # ---- the model ------------------------------------------------------------------------------
@@ -247,7 +223,7 @@ def _session_settings(
     *,
     settings: Settings,
     prompts: Prompts,
-    about: _About,
+    about: About,
     tools: Mapping[str, Tool],
     policy: CallPolicy,
 ) -> SessionSettings:
@@ -309,7 +285,8 @@ def load_clips() -> Mapping[str, Clip]:
     folder = resources.files("relay") / "clips"
     try:
         texts = tomllib.loads((folder / "clips.toml").read_text(encoding="utf-8"))
-        return {name: _clip(name, texts[name], folder / f"{name}.ulaw") for name in CLIP_NAMES}
+        names = [*CLIP_NAMES, *({AFTER_HOURS} & texts.keys())]
+        return {name: _clip(name, texts[name], folder / f"{name}.ulaw") for name in names}
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"the packaged clips are incomplete: {error}") from None
 
@@ -319,7 +296,62 @@ def _clip(name: str, text: str, file: resources.abc.Traversable) -> Clip:
     return Clip(name, text, mulaw, loudest_db(mulaw))
 
 
-def _compare_greeting(prompts: Prompts, clips: Mapping[str, Clip]) -> None:
-    """Callers hear the packaged clip: an operator who wrote another greeting must know."""
-    if prompts.greeting and prompts.greeting.split() != clips["greeting"].text.split():
-        _log.warning("! greeting.md is not what callers hear", heard=clips["greeting"].text)
+@asynccontextmanager
+async def open_cabinet(
+    settings: Settings, *, model_dialer: DialModel | None = None
+) -> AsyncIterator[Cabinet]:
+    """The clips as a server with these settings has them, for people.
+
+    Raises ConfigError or StoreError, one line each.
+    """
+    database_url = settings.database_url.get_secret_value()
+    prompts, clips = load_prompts(settings.prompts_dir), load_clips()
+    dial = model_dialer or partial(dial_openai, settings)
+    await trio.to_thread.run_sync(upgrade, database_url)
+    store = open_store(database_url)
+    try:
+        async with _open_business(settings, store) as business:
+            about = About(business)
+            await about.ask()
+            cabinet = _cabinet(settings, store, about, prompts, clips, dial=dial)
+            await cabinet.load()
+            yield cabinet
+    finally:
+        store.close()
+
+
+def _cabinet(
+    settings: Settings,
+    store: SqlStore,
+    about: About,
+    prompts: Prompts,
+    packaged: Mapping[str, Clip],
+    *,
+    dial: DialModel,
+) -> Cabinet:
+    session = clip_studio.studio_settings(
+        settings.realtime_voice,
+        settings.realtime_audio_format,
+        REASONING_EFFORT,
+        MAX_OUTPUT_TOKENS,
+    )
+
+    async def record(texts: list[str]) -> clip_studio.Recorded:
+        return await clip_studio.record(dial(CallFacts("clips")), session, texts)
+
+    def wanted() -> Mapping[str, str]:
+        """Words by clip; not those of a greeting that waits for the business's name."""
+        texts = {name: clip.text for name, clip in packaged.items() if name != AFTER_HOURS}
+        if prompts.names_business() and not about.known:
+            return {name: text for name, text in texts.items() if name != "greeting"}
+        return {**texts, **prompts.greetings(about.profile)}
+
+    return Cabinet(
+        packaged,
+        store,
+        Voice(settings.realtime_model, settings.realtime_voice),
+        texts=wanted,
+        closed=about.closed,
+        record=record,
+        live=settings.greeting == "live",
+    )

@@ -30,6 +30,7 @@ def environ(folder: Path, **changes: str) -> dict[str, str]:
         "HUMAN_TRANSFER_NUMBER": "+14155550199",
         "PUBLIC_URL": "https://relay.example.com",
         "OPENAI_API_KEY": "sk-secret",
+        "CLIPS": "packaged",
         "DATABASE_URL": f"sqlite:///{folder}/relay.db",
         "PROMPTS_DIR": str(PROMPTS),
         "HOST": "127.0.0.1",

@@ -7,7 +7,7 @@ import pytest
 
 from relay.errors import ConfigError
 from relay.ports import BusinessProfile, Service
-from relay.prompts import PLACEHOLDERS, Prompts, load_prompts
+from relay.prompts import NOTICE, PLACEHOLDERS, Prompts, load_prompts
 
 PROFILE = BusinessProfile(
     "Corner Salon",
@@ -63,3 +63,49 @@ def test_prompts_that_are_missing_empty_huge_or_no_text_stop_the_start(tmp_path:
         (tmp_path / "system.md").write_bytes(content)
         with pytest.raises(ConfigError, match=r"system\.md"):
             load_prompts(tmp_path)
+
+
+# ---- greetings ------------------------------------------------------------------------------
+
+
+def greetings(folder: Path, **files: str) -> Prompts:
+    write(folder, "You answer.")
+    for name, text in files.items():
+        (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    return load_prompts(folder)
+
+
+def test_the_shipped_greetings_hold_the_notice() -> None:
+    shipped = load_prompts(Path(__file__).parents[1] / "prompts").greetings(PROFILE)
+    assert set(shipped) == {"greeting", "after_hours"}
+    assert all(NOTICE in text for text in shipped.values())
+
+
+def test_a_greeting_is_one_line_with_name_and_notice(tmp_path: Path) -> None:
+    prompts = greetings(tmp_path, greeting="Hi, {business_name}!\n{notice}\nWhat can I do?")
+    assert prompts.names_business()
+    assert prompts.greetings(PROFILE) == {"greeting": f"Hi, Corner Salon! {NOTICE} What can I do?"}
+
+
+def test_a_name_with_braces_stays_what_it_is(tmp_path: Path) -> None:
+    prompts = greetings(tmp_path, greeting="{business_name}. {notice}")
+    odd = BusinessProfile("{notice}", "UTC")
+    assert prompts.greetings(odd)["greeting"] == f"{{notice}}. {NOTICE}"
+
+
+def test_the_notice_can_be_worded_otherwise(tmp_path: Path) -> None:
+    words = "Sie sprechen mit einer KI,\nund das Gespräch kann aufgezeichnet werden."
+    prompts = greetings(tmp_path, notice=words, greeting="Guten Tag! {notice}")
+    assert prompts.greeting == f"Guten Tag! {' '.join(words.split())}"
+    assert not prompts.names_business()
+
+
+@pytest.mark.parametrize("name", ["greeting", "after_hours"])
+def test_a_greeting_without_the_notice_stops_the_start(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{name}\.md: does not hold the notice.*AI assistant"):
+        greetings(tmp_path, **{name: "Hello! How can I help you?"})
+
+
+def test_a_greeting_knows_no_caller(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"greeting\.md: unknown placeholder caller"):
+        greetings(tmp_path, greeting="Hello {caller}! {notice}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -14,19 +16,22 @@ import trio
 
 from relay import config, wiring
 from relay.adapters.store import open_store
+from relay.cabinet import AFTER_HOURS
 from relay.config import Settings
 from relay.core.policy import CLIP_NAMES
 from relay.errors import ConfigError, DialError, StoreError
 from relay.ports import Socket
+from relay.prompts import NOTICE
 from relay.server import Served, Stop
 from relay.shell.kit import CallFacts
 from relay.sim.brains import Scripted
 from relay.sim.pair import memory_pair
 from relay.sim.person import Person
-from relay.sim.realtime import Session, serve_session
+from relay.sim.realtime import Options, Session, serve_session
 from relay.sim.twilio_call import Number, PhoneCall
 from relay.sim.twilio_cloud import TwilioCloud
 from relay.sim.twilio_net import open_internet
+from tests.readers import Models
 
 PUBLIC = "https://relay.example.com"
 CALLER = "+14155550123"
@@ -42,6 +47,7 @@ def make_settings(folder: Path, **changes: str) -> Settings:
             "HUMAN_TRANSFER_NUMBER": "+14155550199",
             "PUBLIC_URL": PUBLIC,
             "OPENAI_API_KEY": "sk-secret",
+            "CLIPS": "packaged",
             "DATABASE_URL": f"sqlite:///{folder}/relay.db",
             "PROMPTS_DIR": str(PROMPTS),
             "HOST": "127.0.0.1",
@@ -113,6 +119,42 @@ async def test_a_call_is_greeted_carried_and_written_down(tmp_path: Path) -> Non
     assert row.outcome == "abandoned"
 
 
+async def logged(logs: list[Any], event: str) -> None:
+    """Wait until something has been logged."""
+    while True:
+        if any(line["event"] == event for line in logs):
+            return
+        await trio.sleep(0.02)
+
+
+def greeting_of(session: Session) -> str:
+    """What the model of a call was told that the caller has heard."""
+    (first, *_) = [e for e in session.received if e["type"] == "conversation.item.create"]
+    return str(first["item"]["content"][0]["text"])
+
+
+async def test_a_relay_comes_to_its_own_voice_while_it_answers_calls(tmp_path: Path) -> None:
+    shutil.copytree(PROMPTS, tmp_path / "prompts")
+    text = "Hello from {business_name}! {notice}"
+    for name in ("greeting", "after_hours"):
+        (tmp_path / "prompts" / f"{name}.md").write_text(text)
+    settings = make_settings(tmp_path, CLIPS="model", PROMPTS_DIR=str(tmp_path / "prompts"))
+    models = Models(options=Options(pace=1000.0))
+    with trio.fail_after(30), structlog.testing.capture_logs() as logs:
+        async with open_relay(settings, model_dialer=models.dial) as served:
+            await phone(served.port, listen_s=0.2)
+            await logged(logs, "= clips recorded")
+            call = await phone(served.port, listen_s=0.2)
+    assert call.complaints == []
+    told = [greeting_of(each) for each in models.sessions if each.config["tools"]]
+    assert told == [
+        wiring.load_clips()["greeting"].text,
+        f"Hello from Maple Street Dental! {NOTICE}",
+    ]
+    async with wiring.open_cabinet(settings) as cabinet:
+        assert cabinet.missing() == [], "a restart finds them in the store"
+
+
 async def test_without_its_business_a_relay_still_answers(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, BUSINESS_API_BASE="http://127.0.0.1:9")
     sessions: list[Session] = []
@@ -150,7 +192,7 @@ def test_a_caller_s_pseudonym_tells_nothing_of_the_number(tmp_path: Path) -> Non
 
 def test_every_packaged_clip_has_words_and_sound() -> None:
     clips = wiring.load_clips()
-    assert set(clips) == set(CLIP_NAMES)
+    assert set(clips) - {AFTER_HOURS} == set(CLIP_NAMES)
     for clip in clips.values():
         assert clip.text
         assert len(clip.mulaw) > 4000

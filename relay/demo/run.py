@@ -193,6 +193,7 @@ class _House:
             {
                 "OPENAI_API_KEY": "sk-none-is-needed",
                 "OPENAI_REALTIME_URL": f"ws://127.0.0.1:{model.port}/v1/realtime",
+                "CLIPS": "packaged",
                 "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
                 "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
                 "TWILIO_PHONE_NUMBER": RELAY_NUMBER,
