@@ -134,11 +134,18 @@ class Cabinet:
 
     # ---- in the background ------------------------------------------------------------------
 
+    def wanted(self, names: Iterable[str] = NAMES) -> list[str]:
+        """The texts of clips, each once."""
+        texts = self._texts()
+        return list(dict.fromkeys(texts[name] for name in names if name in texts))
+
     def missing(self, names: Iterable[str] = NAMES) -> list[str]:
         """Texts that the model has not spoken yet, and may be asked for."""
-        texts = self._texts()
-        wanted = dict.fromkeys(texts[name] for name in names if name in texts)
-        return [each for each in wanted if each not in self._own and each not in self._given_up]
+        return [
+            text
+            for text in self.wanted(names)
+            if text not in self._own and text not in self._given_up
+        ]
 
     async def load(self) -> None:
         """Fetch what was recorded before. Without the store the packaged clips serve."""

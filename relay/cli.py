@@ -1,4 +1,4 @@
-"""The command line: `relay serve`, `relay demo`, `relay replay`, `relay db upgrade`.
+"""The command line: `relay serve`, `demo`, `replay`, `clips`, `db upgrade`.
 
 What cannot start says why in a few lines on stderr and ends with 2; a bug shows its traceback.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -18,9 +16,10 @@ import trio
 
 from relay import config
 from relay.adapters.store import upgrade
+from relay.cli_clips import clips_group
 from relay.config import Settings
-from relay.errors import ConfigError, RecordingError, StoreError
 from relay.logs import set_up_logs
+from relay.plainly import told_plainly
 from relay.replay import replay
 from relay.server import Stop, obey_signals, prepare_process
 from relay.shell.recording import read
@@ -28,7 +27,6 @@ from relay.timeline import heading, timeline
 from relay.wiring import serve
 
 EXIT_DIFFERS: Final = 1
-EXIT_CANNOT_START: Final = 2
 COLOURS: Final = {"<": "cyan", ">": "green", "=": "yellow"}
 
 
@@ -41,7 +39,7 @@ def main() -> None:
 @main.command("serve")
 def serve_command() -> None:
     """Answer calls, until SIGTERM. Settings come from the environment and .env."""
-    with _told_plainly():
+    with told_plainly():
         settings = config.load()
         set_up_logs(settings.log_level)
         prepare_process()
@@ -65,7 +63,7 @@ def replay_command(file: Path, every: bool, check: bool) -> None:
 
     Ends with 1 at the first difference, with 2 when FILE is no recording.
     """
-    with _told_plainly():
+    with told_plainly():
         recording = read(file)
     if not check:
         click.echo(heading(recording.head))
@@ -77,6 +75,9 @@ def replay_command(file: Path, every: bool, check: bool) -> None:
             click.secho(line, fg=COLOURS.get(line.sign))
 
 
+main.add_command(clips_group)
+
+
 @main.group("db")
 def db_group() -> None:
     """Look after the database."""
@@ -85,7 +86,7 @@ def db_group() -> None:
 @db_group.command("upgrade")
 def upgrade_command() -> None:
     """Bring the tables of DATABASE_URL to this version."""
-    with _told_plainly():
+    with told_plainly():
         settings = config.load()
         upgrade(settings.database_url.get_secret_value())
     click.echo("The database is up to date.")
@@ -97,28 +98,3 @@ async def _serve(settings: Settings) -> None:
         nursery.start_soon(obey_signals, stop, settings.drain_s)
         await serve(settings, stop=stop)
         nursery.cancel_scope.cancel()
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    """Turn what an operator can mend into a message and an exit code; let bugs be bugs."""
-    try:
-        yield
-    except (ConfigError, RecordingError, StoreError) as error:
-        _give_up(error)
-    except BaseExceptionGroup as group:
-        mendable, rest = group.split((ConfigError, StoreError))
-        if mendable is None or rest is not None:
-            raise
-        _give_up(_only(mendable))
-
-
-def _give_up(error: BaseException) -> None:
-    click.echo(f"relay: {error}", err=True)
-    sys.exit(EXIT_CANNOT_START)
-
-
-def _only(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -1,0 +1,39 @@
+"""What an operator can mend is one line on stderr and exit code 2; a bug shows its traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import click
+
+from relay.errors import ConfigError, RecordingError, StoreError
+
+EXIT_CANNOT_START: Final = 2
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Turn what an operator can mend into a message and an exit code; let bugs be bugs."""
+    try:
+        yield
+    except (ConfigError, RecordingError, StoreError) as error:
+        _give_up(error)
+    except BaseExceptionGroup as group:
+        mendable, rest = group.split((ConfigError, StoreError))
+        if mendable is None or rest is not None:
+            raise
+        _give_up(_only(mendable))
+
+
+def _give_up(error: BaseException) -> None:
+    click.echo(f"relay: {error}", err=True)
+    sys.exit(EXIT_CANNOT_START)
+
+
+def _only(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
