@@ -25,6 +25,7 @@ from relay.core import events as on
 from relay.core.commands import Command
 from relay.core.conversation import Conversation
 from relay.core.farewell import Leaving
+from relay.core.greeting import PURPOSE, Greeting
 from relay.core.ladder import (
     CLOSE_REFUSED,
     FATAL_CODES,
@@ -36,7 +37,7 @@ from relay.core.limits import Idleness, Sanity
 from relay.core.model_link import Link, ModelLink
 from relay.core.phases import TRANSITIONS, WITH_CALLER, Fit, Phase, fit
 from relay.core.playout import Heard
-from relay.core.policy import CallPolicy, Clip
+from relay.core.policy import LIVE_GREETING, CallPolicy, Clip
 from relay.core.records import CallEnded, CallOpened
 from relay.core.transfer import ANSWERS, Transfer
 
@@ -79,7 +80,8 @@ class Call:
         self._opened_at = now
         self._started_at = now
         self._greeting_ms: int | None = None
-        self._greeting_item = ""
+        live = clips.get(LIVE_GREETING)
+        self._greeting = Greeting(live.text if live else "", policy.live_greeting_s)
         self._link = ModelLink(policy)
         self._answer_due = False  # by the session that is being dialled
         self._sanity = Sanity(policy.flood_ms, policy.misbehaviour_per_s)
@@ -140,6 +142,8 @@ class Call:
                 return self._caller_audio(event, now)
             case on.AgentAudio():
                 talk.agent_audio(event, now)
+                if self._greeting.begins(event):
+                    self._greeting_ms = round((now - self._started_at) * 1000)
             case on.MarkEchoed(name):
                 heard = talk.playout.echoed(name, now)
                 if heard is None:
@@ -173,7 +177,8 @@ class Call:
                 self._out += talk.committed(event)
             case on.CallerTranscribed():
                 self._out += talk.caller_transcribed(event, now)
-            case on.ResponseStarted():
+            case on.ResponseStarted(response_id, purpose):
+                self._greeting.started(response_id, talk.responses.asked or purpose)
                 self._out += talk.response_started(event, now)
                 self._stall_filled = False
             case on.AgentAudioEnded(_, item_id):
@@ -204,12 +209,30 @@ class Call:
         """Greet at once: the clip needs no model. Only then look for one."""
         self._go("started")
         self._started_at = now
-        self._greeting_item = self._say("greeting", now)
-        self._out += self._talk.playout.release(now)
-        self._greeting_ms = round((now - self._started_at) * 1000)
+        if self._greeting.live:
+            self._greeting.wait(now)
+        else:
+            self._greet_by_clip(now)
         caller, called = (event.parameters.get(name, "") for name in ("caller", "called"))
         self._dial(now)
         self._out.append(do.Keep(CallOpened(now, event.stream_sid, caller, called)))
+
+    def _greet_by_clip(self, now: float) -> None:
+        self._greeting.said_by_clip(self._say("greeting", now))
+        self._out += self._talk.playout.release(now)
+        if self._greeting_ms is None:
+            self._greeting_ms = round((now - self._started_at) * 1000)
+
+    def _greet_after_all(self, now: float) -> None:
+        """The model was to greet, and does not: a clip does, and the model is told."""
+        self._note("greeted_by_clip")
+        responses = self._talk.responses
+        cancel = responses.cut() if responses.busy else None
+        if cancel is not None:
+            self._out.append(do.CancelResponse(cancel))
+        self._greet_by_clip(now)
+        if self._link.ready:
+            self._out.append(do.AddText("assistant", self._clips["greeting"].text))
 
     def _caller_audio(self, frame: on.CallerAudio, now: float) -> bool:
         if self._sanity.floods(frame.ms, now - self._started_at):
@@ -235,13 +258,19 @@ class Call:
 
     def _heard(self, items: list[Heard], now: float) -> None:
         for item in items:
-            if item.item_id != self._greeting_item:
+            if item.item_id != self._greeting.item_id:
                 continue
-            if item.proven:
-                self._talk.transcript.open_gate()
+            self._greeting.heard = item.proven
+            self._open_gate()
+            self._talk.answers -= not item.local  # a greeting answers nothing
             if self.phase is Phase.GREETING:
                 self._go("greeted")
         self._out += self._talk.heard(items, now)
+
+    def _open_gate(self) -> None:
+        """The notice is in the greeting: once all of that was heard, the transcript begins."""
+        if self._greeting.whole and self._greeting.heard:
+            self._talk.transcript.open_gate()
 
     def _phone_gone(self, reason: str, now: float) -> None:
         if self.phase is Phase.LAST_WORDS:
@@ -284,12 +313,21 @@ class Call:
         if self._link.successions:
             self._out += self._talk.retell()
             self._out.append(do.AddText("system", _SUCCESSOR))
+        elif self._greeting.live:
+            self._have_greeted(now)
         else:
             self._out.append(do.AddText("assistant", self._clips["greeting"].text))
         self._flush(now)
         if self._answer_due:
             self._answer_due = False
             self._talk.responses.want("turn")
+
+    def _have_greeted(self, now: float) -> None:
+        """Have the model greet the caller, as its first words."""
+        self._talk.responses.want(PURPOSE)
+        self._talk.responses.ask(now)
+        self._out.append(do.CreateResponse(PURPOSE, self._greeting.instructions))
+        self._greeting.wait(now)
 
     def _flush(self, now: float) -> None:
         """Tell a new session a portion of what it has missed."""
@@ -318,6 +356,9 @@ class Call:
     def _succeed(self, now: float, why: str) -> None:
         """Replace the session under the living call."""
         self._out.append(do.CloseModel(why))
+        if self.phase is Phase.GREETING and self._greeting.live:
+            self._talk.responses.abandon()
+            self._greet_by_clip(now)
         out, waiting, owed = self._talk.orphan(now)
         self._out += out
         self._answer_due = self._answer_due or owed
@@ -341,7 +382,12 @@ class Call:
     def _response_ended(self, event: on.ResponseEnded, now: float) -> None:
         responses = self._talk.responses
         responses.ended(event.response_id)
+        broken_off = self._greeting.broken_off(event)
+        self._open_gate()
         self._heard(self._talk.end_items(event.response_id, now), now)
+        if broken_off and self.phase in (Phase.GREETING, Phase.TALKING):
+            self._greet_after_all(now)
+            return
         parting = self._talk.take_parting(event.response_id)
         if parting is not None:
             self._part(parting, now)
@@ -477,6 +523,8 @@ class Call:
         yield self._link.redial_at, self._dial
         yield self._link.ready_by, self._model_not_ready
         yield self._link.flush_at, self._flush
+        if self.phase is Phase.GREETING:
+            yield self._greeting.due_at, self._greet_after_all
         if self._link.ready:
             yield max(self._rotate_at, self._link.ready_at + policy.session_s), self._rotate
         if talk.responses.busy:

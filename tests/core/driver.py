@@ -16,7 +16,7 @@ from types import MappingProxyType
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.call import Call
-from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
+from relay.core.policy import CLIP_NAMES, LIVE_GREETING, CallPolicy, Clip, Effect
 
 MS = 8  # bytes of mu-law
 #: `make fuzz` runs the state machines longer than the suite does.
@@ -41,10 +41,16 @@ def clips(ms: int = 1000) -> Mapping[str, Clip]:
 class Driver:
     """One call under test. Times are seconds from its opening."""
 
-    def __init__(self, *, echo: bool = True, clip_ms: int = 1000, **policy: object) -> None:
+    def __init__(
+        self, *, echo: bool = True, clip_ms: int = 1000, live: str = "", **policy: object
+    ) -> None:
+        """live: what the model itself is to greet with."""
         self.now = 0.0
         settings: dict[str, object] = {"effects": EFFECTS, **policy}
-        self.call = Call(CallPolicy(**settings), clips(clip_ms), now=self.now)  # type: ignore[arg-type]
+        spoken = dict(clips(clip_ms))
+        if live:
+            spoken[LIVE_GREETING] = Clip(LIVE_GREETING, live, b"")
+        self.call = Call(CallPolicy(**settings), spoken, now=self.now)  # type: ignore[arg-type]
         self.log: list[tuple[float, do.Command]] = []
         self.echo = echo
         self._dry_at = 0.0

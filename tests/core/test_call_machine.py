@@ -26,9 +26,14 @@ NAMES = st.sampled_from(
 class AnyCall(RuleBasedStateMachine):
     """Events of both wires in any order, sensible or not, with a telephone that obeys its laws."""
 
-    @initialize(echo=st.booleans(), ready=st.booleans(), begun=st.booleans())
-    def open(self, echo: bool, ready: bool, begun: bool) -> None:
-        self.driver = Driver(echo=echo, max_call_s=60.0)
+    @initialize(
+        echo=st.booleans(),
+        ready=st.booleans(),
+        begun=st.booleans(),
+        live=st.sampled_from(["", "Hi."]),
+    )
+    def open(self, echo: bool, ready: bool, begun: bool, live: str) -> None:
+        self.driver = Driver(echo=echo, live=live, max_call_s=60.0)
         self.received: Counter[str] = Counter()
         self.model_calls: set[str] = set()
         if begun:
