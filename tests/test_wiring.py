@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,25 @@ async def test_a_relay_comes_to_its_own_voice_while_it_answers_calls(tmp_path: P
     ]
     async with wiring.open_cabinet(settings) as cabinet:
         assert cabinet.missing() == [], "a restart finds them in the store"
+
+
+async def test_a_model_that_greets_itself_says_what_fits_the_hour(tmp_path: Path) -> None:
+    business = tmp_path / "business.toml"
+    other_day = (datetime.now(UTC) + timedelta(days=3)).strftime("%A").lower()
+    business.write_text(
+        f'name = "Test Clinic"\ntimezone = "UTC"\n[hours]\n{other_day} = ["09:00-17:00"]\n'
+    )
+    settings = make_settings(tmp_path, GREETING="live", BUSINESS_FILE=str(business))
+    models = Models()
+    with trio.fail_after(20):
+        async with open_relay(settings, model_dialer=models.dial) as served:
+            call = await phone(served.port, listen_s=0.5)
+    assert call.complaints == []
+    (session,) = models.sessions
+    (asked,) = [e for e in session.received if e["type"] == "response.create"]
+    assert asked["response"]["metadata"] == {"purpose": "greeting"}
+    assert "We are closed right now" in asked["response"]["instructions"]
+    assert NOTICE in asked["response"]["instructions"]
 
 
 async def test_without_its_business_a_relay_still_answers(tmp_path: Path) -> None:
