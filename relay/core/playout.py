@@ -10,8 +10,8 @@ heard     proven by the echo of a mark, plus the time since, never beyond the ne
 
 Behind each chunk goes a mark `<epoch>:<item>:<item_ms>`. `cut` ends the epoch, because Twilio
 echoes every pending mark at once after `clear`: an echo of an old epoch proves nothing. The
-first chunk of an item is a single frame, so that the first echo comes early. How long `clear` and
-the echoes travel cannot be known, so heard errs short.
+first chunk of an item is short, so that the first echo comes early, and long enough that the second
+is never late. How long `clear` and the echoes travel cannot be known, so heard errs short.
 
 Laws, held by the property tests: heard ≤ sent ≤ received; nothing of a cut item is sent again;
 a stale mark changes nothing; every byte received is sent or cut, never both.
@@ -27,7 +27,8 @@ from dataclasses import dataclass, field
 from relay.audio.frames import MULAW_BYTES_PER_MS, MULAW_SILENCE
 from relay.core.commands import Command, SendAudio, SendMark
 
-FRAME_MS = 20
+# Two frames: the next chunk has 40 ms to follow, more than a busy loop takes for its rounds.
+FIRST_MS = 40
 SILENCE = bytes([MULAW_SILENCE])
 
 
@@ -138,8 +139,7 @@ class Playout:
         """What is due now: chunks of whole ms, each with its mark behind it."""
         out: list[Command] = []
         while (item := self._next_item()) is not None and self._due_at(item) <= now:
-            # The first of an item is one frame; see above.
-            size = self._chunk_bytes if item.sent_bytes else FRAME_MS * MULAW_BYTES_PER_MS
+            size = self._chunk_bytes if item.sent_bytes else FIRST_MS * MULAW_BYTES_PER_MS
             chunk = bytes(item.pending[: min(size, item.whole_bytes)])
             del item.pending[: len(chunk)]
             item.sent_bytes += len(chunk)

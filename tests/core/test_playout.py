@@ -28,13 +28,13 @@ def marks(commands: list) -> list[str]:
     return [c.name for c in commands if isinstance(c, SendMark)]
 
 
-def test_the_first_chunk_is_one_frame_and_the_rest_a_tenth_of_a_second() -> None:
+def test_the_first_chunk_is_two_frames_and_the_rest_a_tenth_of_a_second() -> None:
     playout = Playout(lead_ms=500)
     playout.add("a", bytes(1000 * MS), -20.0)
     commands = playout.release(0.0)
-    assert [len(c.mulaw) // MS for c in commands if isinstance(c, SendAudio)] == [20, *[100] * 5]
-    assert marks(commands) == [f"0:a:{ms}" for ms in (20, 120, 220, 320, 420, 520)]
-    assert playout.next_release == pytest.approx(0.02)
+    assert [len(c.mulaw) // MS for c in commands if isinstance(c, SendAudio)] == [40, *[100] * 5]
+    assert marks(commands) == [f"0:a:{ms}" for ms in (40, 140, 240, 340, 440, 540)]
+    assert playout.next_release == pytest.approx(0.04)
 
 
 def test_no_more_than_the_lead_is_ahead_of_the_ear() -> None:
@@ -52,7 +52,7 @@ def test_no_more_than_the_lead_is_ahead_of_the_ear() -> None:
 def test_a_trickle_waits_for_a_chunk_but_not_until_the_line_runs_dry() -> None:
     playout = Playout()
     playout.add("a", bytes(40 * MS), -20.0)
-    assert len(audio(playout.release(0.0))) == 20 * MS + 20 * MS
+    assert len(audio(playout.release(0.0))) == 40 * MS
     playout.add("a", bytes(300 * MS), -20.0)
     playout.release(0.0)  # 340 ms on the line
     playout.add("a", bytes(10 * MS), -20.0)
@@ -76,9 +76,9 @@ def test_heard_is_the_last_echo_and_the_time_since_up_to_the_next_mark() -> None
     playout.add("a", bytes(1000 * MS), -20.0)
     playout.release(0.0)
     assert playout.heard_ms("a", 0.5) == 0  # no echo, no proof
-    playout.echoed("0:a:20", 1.0)
-    assert playout.heard_ms("a", 1.03) == 50
-    assert playout.heard_ms("a", 1.5) == 120  # never beyond the next mark
+    playout.echoed("0:a:40", 1.0)
+    assert playout.heard_ms("a", 1.03) == 70
+    assert playout.heard_ms("a", 1.5) == 140  # never beyond the next mark
 
 
 def test_a_lost_mark_costs_nothing_once_a_later_one_echoes() -> None:
@@ -104,7 +104,7 @@ def test_echoes_after_a_cut_prove_nothing() -> None:
     playout = Playout()
     playout.add("a", bytes(1000 * MS), -20.0)
     names = marks(playout.release(0.0))
-    playout.echoed(names[0], 0.02)
+    playout.echoed(names[0], 0.04)
     (cut,) = playout.cut(0.07)
     assert (cut.heard_ms, cut.complete) == (70, False)
     assert all(playout.echoed(name, 0.1) is None for name in names[1:])
