@@ -56,10 +56,10 @@ class Conversation:
     # ---- the caller -------------------------------------------------------------------------
 
     def caller_frame(self, frame: on.CallerAudio, now: float) -> bool:
-        """Measure one frame. True: it has just confirmed that the open utterance is speech."""
+        """Measure one frame. True: with it, it is certain that the caller speaks."""
         own = self.playout.level_db(now, self._policy.echo_tail_ms)
         voiced = self.ear.frame(now, frame.ms, frame.level_db, own, frame.rises)
-        return voiced and self.confirm(now)
+        return voiced and (self.confirm(now) or self._certain_alone(now))
 
     def confirm(self, now: float) -> bool:
         """True once for an utterance: our own meter agrees with the server's VAD."""
@@ -68,6 +68,15 @@ class Conversation:
             return False
         utterance.confirmed = self.ear.proof(now)
         return utterance.confirmed
+
+    def _certain_alone(self, now: float) -> bool:
+        """The server has noticed nothing new, yet somebody has been talking over us for long."""
+        utterance = self.utterances.open
+        return (
+            (utterance is None or utterance.confirmed)
+            and self.ear.voiced_ms(now) >= self._policy.alone_voiced_ms
+            and not self.playout.quiet()
+        )
 
     def speech_started(self, event: on.SpeechStarted, now: float, *, greeting: bool) -> bool:
         """An utterance begins. True: it is confirmed already."""
@@ -88,21 +97,21 @@ class Conversation:
         self._loudness[event.item_id] = self.ear.loudest_db
         if self._is_hello(utterance):
             return [do.Note("hello_unanswered", event.item_id)]
-        if not utterance.over_agent or utterance.confirmed:
-            self.responses.want("turn")
+        if utterance.confirmed:
+            self.responses.want("turn")  # what was no proven voice waits for its words
         return []
 
     def caller_transcribed(self, event: on.CallerTranscribed, now: float) -> list[Command]:
         """The words of an utterance, any time after its commit."""
         utterance = self.utterances.settle(event.item_id)
         loudest_db = self._loudness.pop(event.item_id, None)
-        doubtful = utterance is not None and utterance.over_agent and not utterance.confirmed
+        doubtful = utterance is not None and not utterance.confirmed
         text = event.text.strip()
         if not text and not event.failed:
             self.transcript.forget(event.item_id)
             return [do.DeleteItem(event.item_id)] if doubtful else []
         if utterance is not None and doubtful and not self._is_hello(utterance):
-            self.responses.want("turn")  # quiet words over our speech are words all the same
+            self.responses.want("turn")  # quiet words are words all the same
         if utterance is not None and loudest_db is not None and text:
             self.ear.learn(loudest_db, sure=utterance.confirmed)
         rows = self.transcript.caller_words(event.item_id, text or "[inaudible]", now)

@@ -22,15 +22,16 @@ from collections import deque
 
 FLOOR_START_DB = -50.0
 FLOOR_MIN_DB, FLOOR_MAX_DB = -70.0, -30.0
-# Per frame of 20 ms. Rising 1 dB a second keeps a sentence from becoming noise; a fan that is
-# switched on is noise after ten.
-FLOOR_FALL = 0.3
+# Rising 1 dB a second keeps a sentence from becoming noise; a fan that is switched on is noise
+# after ten. Falling is 70 times as fast, yet a lost frame, which is silence, costs 1.5 dB at most.
+FLOOR_FALL, FLOOR_FALL_DB_PER_MS = 0.3, 0.075
 FLOOR_RISE_DB_PER_MS = 0.001
 
 # The loudest moment of late fades like this, so that quiet words count soon after a loud noise.
 PEAK_FALL_DB_PER_MS = 0.012
 VOWEL_RANGE_DB = 8.0
-# Crossings of zero, upwards, a second: 95 % of vowels stay below 700, 95 % of coughs above 1,100.
+# Crossings of zero, upwards, a second: 95 % of loud frames of speech stay below 700, and three
+# quarters of a cough's are above 1,200; the rest is its voiced end.
 VOWEL_HZ = 875
 
 # Echo is learnt while we speak: our level against what comes back, at this quantile of frames. A
@@ -39,14 +40,14 @@ ECHO_QUANTILE = 0.85
 ECHO_MIN_DB, ECHO_MAX_DB = -33.0, -10.0
 ECHO_MARGIN_DB = 3.0
 SPEAKING_DB = -40.0
-# Quick within the greeting, which nobody can interrupt, and slow ever after. dB a frame.
-ECHO_STEP, ECHO_STEP_MIN, ECHO_FRAMES = 60.0, 0.05, 60
+# dB a frame: quick within the greeting, which nobody can interrupt, and slow ever after.
+ECHO_STEP_FIRST_DB, ECHO_STEP_SHRINKS, ECHO_STEP_LAST_DB = 1.0, 0.99, 0.05
 
-# What a caller's loudest tenth of a second is taken for until it was heard, and at most.
+# What a caller's loudest moment is taken for until it was heard, and between what it is believed.
 VOICE_START_DB = -20.0
 VOICE_MIN_DB, VOICE_MAX_DB = -35.0, -10.0
-SMOOTHING_MS = 100
-LEARN_SURE, LEARN_UNSURE = 0.4, 0.2
+# How much an utterance counts: the first one, and each one later.
+LEARN_SURE, LEARN_UNSURE = (1.0, 0.4), (0.5, 0.2)
 
 
 class Ear:
@@ -72,53 +73,62 @@ class Ear:
         self._run_ms = 0
         self._vowel_at = float("-inf")  # when a vowel was last long enough
         self._peak_db = FLOOR_MIN_DB
-        self._smooth_db = FLOOR_MIN_DB
-        self._loudest_db = FLOOR_MIN_DB
+        self._last_db = self._loudest_db = FLOOR_MIN_DB
         self._heard_before = False
         self.floor_db = FLOOR_START_DB
         self.voice_db = VOICE_START_DB
         self.echo_db = echo_gain_db
-        self._echo_frames = ECHO_FRAMES
+        self._echo_step = ECHO_STEP_FIRST_DB
 
     def frame(
         self, now: float, ms: int, level_db: float, own_level_db: float, rises: int = 0
     ) -> bool:
         """Take one frame; own_level_db is the loudest that we were lately. True: it is voiced."""
-        floor = self.floor_db
-        peak = self._peak_db - PEAK_FALL_DB_PER_MS * ms
-        self._peak_db = peak = max(peak, level_db)
+        peak = max(level_db, self._peak_db - PEAK_FALL_DB_PER_MS * ms)
+        self._peak_db = peak
         voiced = (
-            level_db > floor + self._margin_db
+            level_db > self.floor_db + self._margin_db
             and level_db > peak - VOWEL_RANGE_DB
             and level_db > self.voice_db - self._voice_range_db
             and level_db > own_level_db + self.echo_db + ECHO_MARGIN_DB
             and rises * 1000 <= VOWEL_HZ * ms
         )
-        if level_db < floor:
-            floor += (level_db - floor) * FLOOR_FALL
-        else:
-            floor += min(level_db - floor, FLOOR_RISE_DB_PER_MS * ms)
-        self.floor_db = min(max(floor, FLOOR_MIN_DB), FLOOR_MAX_DB)
-        heard = max(FLOOR_MIN_DB, level_db)
-        self._smooth_db += (heard - self._smooth_db) * min(1.0, ms / SMOOTHING_MS)
-        self._loudest_db = max(self._loudest_db, self._smooth_db)
+        self._follow(level_db, ms)
         if own_level_db > SPEAKING_DB:
             self._learn_echo(level_db - own_level_db)
-        if not voiced:
+        if voiced:
+            self._count(now, ms)
+        else:
             self._run_ms = 0
-            return False
+        return voiced
+
+    def _follow(self, level_db: float, ms: int) -> None:
+        """The line's noise, and the loudest two frames in a row of this utterance."""
+        floor = self.floor_db
+        if level_db < floor:
+            floor += max((level_db - floor) * FLOOR_FALL, -FLOOR_FALL_DB_PER_MS * ms)
+            self.floor_db = max(floor, FLOOR_MIN_DB)
+        else:
+            self.floor_db = min(level_db, floor + FLOOR_RISE_DB_PER_MS * ms, FLOOR_MAX_DB)
+        self._loudest_db = max(self._loudest_db, min(level_db, self._last_db))
+        self._last_db = level_db
+
+    def _count(self, now: float, ms: int) -> None:
         self._frames.append((now, ms))
         self._voiced_ms += ms
         self._run_ms += ms
+        self._forget(now)
         if self._run_ms >= self._vowel_ms:
             self._vowel_at = now
-        return True
 
-    def voiced_ms(self, now: float) -> int:
-        """Voiced ms within the window that ends now."""
+    def _forget(self, now: float) -> None:
         since = now - self._window_s
         while self._frames and self._frames[0][0] < since:
             self._voiced_ms -= self._frames.popleft()[1]
+
+    def voiced_ms(self, now: float) -> int:
+        """Voiced ms within the window that ends now."""
+        self._forget(now)
         return self._voiced_ms
 
     def proof(self, now: float) -> bool:
@@ -127,21 +137,23 @@ class Ear:
 
     def _learn_echo(self, gain_db: float) -> None:
         """A frame while we speak: move towards the quantile, by ever smaller steps."""
-        self._echo_frames += 1
-        step = max(ECHO_STEP_MIN, ECHO_STEP / self._echo_frames)
-        up = gain_db > self.echo_db
-        echo = self.echo_db + step * (ECHO_QUANTILE if up else ECHO_QUANTILE - 1)
-        self.echo_db = min(max(echo, ECHO_MIN_DB), ECHO_MAX_DB)
+        echo, step = self.echo_db, self._echo_step
+        if step > ECHO_STEP_LAST_DB:
+            self._echo_step = step * ECHO_STEP_SHRINKS
+        if gain_db > echo:
+            self.echo_db = min(echo + step * ECHO_QUANTILE, ECHO_MAX_DB)
+        elif echo > ECHO_MIN_DB:
+            self.echo_db = echo - step * (1 - ECHO_QUANTILE)
 
     # ---- how loud this caller is ------------------------------------------------------------
 
     def listen(self) -> None:
         """An utterance begins: from now on, how loud does it become?"""
-        self._loudest_db = self._smooth_db
+        self._loudest_db = FLOOR_MIN_DB
 
     @property
     def loudest_db(self) -> float:
-        """The loudest tenth of a second since `listen`."""
+        """The loudest two frames in a row since `listen`."""
         return self._loudest_db
 
     def learn(self, loudest_db: float, *, sure: bool) -> None:
@@ -150,7 +162,6 @@ class Ear:
         sure: it was proven to be the caller; if not, it may have been somebody further away.
         """
         loud = min(max(loudest_db, VOICE_MIN_DB), VOICE_MAX_DB)
-        share = LEARN_SURE if sure else LEARN_UNSURE
-        if sure and not self._heard_before:
-            share, self._heard_before = 1.0, True
+        first, later = LEARN_SURE if sure else LEARN_UNSURE
+        share, self._heard_before = later if self._heard_before else first, True
         self.voice_db += (loud - self.voice_db) * share

@@ -60,12 +60,14 @@ class CallPolicy:
     confirm_voiced_ms: int = 200
     confirm_window_ms: int = 500
     confirm_vowel_ms: int = 140
+    # So much voice in that stretch needs no suspicion of the server's: it is late, or was deaf.
+    alone_voiced_ms: int = 400
     # Voice stands this far above the line's noise; our own echo comes back this much weaker, until
     # the line has shown what it does.
     voice_margin_db: float = 9.0
     echo_gain_db: float = -15.0
     # Somebody further below the caller's loudest moments than this is not the caller.
-    voice_range_db: float = 11.0
+    voice_range_db: float = 12.0
     # Echo trails its cause by the round trip through the telephone network.
     echo_tail_ms: int = 500
 

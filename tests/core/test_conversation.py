@@ -1,0 +1,128 @@
+"""Who yields to whom: suspicion, proof, and noises that are forgotten."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.core import commands as do
+from relay.core import events as on
+from tests.core.driver import HUSH, LOUD, Driver, of
+
+BREATH = 30  # rises in 20 ms
+
+
+def talked_over(ms: int = 8000) -> Driver:
+    """A call in which the agent has been speaking for a second."""
+    driver = Driver()
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", ms)
+    driver.wait(1.0)
+    return driver
+
+
+def breathe(driver: Driver, seconds: float) -> list:
+    out: list = []
+    for _ in range(round(seconds * 50)):
+        out += driver.wait(0.02)
+        out += driver.feed(on.CallerAudio("AAAA", 20, LOUD, BREATH))
+    return out
+
+
+def ends(driver: Driver, item: str, words: str) -> list:
+    """The server hears half a second of silence, commits, and says what the words were."""
+    out = driver.hear(0.5, HUSH)
+    out += driver.feed(on.SpeechStopped(item, 60_000), on.InputCommitted(item))
+    return out + driver.feed(on.CallerTranscribed(item, words))
+
+
+def test_a_cough_over_the_agent_is_played_through_and_forgotten():
+    driver = talked_over()
+    driver.feed(on.SpeechStarted("u2", 3000))
+    out = breathe(driver, 0.4) + ends(driver, "u2", "")
+    assert of(out, do.ClearPhone) == []
+    assert of(out, do.DeleteItem) == [do.DeleteItem("u2")]
+    assert of(driver.wait(10), do.CreateResponse) == []
+
+
+def test_a_vowel_after_the_cough_cuts():
+    driver = talked_over()
+    driver.feed(on.SpeechStarted("u2", 3000))
+    breathe(driver, 0.2)
+    driver.hear(0.1, HUSH)
+    assert of(driver.hear(0.2), do.ClearPhone) == [do.ClearPhone()]
+
+
+def test_a_suspicion_that_comes_late_finds_the_proof_already_there():
+    driver = talked_over()
+    assert of(driver.hear(0.2) + driver.hear(0.2, HUSH), do.ClearPhone) == []
+    assert of(driver.feed(on.SpeechStarted("u2", 3000)), do.ClearPhone) == [do.ClearPhone()]
+
+
+def test_a_suspicion_that_comes_too_late_needs_a_new_proof():
+    driver = talked_over()
+    driver.hear(0.2)
+    driver.hear(0.6, HUSH)
+    assert of(driver.feed(on.SpeechStarted("u2", 3000)), do.ClearPhone) == []
+
+
+def test_long_speech_cuts_though_the_server_has_not_noticed():
+    driver = talked_over()
+    assert of(driver.hear(0.38), do.ClearPhone) == []
+    assert of(driver.hear(0.04), do.ClearPhone) == [do.ClearPhone()]
+    assert of(driver.hear(2.0), do.ClearPhone) == []  # there is nothing more to cut
+    assert of(driver.feed(on.SpeechStarted("u2", 3000)), do.ClearPhone) == []
+
+
+def test_long_speech_alone_is_none_while_nothing_is_said():
+    driver = Driver()
+    driver.greeted()
+    assert of(driver.hear(2.0), do.ClearPhone) == []
+    assert driver.call.statistics().barge_ins == 0
+
+
+def test_who_has_the_floor_and_goes_on_cuts_what_is_said_meanwhile():
+    """The server keeps one utterance open, and a clip begins in the middle of it."""
+    driver = Driver(stall_filler_s=0.5)
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(on.SpeechStarted("u2", 3000))
+    assert of(driver.hear(3.0), do.ClearPhone), "the filler was cut"
+
+
+@pytest.mark.parametrize(("words", "answered"), [("", False), ("Yes, please.", True)])
+def test_a_noise_in_silence_waits_for_its_words(words, answered):
+    driver = Driver()
+    driver.greeted()
+    driver.feed(on.SpeechStarted("u1", 1500))
+    out = breathe(driver, 0.3) + driver.hear(0.5, HUSH)
+    out += driver.feed(on.SpeechStopped("u1", 60_000), on.InputCommitted("u1"))
+    assert of(out, do.CreateResponse) == []
+    out = driver.feed(on.CallerTranscribed("u1", words))
+    assert bool(of(out, do.CreateResponse)) is answered
+    assert bool(of(out, do.DeleteItem)) is not answered
+
+
+def test_words_that_could_not_be_written_down_are_answered_all_the_same():
+    driver = Driver()
+    driver.greeted()
+    driver.feed(on.SpeechStarted("u1", 1500))
+    breathe(driver, 0.3)
+    driver.hear(0.5, HUSH)
+    driver.feed(on.SpeechStopped("u1", 60_000), on.InputCommitted("u1"))
+    out = driver.feed(on.CallerTranscribed("u1", "", failed=True))
+    assert of(out, do.CreateResponse)
+    assert of(out, do.DeleteItem) == []
+
+
+def test_a_voice_that_was_learnt_makes_a_television_deaf_to_the_server():
+    """The server takes the television for speech; 20 dB below the caller, it is not ours."""
+    driver = Driver()
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 8000)
+    driver.wait(1.0)
+    driver.feed(on.SpeechStarted("u2", 3000))
+    out = driver.hear(3.0, LOUD - 20) + ends(driver, "u2", "")
+    assert of(out, do.ClearPhone) == []
+    assert of(out, do.DeleteItem) == [do.DeleteItem("u2")]
