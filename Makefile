@@ -3,10 +3,10 @@
 PYTHON_VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo serve test check format bench fuzz clean
+.PHONY: help setup setup-test demo serve test check format bench fuzz image-check clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## Place two simulated calls on this machine: no keys, no network
 	@$(PYTHON_VENV) -m relay demo $(ARGS)
@@ -32,6 +32,9 @@ bench: setup ## Measure: every program in bench/
 fuzz: setup ## Fuzz the C core under sanitizers (needs clang), then the call's core; FUZZ_SECONDS
 	@sh tests/fuzz/run.sh
 	@FUZZ_TIMES=20 $(PYTHON_VENV) -m pytest tests/core/test_playout.py tests/core/test_call_machine.py
+
+image-check: ## Prove the Dockerfile without Docker (needs root and debootstrap)
+	@scripts/image_check.sh
 
 clean: ## Remove what the other targets made
 	rm -rf .venv build dist *.egg-info relay/audio/_native*.so relay/audio/_native.c
