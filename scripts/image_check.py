@@ -231,11 +231,18 @@ def _serve_once(
             _expect(re.search(r"^NSpid:.*\t1$", about, re.MULTILINE) is not None, "it is PID 1")
             asked = time.monotonic()
             os.kill(first, number)
-            code = process.wait(STOP_S)
+            code = _wait(process)
             took = time.monotonic() - asked
             _expect(code == 0, f"{number.name} ends it with 0 after {took:.1f} s", f"code {code}")
         finally:
             process.kill()  # --kill-child takes what is inside along
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int | str:
+    try:
+        return process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        return f"none after {STOP_S:.0f} s"
 
 
 def _until_answers(process: subprocess.Popen[bytes], port: int) -> None:

@@ -5,19 +5,24 @@
 
 from __future__ import annotations
 
-import json
+import importlib
 import os
 import re
+import shlex
+import sqlite3
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from relay import config, server
+from relay.adapters.store import upgrade
 from relay.config import Settings
 
 HERE = Path(__file__).parents[1]
@@ -27,14 +32,14 @@ def _tool() -> ModuleType:
     """scripts/dockerfile.py, which stands in no package."""
     sys.path.insert(0, str(HERE / "scripts"))
     try:
-        import dockerfile
+        return importlib.import_module("dockerfile")
     finally:
         sys.path.pop(0)
-    return dockerfile
 
 
 dockerfile = _tool()
 STAGES = dockerfile.stages((HERE / "Dockerfile").read_text())
+GUIDE = (HERE / "docs" / "deploy.md").read_text()
 FLY: dict[str, Any] = tomllib.loads((HERE / "fly.toml").read_text())
 NEEDED = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
@@ -293,9 +298,59 @@ def test_it_names_all_that_is_missing_and_does_not_pass(tmp_path: Path) -> None:
     assert ("root, for chroot" in done.stderr) is (os.getuid() != 0)
 
 
+# ---- docs/deploy.md -----------------------------------------------------------------------------
+
+
+def blocks(language: str) -> list[str]:
+    """What a reader is told to paste."""
+    found = re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
+    assert found
+    return found
+
+
 def test_the_guide_and_fly_toml_name_the_same_things() -> None:
-    guide = (HERE / "docs" / "deploy.md").read_text()
-    assert FLY["app"] in guide
-    assert all(name in guide for name in NEEDED)
-    for block in re.findall(r"```json\n(.*?)```", guide, re.DOTALL):
-        json.loads(block)
+    assert FLY["app"] in GUIDE
+    assert all(name in GUIDE for name in NEEDED)
+    routes = (HERE / "relay" / "web" / "twilio.py").read_text()
+    named = set(re.findall(r"PUBLIC_URL/twilio/([a-z-]+)", GUIDE))
+    assert named == {"incoming", "status"}
+    assert all(f'@pages.post("/{name}")' in routes for name in named)
+
+
+def test_every_command_can_be_pasted() -> None:
+    for block in blocks("sh"):
+        done = subprocess.run(
+            ["bash", "-n"], input=block, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), block
+
+
+def test_every_secret_is_set_before_the_first_deploy() -> None:
+    commands = "\n".join(blocks("sh")).partition("fly deploy")[0]
+    secrets = commands.partition("fly secrets set")[2]
+    assert {name for name in NEEDED if f'{name}="${name}"' in secrets} == set(NEEDED)
+
+
+def test_the_twiml_bin_is_well_formed_and_dials() -> None:
+    (text,) = blocks("xml")
+    assert text.startswith("<")  # Twilio takes no blank before the declaration
+    verbs = [verb.tag for verb in ElementTree.fromstring(text)]  # noqa: S314 - our own text
+    assert verbs == ["Say", "Dial", "Say"]
+
+
+def test_what_was_written_down_is_read_as_the_guide_says(tmp_path: Path) -> None:
+    upgrade(f"sqlite:///{tmp_path}/relay.db")
+    with closing(sqlite3.connect(tmp_path / "relay.db")) as database, database:
+        database.execute(
+            "INSERT INTO calls (call_sid, started_at, disposition) VALUES ('CA1', 'noon', 'ended')"
+        )
+    (line,) = [line for line in "".join(blocks("sh")).splitlines() if "sqlite3" in line]
+    python, flag, program = shlex.split(shlex.split(line)[-1])
+    assert (python, flag) == ("/opt/relay/bin/python", "-c")
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("/data/", f"{tmp_path}/")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("noon | ended | None\n", "")
