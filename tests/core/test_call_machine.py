@@ -32,7 +32,7 @@ class AnyCall(RuleBasedStateMachine):
         begun=st.booleans(),
         live=st.sampled_from(["", "Hi."]),
     )
-    def open(self, echo: bool, ready: bool, begun: bool, live: str) -> None:
+    def open(self, echo: bool, ready: bool, begun: bool, live: str = "") -> None:
         self.driver = Driver(echo=echo, live=live, max_call_s=60.0)
         self.received: Counter[str] = Counter()
         self.model_calls: set[str] = set()
