@@ -15,7 +15,7 @@ serve: setup ## Answer calls; settings come from the environment and .env
 	@$(PYTHON_VENV) -m relay serve
 
 test: setup-test ## Run the tests; ARGS="-k door" runs some of them
-	@$(PYTHON_VENV) -m pytest $(ARGS)
+	@$(PYTHON_VENV) -m pytest -n auto --dist loadfile $(ARGS)
 
 check: setup ## Lint, formatting and types
 	@$(PYTHON_VENV) -m ruff check .

@@ -284,7 +284,7 @@ def test_every_frame_can_be_shown(talk: Recording) -> None:
     frames = [line for line in lines if line.text.startswith("CallerAudio")]
     assert len(frames) == sum(isinstance(step.event, on.CallerAudio) for step in talk.steps)
     assert frames[0].text.startswith("CallerAudio audio=<4> ms=20 level_db=-20.0")
-    assert any(line.text == "SendAudio mulaw=<160>" for line in lines)
+    assert any(line.text == "SendAudio mulaw=<320>" for line in lines)
     assert not any(line.sign == "·" for line in lines)
 
 

@@ -152,7 +152,7 @@ SCENES = {
     "greeting_and_turn": Scene(
         greeting_and_turn,
         (
-            ("SendAudio", 160),
+            ("SendAudio", 320),
             ("DialModel",),
             ("ConfigureModel",),
             ("CreateResponse", "turn"),

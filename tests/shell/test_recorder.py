@@ -89,7 +89,7 @@ def test_every_sound_is_left_out_and_nothing_else_is():
     flight.handle(on.CallerAudio("U09VTkQ=", 20, -20.0), 0.1)
     _, started, _, heard, _ = lines_of(flight.close())
     sent = [command for command in started[2] if command[0] == "SendAudio"]
-    assert sent[0] == ["SendAudio", 160]
+    assert sent[0] == ["SendAudio", 320]
     assert heard[1][:4] == ["CallerAudio", 8, 20, -20.0]
     assert heard[2] == [["AppendAudio", 8]]
 
