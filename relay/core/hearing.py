@@ -1,19 +1,33 @@
-"""Is that the caller speaking? A level meter that knows three floors, and a vowel from a cough.
+"""Is that the caller speaking? A meter that knows three floors, and a vowel from a cough.
 
 The server's VAD suspects; this ear confirms, on 20 ms frames of which it knows no more than the
-level and how often the sound crosses zero. A frame is *voiced* when it is
+level and how often the sound crosses zero upwards. A frame is *voiced* when it is
 
 * clear of the line's noise: a floor that falls quickly and rises slowly, so that no sentence
   lifts it
-* clear of our own echo: telephone lines return the agent's voice, weaker and late
-* as loud as this caller speaks: a television in the next room is speech to every detector, but
-  20 dB weaker than the person at the telephone. How loud that is, is learnt from utterances
-  that turned out to have words
-* a vowel: it holds the level of the loudest moment before it, and crosses zero seldom. A cough is
-  a burst that dies away within 100 ms, and it is breath: it crosses zero three times as often
+* clear of our own echo: telephone lines return the agent's voice, weaker and late. How much weaker
+  is learnt while we speak, above all in the greeting, which nobody can interrupt
+* as loud as this caller speaks: a television in the next room is speech to every detector, but far
+  weaker than the person at the telephone. How loud that is, is learnt from utterances with words
+* a vowel: pure, and about as loud as the loudest moment before it. A cough is breath, which
+  crosses zero three times as often, and what of it is voiced comes behind a louder burst
 
-Proof is `confirm_voiced_ms` of voiced frames within `window_ms`, or `vowel_ms` of them in one
-piece: "Stop!" has a single vowel, and a bout of coughs has none so long.
+Proof is `voiced_ms` of voiced frames within `window_ms`, or `vowel_ms` of them in one piece:
+"Stop!" has a single vowel, and hardly a cough has one so long.
+
+What bench/barge_in.py measured with four seeds, each 30 minutes with 300 interruptions and 4 bouts
+of coughing a minute: 99.7 to 100 % cut, p95 520 to 540 ms from onset to silence with 80 ms of
+network in it, 0 to 0.3 false cuts in ten minutes. What the parts are worth, in 15 minutes of it:
+
+    all of it                       0 false cuts    99.3 % cut    p95 503 ms
+    levels alone, 200 ms of them   28               90.1 %            575       as this ear once was
+    without the crossings          29               99.3 %            507
+    any level beside the peak       1               99.3 %            491
+    without learning the echo       0               98.7 %            539
+    without the caller's level      0               99.3 %            501       a tenth more of the
+                                                    false items believed; horns cut in other seeds
+
+A frame costs one to two microseconds.
 """
 
 from __future__ import annotations
