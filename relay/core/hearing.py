@@ -23,6 +23,7 @@ network in it, 0 to 0.3 false cuts in ten minutes. What the parts are worth, in 
     levels alone, 200 ms of them   28               90.1 %            575       as this ear once was
     without the crossings          29               99.3 %            507
     any level beside the peak       1               99.3 %            491
+    200 ms, and no single vowel     0               92.4 %            544       "Stop!" goes unheard
     without learning the echo       0               98.7 %            539
     without the caller's level      0               99.3 %            501       a tenth more of the
                                                     false items believed; horns cut in other seeds
