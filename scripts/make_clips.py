@@ -2,8 +2,8 @@
 
     python scripts/make_clips.py [folder]
 
-Writes relay/clips/<name>.ulaw (raw mu-law, 8 kHz) and clips.toml (name -> text). The greeting is
-prompts/greeting.md; the other texts stand below. Needs the `demo` extra; run it after changing a
+Writes relay/clips/<name>.ulaw (raw mu-law, 8 kHz) and clips.toml (name -> text). The two
+greetings are prompts/greeting.md and after_hours.md; the other texts stand below. Needs the `demo` extra; run it after changing a
 text and commit what it wrote.
 """
 
@@ -21,6 +21,7 @@ CLIPS = ROOT / "relay" / "clips"
 
 TEXTS = {
     "greeting": (ROOT / "prompts" / "greeting.md").read_text(encoding="utf-8").strip(),
+    "after_hours": (ROOT / "prompts" / "after_hours.md").read_text(encoding="utf-8").strip(),
     "one_moment": "One moment, please.",
     "apology": "I am sorry, I am having trouble on my side. Let me connect you with a person.",
     "connecting": "I am connecting you now. Please hold.",
