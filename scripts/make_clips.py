@@ -3,8 +3,8 @@
     python scripts/make_clips.py [folder]
 
 Writes relay/clips/<name>.ulaw (raw mu-law, 8 kHz) and clips.toml (name -> text). The two
-greetings are prompts/greeting.md and after_hours.md; the other texts stand below. Needs the `demo` extra; run it after changing a
-text and commit what it wrote.
+greetings are prompts/greeting.md and after_hours.md; the other texts stand below. Needs the `demo`
+extra; run it after changing a text and commit what it wrote.
 """
 
 from __future__ import annotations
