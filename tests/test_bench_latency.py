@@ -1,0 +1,259 @@
+"""The arithmetic of bench/latency.py: distributions, budgets, noise, and pairing two ends."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bench._latency_join import join, voiced_runs  # noqa: E402
+from bench._latency_show import drawing, table  # noqa: E402
+from bench._latency_stats import (  # noqa: E402
+    Budget,
+    Calibration,
+    Figure,
+    figure,
+    judge,
+    noise,
+    quantile,
+    read_budgets,
+    yardsticks,
+)
+
+BUDGETS = tomllib.loads((ROOT / "bench" / "budgets.toml").read_text(encoding="utf-8"))
+YARDSTICKS = {"echo p50": 0.5, "echo p99": 2.0, "work unit": 8.0}
+
+
+def measured(name: str, *values: float) -> Figure:
+    found = figure(name, values)
+    assert found is not None
+    return found
+
+
+# ---- distributions --------------------------------------------------------------------------
+
+
+def test_quantiles_are_values_that_were_measured() -> None:
+    hundred = [float(n) for n in range(1, 101)]
+    assert [quantile(hundred, q) for q in (0, 0.5, 0.99, 0.999, 1)] == [1, 50, 99, 100, 100]
+    assert quantile([7.0], 0.5) == 7
+
+
+def test_no_quantile_of_nothing() -> None:
+    with pytest.raises(ValueError, match="nothing was measured"):
+        quantile([], 0.5)
+    assert figure("greeting", []) is None
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1))
+def test_points_are_in_order_and_belong_to_the_values(values: list[float]) -> None:
+    points = list(measured("any", *values).points.values())
+    assert points == sorted(points)
+    assert set(points) <= set(values)
+    assert (points[0], points[-1]) == (min(values), max(values))
+
+
+# ---- budgets --------------------------------------------------------------------------------
+
+
+def test_the_budgets_are_well_formed_and_the_greeting_s_is_hard() -> None:
+    budgets = read_budgets(BUDGETS)
+    greeting = next(b for b in budgets if (b.figure, b.point) == ("greeting", "max"))
+    assert greeting.limit(ci=True) == greeting.limit(ci=False) == 500
+    assert all(b.per is None or b.per in YARDSTICKS for b in budgets)
+    assert all(b.limit(ci=True) >= b.limit(ci=False) for b in budgets)
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ({"figure": "greeting", "point": "p50", "at_most": 20}, "budget 1: .*'reason'"),
+        ({"figure": "g", "point": "p50", "at_most": 20, "reason": " "}, "budget 1: no reason"),
+        ({"figure": "g", "point": "p95", "at_most": 20, "reason": "x"}, "'p95' is none of"),
+        ({"figure": "g", "point": "max", "at_most": 1, "reason": "x", "atmost": 1}, "'atmost'"),
+    ],
+)
+def test_a_malformed_budget_is_named(entry: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        read_budgets({"budget": [entry]})
+
+
+def test_a_breach_is_named_and_the_limit_itself_is_kept() -> None:
+    budget = Budget("greeting", "max", 500, "the promise")
+    stages = {1: {"greeting": measured("greeting", 500)}, 10: {"greeting": measured("g", 1, 501)}}
+    kept, breached = judge([budget], stages, YARDSTICKS)
+    assert kept.kept
+    assert not breached.kept
+    assert "BREACHED" in str(breached)
+    assert "greeting max: 501" in str(breached)
+
+
+def test_what_was_not_measured_is_a_breach() -> None:
+    (verdict,) = judge([Budget("barge-in", "p50", 1e9, "x")], {1: {}}, YARDSTICKS)
+    assert not verdict.kept
+    assert "not measured" in str(verdict)
+
+
+def test_a_ratio_is_taken_to_its_yardstick() -> None:
+    budget = Budget("inbound", "p50", 4, "x", per="echo p50")
+    (verdict,) = judge([budget], {1: {"inbound": measured("inbound", 1.5)}}, YARDSTICKS)
+    assert verdict.got == 3
+    with pytest.raises(ValueError, match="no yardstick 'moon'"):
+        judge([Budget("inbound", "p50", 4, "x", per="moon")], {}, YARDSTICKS)
+
+
+def test_a_budget_holds_for_its_stages_and_ci_has_a_limit_of_its_own() -> None:
+    budget = Budget("turn", "p50", 20, "x", ci_at_most=40, calls=(10,))
+    stages = {calls: {"turn": measured("turn", 30)} for calls in (1, 10)}
+    (verdict,) = judge([budget], stages, YARDSTICKS)
+    assert (verdict.calls, verdict.kept) == (10, False)
+    assert judge([budget], stages, YARDSTICKS, ci=True)[0].kept
+
+
+# ---- noise ----------------------------------------------------------------------------------
+
+QUIET = Calibration([8.0] * 20, [0.2] * 100)
+
+
+@pytest.mark.parametrize(
+    ("after", "why"),
+    [
+        (Calibration([8.0] * 15 + [16.0] * 5, [0.2] * 100), "2.0 times as long at times"),
+        (Calibration([8.0] * 20, [0.2] * 95 + [30.0] * 5), "a bare echo took 30.0 ms"),
+        (Calibration([12.0] * 20, [0.2] * 100), "1.50 times as long after the run"),
+        (Calibration([4.0] * 20, [0.2] * 100), "0.50 times as long after the run"),
+    ],
+)
+def test_noise_says_what_was_noisy(after: Calibration, why: str) -> None:
+    (found,) = noise(QUIET, after)
+    assert why in found
+
+
+def test_a_quiet_machine_is_not_noisy() -> None:
+    assert noise(QUIET, QUIET) == []
+    assert yardsticks(QUIET, QUIET, 7.5) == {"echo p50": 0.2, "echo p99": 0.2, "work unit": 7.5}
+
+
+# ---- pairing both ends ----------------------------------------------------------------------
+
+VOICED = [*range(50, 60), *range(120, 130)]  # an utterance, and one over the answer to it
+
+
+def two_ends(added_s: float = 0.003) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A call of 4 s whose relay adds the same to everything, as both ends tell of it."""
+    frames = [n * 0.02 for n in range(200)]
+    stopped = [frames[59] + added_s + 0.5, frames[129] + added_s + 0.5]
+    created = [at + added_s for at in stopped]
+    phone: dict[str, Any] = {
+        "caller": "+1",
+        "knocks": False,
+        "started": -0.1,
+        "webhook": 0.005,
+        "gaps": [],
+        "missing": [],
+        "frames": frames,
+        "voiced": VOICED,
+        "media": [(-0.1 + added_s, 800)],
+        "clears": [frames[126] + added_s],
+    }
+    deltas = []
+    for number, at in enumerate(created):
+        for k in range(3):
+            sent = at + 0.1 + 0.02 * k
+            deltas.append((sent, number + 1, 9600))
+            phone["media"].append((sent + added_s, 1600 - (40 if k == 0 else 0)))
+    model = {
+        "caller": "pseudonym",
+        "appends": [(at + added_s, 960 if n else 720) for n, at in enumerate(frames)],
+        "onsets": [50 * 960 + 2, 120 * 960 + 2],
+        "stopped": stopped,
+        "created": created,
+        "deltas": deltas,
+    }
+    return phone, model
+
+
+def delays_of(phone: dict[str, Any], model: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    delays = join([phone], [model], proof_frames=7, names={"+1": "pseudonym"})
+    return {name: [round(ms, 6) for ms in each] for name, each in delays.of.items()}, delays.missing
+
+
+def test_what_the_relay_adds_is_found_everywhere() -> None:
+    found, missing = delays_of(*two_ends())
+    assert missing == []
+    assert set(found["inbound"]) == {3}
+    assert len(found["inbound"]) == 199  # the first one was sent before the session was ready
+    assert found["outbound"] == [3] * 6
+    assert found["greeting"] == [3]
+    assert found["turn"] == [3, 3]
+    assert found["answer"] == [609, 609]  # 500 of silence, 100 of thought, and three ways
+    assert found["answer, ours"] == [9, 9]
+    assert found["barge-in"] == [123]
+    assert found["barge-in, ours"] == [3]
+    assert max(found["probe"]) < 0.1
+
+
+def test_a_frame_that_was_lost_on_the_way_moves_the_sound() -> None:
+    phone, model = two_ends()
+    model["onsets"] = [at - 960 for at in model["onsets"]]
+    found, _ = delays_of(phone, model)
+    assert min(found["probe"]) > 19
+
+
+def test_a_frame_that_comes_late_counts_as_late() -> None:
+    phone, model = two_ends()
+    at, size = model["appends"][20]
+    model["appends"][20] = (at + 0.01, size)
+    found, _ = delays_of(phone, model)
+    assert sorted(found["inbound"])[-2:] == [3, 13]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (lambda phone, model: phone["clears"].clear(), "clear for an interruption"),
+        (lambda phone, model: model["deltas"].clear(), "answer 1 of"),
+        (lambda phone, model: model["onsets"].pop(), "2 utterances, 1 at the model"),
+        (lambda phone, model: model["appends"].clear(), "never got to the model"),
+        (lambda phone, model: phone["missing"].append("no answer within 8 s"), "no answer within"),
+    ],
+)
+def test_what_did_not_happen_is_missed(spoil: Any, what: str) -> None:
+    phone, model = two_ends()
+    spoil(phone, model)
+    _, missing = delays_of(phone, model)
+    assert any(what in each for each in missing)
+
+
+def test_a_caller_whom_the_model_never_met_is_missed() -> None:
+    phone, _ = two_ends()
+    delays = join([phone], [], proof_frames=7, names={"+1": "pseudonym"})
+    assert delays.missing == ["+1 never got to the model"]
+
+
+def test_stretches_of_voice() -> None:
+    assert voiced_runs([]) == []
+    assert voiced_runs([3, 4, 5, 9, 11, 12]) == [(3, 5), (9, 9), (11, 12)]
+
+
+# ---- for people -----------------------------------------------------------------------------
+
+
+def test_every_figure_of_every_stage_is_shown() -> None:
+    stages = {1: {"turn": measured("turn", 1.5)}, 10: {"turn": measured("turn", 2.5)}}
+    verdicts = judge([Budget("turn", "p50", 20, "x")], stages, YARDSTICKS)
+    rows = table(stages).splitlines()[2:]
+    assert ["1.50" in row for row in rows] == [True, False]
+    assert len({len(row) for row in rows}) == 1
+    picture = drawing(stages, verdicts)
+    assert "turn, 1 call<" in picture
+    assert "turn, 10 calls<" in picture
+    assert picture.count('stroke="#c0392b"') == 2
