@@ -14,7 +14,7 @@ operator told.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -112,7 +112,7 @@ class Cabinet:
         after_hours = clips.pop(AFTER_HOURS, None)
         closed = self._closed()
         if after_hours is not None and closed:
-            clips["greeting"] = after_hours
+            clips["greeting"] = replace(after_hours, name="greeting")  # named by its place
         if self._live:
             name = AFTER_HOURS if closed and AFTER_HOURS in texts else "greeting"
             words = texts.get(name, clips["greeting"].text)

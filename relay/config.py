@@ -155,6 +155,10 @@ class Settings(BaseSettings):
         default="model",
         description="whose voice the recordings have: model (recorded at start) or packaged",
     )
+    server_turns: bool = Field(
+        default=False,
+        description="true: the model answers every turn by itself, without waiting for the relay",
+    )
     vad_threshold: float = Field(
         default=0.5, ge=0, le=1, description="how loud speech must be to count, from 0 to 1"
     )

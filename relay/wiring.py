@@ -246,6 +246,7 @@ def _session_settings(
         silence_ms=settings.vad_silence_ms,
         prefix_padding_ms=policy.prefix_padding_ms,
         noise_reduction=settings.noise_reduction,
+        create_response=settings.server_turns,
         vad_mode=settings.vad_mode,
         vad_eagerness=settings.vad_eagerness,
         reasoning_effort=REASONING_EFFORT,
@@ -275,6 +276,7 @@ def _policy(settings: Settings, policy: CallPolicy, tools: Mapping[str, Tool]) -
         policy,
         silence_ms=settings.vad_silence_ms,
         max_call_s=float(settings.max_call_s),
+        server_turns=settings.server_turns,
         hard_model=settings.realtime_model_hard is not None,
         effects={tool.name: Effect(tool.effect) for tool in tools.values()},
     )

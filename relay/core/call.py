@@ -174,7 +174,7 @@ class Call:
             case on.SpeechStopped(item_id, buffer_ms):
                 talk.utterances.stopped(item_id, buffer_ms)
             case on.InputCommitted():
-                self._out += talk.committed(event)
+                self._out += talk.committed(event, now)
             case on.CallerTranscribed():
                 self._out += talk.caller_transcribed(event, now)
             case on.ResponseStarted(response_id, purpose):
@@ -519,6 +519,7 @@ class Call:
         yield talk.playout.next_release, self._release
         yield talk.playout.settle_at, self._settle
         yield self._keys_due, self._keys_settled
+        yield talk.words_due, talk.words_overdue
         yield talk.tools.deadline, self._tools_due
         yield self._link.redial_at, self._dial
         yield self._link.ready_by, self._model_not_ready

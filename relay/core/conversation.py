@@ -88,18 +88,37 @@ class Conversation:
         self.ear.listen()
         return self.confirm(now)
 
-    def committed(self, event: on.InputCommitted) -> list[Command]:
+    def committed(self, event: on.InputCommitted, now: float) -> list[Command]:
         """The utterance is an item now: it wants an answer unless it was a mere noise or hello."""
         utterance = self.utterances.get(event.item_id)
         if utterance is None:
             return [do.Note("commit_without_speech", event.item_id)]
-        utterance.committed = True
+        utterance.committed_at = now
         self._loudness[event.item_id] = self.ear.loudest_db
         if self._is_hello(utterance):
+            utterance.answered = True
             return [do.Note("hello_unanswered", event.item_id)]
         if utterance.confirmed:
-            self.responses.want("turn")  # what was no proven voice waits for its words
+            self._answer(utterance)  # what was no proven voice waits for its words
         return []
+
+    def _answer(self, utterance: Utterance) -> None:
+        utterance.answered = True
+        if not self._policy.server_turns:
+            self.responses.want("turn")
+
+    @property
+    def words_due(self) -> float | None:
+        """When speech that waits for its words is answered without them."""
+        times = (u.committed_at for u in self.utterances.wordless())
+        first = min((at for at in times if at is not None), default=None)
+        return None if first is None else first + self._policy.words_within_s
+
+    def words_overdue(self, now: float) -> None:
+        """No words came: it may have been speech all the same, and silence is no answer."""
+        for utterance in self.utterances.wordless():
+            if (utterance.committed_at or now) + self._policy.words_within_s <= now:
+                self._answer(utterance)
 
     def caller_transcribed(self, event: on.CallerTranscribed, now: float) -> list[Command]:
         """The words of an utterance, any time after its commit."""
@@ -110,8 +129,8 @@ class Conversation:
         if not text and not event.failed:
             self.transcript.forget(event.item_id)
             return [do.DeleteItem(event.item_id)] if doubtful else []
-        if utterance is not None and doubtful and not self._is_hello(utterance):
-            self.responses.want("turn")  # quiet words are words all the same
+        if utterance is not None and doubtful and not utterance.answered:
+            self._answer(utterance)  # quiet words are words all the same
         if utterance is not None and loudest_db is not None and text:
             self.ear.learn(loudest_db, sure=utterance.confirmed)
         rows = self.transcript.caller_words(event.item_id, text or "[inaudible]", now)

@@ -75,6 +75,10 @@ class CallPolicy:
     hello_ms: int = 700
     # A model that is to greet must be ready this soon, and then begin to speak; else the clip does.
     live_greeting_s: float = 2.0
+    # Speech that was no proven voice waits so long for its words; then it is answered without.
+    words_within_s: float = 2.0
+    # The server answers each turn by itself (create_response), for those who want it back.
+    server_turns: bool = False
     # The session's own VAD settings: needed to tell speech from its padding.
     prefix_padding_ms: int = 300
     silence_ms: int = 500

@@ -106,7 +106,8 @@ class Utterance:
     over_greeting: bool
     confirmed: bool = False
     stop_ms: int | None = None
-    committed: bool = False
+    committed_at: float | None = None
+    answered: bool = False  # an answer is wished for, or none is to be given
 
     def speech_ms(self, prefix_ms: int, silence_ms: int) -> int:
         """Its length without the VAD's padding before and hold behind; 0 while it goes on."""
@@ -149,4 +150,11 @@ class Utterances:
 
     def unsettled(self) -> bool:
         """Speech is going on, or words of committed speech are still to come."""
-        return self.open is not None or any(u.committed for u in self._by_item.values())
+        return self.open is not None or any(
+            u.committed_at is not None for u in self._by_item.values()
+        )
+
+    def wordless(self) -> list[Utterance]:
+        """Committed speech whose answer waits for its words, the oldest first."""
+        waiting = (u for u in self._by_item.values() if u.committed_at is not None)
+        return [u for u in waiting if not (u.answered or u.over_agent)]

@@ -166,6 +166,34 @@ def test_two_failures_in_a_row_go_to_a_human(driver: Driver) -> None:
     assert driver.played.endswith(bytes(1000 * MS))
 
 
+def test_speech_that_is_no_proven_voice_is_answered_even_if_its_words_never_come(
+    driver: Driver,
+) -> None:
+    driver.greeted()
+    driver.feed(on.SpeechStarted("u1", 1000))
+    driver.hear(0.5, -60.0)
+    driver.feed(on.SpeechStopped("u1", 2500), on.InputCommitted("u1"))
+    assert not driver.sent(do.CreateResponse)
+    driver.wait(1.9)
+    assert not driver.sent(do.CreateResponse)
+    driver.wait(0.2)
+    assert driver.sent(do.CreateResponse) == [do.CreateResponse("turn")]
+    driver.feed(on.CallerTranscribed("u1", "So there were words."))
+    driver.wait(1)
+    assert len(driver.sent(do.CreateResponse)) == 1
+
+
+def test_a_server_that_owns_the_turns_is_not_asked_for_them(driver: Driver) -> None:
+    driver = Driver(server_turns=True)
+    driver.greeted()
+    driver.caller_says("u1")
+    assert not driver.sent(do.CreateResponse)
+    driver.agent_says("a1", 500)
+    call_function(driver, "lookup_hours", "r2")
+    driver.feed(on.ToolFinished("c1", "{}"))
+    assert driver.sent(do.CreateResponse) == [do.CreateResponse("tool")]
+
+
 # ---- barge-in -------------------------------------------------------------------------------
 
 
