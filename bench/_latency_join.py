@@ -61,7 +61,7 @@ def join(
     delays = Delays()
     sessions = {session["caller"]: session for session in models}
     for phone in phones:
-        delays.missing += [f"{phone['caller']}: {what}" for what in phone["missing"]]
+        delays.missing += phone["missing"]
         if not phone["media"]:
             continue
         delays.add("greeting", 1000 * (phone["media"][0][0] - phone["started"]))
@@ -70,7 +70,7 @@ def join(
             delays.add("gap", *(phone["gaps"] or [0.0]))
             session = sessions.get(names[phone["caller"]])
             if session is None or not session["appends"]:
-                delays.missing.append(f"{phone['caller']} never got to the model")
+                delays.missing.append("a call that never got to the model")
             else:
                 _conversation(delays, phone, session, proof_frames)
     return delays
@@ -83,12 +83,12 @@ def _conversation(delays: Delays, phone: Report, model: Report, proof_frames: in
     for run, onset in zip(runs, model["onsets"], strict=False):
         delays.add("probe", abs(onset / MODEL_BYTES_PER_MS - run[0] * FRAME_MS))
     if len(runs) != len(model["onsets"]):
-        delays.missing.append(f"{len(runs)} utterances, {len(model['onsets'])} at the model")
+        delays.missing.append("an utterance at the model")
     answers = _answers(model)
     for number, run in enumerate(runs):
         answer = next((a for a in answers if a.stopped > phone["frames"][run[1]]), None)
         if answer is None or arrivals[run[1]] is None:
-            delays.missing.append(f"answer {number + 1} of {phone['caller']}")
+            delays.missing.append("an answer")
         else:
             _answered(delays, phone, run, arrivals[run[1]] or 0.0, answer)
         if number:
@@ -155,7 +155,7 @@ def _answered(
     said, first_delta = phone["frames"][run[1]], answer.deltas[0][0]
     media = phone["media"][bisect_left(phone["media"], first_delta, key=itemgetter(0)) :]
     if not media:
-        delays.missing.append(f"media of an answer to {phone['caller']}")
+        delays.missing.append("the media of an answer")
         return
     total = media[0][0] - said
     models = (answer.stopped - heard_by_model) + (first_delta - answer.created)
@@ -186,7 +186,7 @@ def _interrupted(delays: Delays, phone: Report, run: tuple[int, int], proof_fram
     first, last = phone["frames"][run[0]], phone["frames"][run[1]]
     clear = next((at for at in phone["clears"] if first < at < last + 1.0), None)
     if clear is None:
-        delays.missing.append(f"clear for an interruption by {phone['caller']}")
+        delays.missing.append("clear for an interruption")
         return
     proven = phone["frames"][run[0] + proof_frames - 1]
     delays.add("barge-in", 1000 * (clear - first))

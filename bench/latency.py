@@ -34,6 +34,7 @@ import socket
 import sys
 import tempfile
 import tomllib
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -214,12 +215,17 @@ async def _sessions(model: machine.Lines, count: int) -> list[dict[str, Any]]:
 
 def figures(each: Stage, first: Stage) -> dict[str, Figure]:
     """All figures of a stage; memory is counted from the first stage on."""
-    found = [figure(name, values) for name, values in each.delays.of.items()]
+    units = {"probe": "ms off"}  # a place, not a delay
+    found = [figure(name, at, units.get(name, "ms")) for name, at in each.delays.of.items()]
     found.append(figure("cpu", [each.cpu_ms], "ms/s"))
     if each.calls > first.calls:
         more = (each.rss_kib - first.rss_kib) / (each.calls - first.calls)
         found.append(figure("memory", [more], "KiB/call"))
     return {one.name: one for one in found if one is not None}
+
+
+def missing(each: Stage) -> list[str]:
+    return [f"missing: {what}" for what in each.delays.missing]
 
 
 # ---- a run ----------------------------------------------------------------------------------
@@ -241,9 +247,9 @@ class Run:
     def faults(self) -> list[str]:
         """What makes the figures worthless, whatever they are."""
         return [
-            f"{each.calls} calls: {text}"
+            f"{each.calls} calls: {count} times {text}"
             for each in self.stages
-            for text in dict.fromkeys([*each.delays.missing, *each.complaints])
+            for text, count in Counter([*missing(each), *each.complaints]).items()
         ] + [
             f"{each.calls} calls: the {name} took {share:.0%} of a core and were the bottleneck"
             for each in self.stages
@@ -252,10 +258,7 @@ class Run:
         ]
 
 
-async def run(calls: tuple[int, ...], turns: int) -> Run:
-    cores = machine.share_out()
-    if cores.others is not None:
-        os.sched_setaffinity(0, {cores.others})
+async def run(calls: tuple[int, ...], turns: int, cores: machine.Cores) -> Run:
     before, unit_before = await machine.calibrate(cores)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -291,7 +294,7 @@ def report(done: Run, verdicts: list[Verdict], noisy: list[str]) -> dict[str, An
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "cores": len(os.sched_getaffinity(os.getppid())),
+        "cores": os.cpu_count(),
         "yardsticks": {name: round(ms, 4) for name, ms in done.yardsticks().items()},
         "noise": noisy,
         "generators": {each.calls: dict(each.busy) for each in done.stages},
@@ -349,8 +352,12 @@ def main() -> int:
     with (HERE / "budgets.toml").open("rb") as file:
         budgets = read_budgets(tomllib.load(file))
 
+    turns = CI_TURNS if arguments.ci else TURNS
+    cores = machine.share_out()
+    if cores.others is not None:
+        os.sched_setaffinity(0, {cores.others})
     for last in (False, True):
-        done = trio.run(run, arguments.calls, CI_TURNS if arguments.ci else TURNS)
+        done = trio.run(run, arguments.calls, turns, cores)
         noisy = noise(done.before, done.after)
         verdicts = judge(budgets, done.figures(), done.yardsticks(), ci=arguments.ci)
         show(done, verdicts, noisy)
