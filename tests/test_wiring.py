@@ -239,3 +239,11 @@ async def test_what_stops_the_start_is_one_clear_line(
     assert isinstance(error, kind)
     assert words in str(error)
     assert len(str(error).splitlines()) == 1
+
+
+def test_a_harder_call_is_dialled_with_the_larger_model(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, REALTIME_MODEL_HARD="gpt-realtime-2.1")
+    assert wiring.session_url(settings).endswith("model=gpt-realtime-2.1-mini")
+    assert wiring.session_url(settings, hard=True).endswith("model=gpt-realtime-2.1")
+    alone = make_settings(tmp_path)
+    assert wiring.session_url(alone, hard=True) == wiring.session_url(alone)
