@@ -12,6 +12,7 @@
     └── PortError             something outside did not do what it should
         ├── StoreError            the database
         ├── BusinessError         the business's own system
+        ├── PhoneControlError     Twilio's REST API
         └── DialError             the model could not be reached
 
 Foreign exceptions are mapped to these once, in the adapter or socket that met them.
@@ -81,6 +82,18 @@ class StoreError(PortError):
 
 class BusinessError(PortError):
     """The business's own system refused, failed or could not be reached."""
+
+
+class PhoneControlError(PortError):
+    """Twilio's REST API refused or could not be reached.
+
+    gone: the call is over already; doubtful: the request may have been carried out all the same
+    """
+
+    def __init__(self, text: str, *, gone: bool = False, doubtful: bool = False) -> None:
+        super().__init__(text)
+        self.gone = gone
+        self.doubtful = doubtful
 
 
 class DialError(PortError):

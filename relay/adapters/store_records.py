@@ -30,6 +30,7 @@ from relay.ports import (
     CallOpened,
     DispositionChosen,
     Entry,
+    OwnerNotice,
     ToolCalled,
     TranscriptLine,
 )
@@ -110,6 +111,8 @@ def _rows(entry: Entry) -> list[tuple[Callable[[Insert], Insert], Row]]:
                 (_merge_mentioned, {"call_sid": call_sid, "started_at": began}),
                 (_merge_ended, _fields(ended) | {"call_sid": call_sid, "ended_at": at}),
             ]
+        case OwnerNotice():
+            return []
         case other:
             raise Misuse(f"no table for {type(other).__name__}")
 

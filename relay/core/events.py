@@ -206,12 +206,14 @@ class ToolFinished:
     """A tool ended. output is what the model is told: small JSON, never a traceback.
 
     outcome: "" or what this means for the call's outcome row ("booked", "message", …)
+    notice: "" or the one line that the business's owner shall hear of it; personal
     """
 
     call_id: str
     output: str
     ok: bool = True
     outcome: str = ""
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,4 +79,21 @@ class CallEnded:
     barge_ins: int = 0
 
 
-Record: TypeAlias = CallOpened | TranscriptLine | ToolCalled | DispositionChosen | CallEnded
+@dataclass(frozen=True, slots=True)
+class OwnerNotice:
+    """Key: the call and ref. Something that the business's owner shall hear of, once.
+
+    kind: booked | changed | cancelled | quoted | message | voicemail | failed | flagged
+    ref: the function's call_id, the recording's SID, or the kind itself when one a call is enough
+    text: one line for a person; personal
+    """
+
+    at: float
+    ref: str
+    kind: str
+    text: str
+
+
+Record: TypeAlias = (
+    CallOpened | TranscriptLine | ToolCalled | DispositionChosen | CallEnded | OwnerNotice
+)

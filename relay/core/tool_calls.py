@@ -20,7 +20,7 @@ from enum import Enum, auto
 from relay.core.commands import AddText, Command, Keep, PostToolOutput, RunTool
 from relay.core.events import FunctionCalled, ToolFinished
 from relay.core.policy import CallPolicy, Effect
-from relay.core.records import ToolCalled
+from relay.core.records import OwnerNotice, ToolCalled
 
 INTERRUPTED = (
     '{"error":"interrupted","message":"The caller spoke before this was done, so it was not done.'
@@ -117,7 +117,10 @@ class ToolCalls:
         told: Command = PostToolOutput(call.call_id, event.output)
         if late:
             told = AddText("system", f"The result of {call.name} has come: {event.output}")
-        return [told, call.row(now, "ok" if event.ok else "error", event.output)]
+        out = [told, call.row(now, "ok" if event.ok else "error", event.output)]
+        if event.notice:
+            out.append(Keep(OwnerNotice(now, call.call_id, event.outcome, event.notice)))
+        return out
 
     def cut(self, now: float) -> list[Command]:
         """The caller interrupted: what has not begun will not."""

@@ -42,7 +42,9 @@ async def run_tool(
             deadline=trio.current_time() + TOOL_S, shield=tool.effect == "write"
         ) as scope:
             result = await tool.invoke(command.arguments, ports)
-            return ToolFinished(command.call_id, result.text(), outcome=result.outcome)
+            return ToolFinished(
+                command.call_id, result.text(), outcome=result.outcome, notice=result.notice
+            )
         if scope.cancelled_caught:
             log.warning("tool took too long", tool=tool.name)
         return ToolFinished(command.call_id, UNAVAILABLE, ok=False)

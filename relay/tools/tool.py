@@ -65,10 +65,16 @@ class ToolPorts:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """output: what the model is told. outcome: what it means for the call ("booked"), or ""."""
+    """What came of a function.
+
+    output: what the model is told
+    outcome: what it means for the call ("booked"), or ""
+    notice: one line for the business's owner ("Ann Lee booked a cleaning, …"), or ""; personal
+    """
 
     output: dict[str, Any]
     outcome: str = ""
+    notice: str = ""
 
     def text(self) -> str:
         """The output as compact JSON, at most MAX_OUTPUT_BYTES of UTF-8."""
@@ -82,6 +88,7 @@ class Tool:
     parameters: JSON schema, self-contained
     invoke: (arguments as JSON text, ports) -> result; None when effect is "call".
         Raises BadArguments, and whatever the ports raise.
+    lasting: what it writes outlives the call, so it happens once per key, whatever breaks
     """
 
     name: str
@@ -89,6 +96,7 @@ class Tool:
     parameters: Mapping[str, Any]
     effect: Effect
     invoke: Callable[[str, ToolPorts], Awaitable[ToolResult]] | None
+    lasting: bool = False
 
 
 A = TypeVar("A", bound=Arguments)
@@ -100,8 +108,12 @@ def tool(
     *,
     effect: Literal["read", "write"],
     run: Callable[[A, ToolPorts], Awaitable[ToolResult]],
+    lasting: bool | None = None,
 ) -> Tool:
-    """Make a tool whose code is `run`, called with arguments that were checked."""
+    """Make a tool whose code is `run`, called with arguments that were checked.
+
+    lasting: whether what it does outlives the call; None: as every write does
+    """
     parameters = schema(arguments)
     decoder = msgspec.json.Decoder(arguments)
 
@@ -112,7 +124,8 @@ def tool(
             raise BadArguments(_advice(name, parameters, str(error))) from error
         return await run(args, ports)
 
-    return Tool(name, _description(arguments), parameters, effect, invoke)
+    kept = effect == "write" if lasting is None else lasting
+    return Tool(name, _description(arguments), parameters, effect, invoke, kept)
 
 
 def acted_by_core(name: str, arguments: type[Arguments]) -> Tool:

@@ -1,0 +1,62 @@
+"""The seams to everything outside: who implements them lives above, who uses them never asks who.
+
+Socket       one WebSocket, either side (shell/sockets.py in production, sim/pair.py in tests)
+CallStore    where records go (adapters/store.py); synchronous, called in worker threads
+ClipStore    where the clips in the agent's own voice are kept (adapters/store.py); synchronous
+Bookings     where the embedded business keeps appointments (adapters/store.py); synchronous
+BusinessApi  the business's own system (adapters/business_local.py, adapters/business_http.py)
+PhoneControl calls that we place, end and record (adapters/twilio_rest.py)
+"""
+
+from __future__ import annotations
+
+from relay.core.records import (
+    CallEnded,
+    CallOpened,
+    DispositionChosen,
+    OwnerNotice,
+    Record,
+    ToolCalled,
+    TranscriptLine,
+)
+from relay.ports.business import (
+    Booked,
+    BookingRequest,
+    Bookings,
+    BusinessApi,
+    BusinessProfile,
+    DayHours,
+    NotBooked,
+    Service,
+)
+from relay.ports.clips import ClipStore, StoredClip
+from relay.ports.phone import Leg, PhoneControl
+from relay.ports.records import CallRow, CallStore, Entry
+from relay.ports.sockets import Socket
+
+# Adapters see records through this seam: they never import the core.
+__all__ = [
+    "Booked",
+    "BookingRequest",
+    "Bookings",
+    "BusinessApi",
+    "BusinessProfile",
+    "CallEnded",
+    "CallOpened",
+    "CallRow",
+    "CallStore",
+    "ClipStore",
+    "DayHours",
+    "DispositionChosen",
+    "Entry",
+    "Leg",
+    "NotBooked",
+    "OwnerNotice",
+    "PhoneControl",
+    "Record",
+    "Service",
+    "Socket",
+    "StoredClip",
+    "ToolCalled",
+    "TranscriptLine",
+]
