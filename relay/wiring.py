@@ -26,12 +26,13 @@ from relay.about import About
 from relay.adapters.business_http import HttpBusiness
 from relay.adapters.business_local import LocalBusiness, load_business
 from relay.adapters.store import SqlStore, open_store, upgrade
+from relay.adapters.twilio_rest import TwilioPhone
 from relay.audio import loudest_db
 from relay.cabinet import AFTER_HOURS, Cabinet, Voice
 from relay.config import Settings
 from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
 from relay.errors import ConfigError
-from relay.ports import BusinessApi, Socket
+from relay.ports import BusinessApi, PhoneControl, Socket
 from relay.prompts import Prompts, load_prompts
 from relay.shell import clip_studio, sockets
 from relay.shell.journal import Journal
@@ -81,7 +82,10 @@ async def serve(
     try:
         await trio.to_thread.run_sync(upgrade, database_url)
         await trio.to_thread.run_sync(_probe, store)
-        async with _open_business(settings, store) as business:
+        async with (
+            _open_business(settings, store) as business,
+            aclosing(_phone_control(settings)) as phone_control,
+        ):
             about = About(business)
             await about.ask()
             cabinet = _cabinet(settings, store, about, prompts, clips, dial=dial)
@@ -90,6 +94,7 @@ async def serve(
                 settings,
                 store=store,
                 business=business,
+                phone_control=phone_control,
                 about=about,
                 prompts=prompts,
                 cabinet=cabinet,
@@ -114,6 +119,7 @@ def _parts(
     *,
     store: SqlStore,
     business: BusinessApi,
+    phone_control: PhoneControl,
     about: About,
     prompts: Prompts,
     cabinet: Cabinet,
@@ -145,6 +151,7 @@ def _parts(
         ),
         tools=tools,
         business=business,
+        phone_control=phone_control,
         journal=journal,
         audio_format=settings.realtime_audio_format,
         recorder=recorder,
@@ -189,6 +196,18 @@ async def _open_business(settings: Settings, store: SqlStore) -> AsyncIterator[B
     else:
         async with aclosing(HttpBusiness(settings.business_api_base)) as business:
             yield business
+
+
+# ---- the telephone network ------------------------------------------------------------------
+
+
+def _phone_control(settings: Settings) -> TwilioPhone:
+    return TwilioPhone(
+        settings.twilio_account_sid,
+        settings.twilio_auth_token.get_secret_value(),
+        settings.twilio_phone_number,
+        api_url=settings.twilio_api_url,
+    )
 
 
 # ---- the model ------------------------------------------------------------------------------

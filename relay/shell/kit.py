@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from relay.core.policy import CallPolicy, Clip
-from relay.ports import BusinessApi, Socket
+from relay.ports import BusinessApi, PhoneControl, Socket
 from relay.shell.journal import Journal
 from relay.shell.recorder import Recorder
 from relay.tools.tool import Tool
@@ -36,6 +36,7 @@ class CallKit:
     settings: what the model is told at the start of a call; from memory, no I/O
     audio_format: what the model speaks, "pcm" or "pcmu"; the same as in the settings
     wall_clock: UTC with a time zone
+    phone_control: calls that we place, end and record; None: there is no network to ask
     recorder: makes a flight recording of every call; None: of none
     """
 
@@ -48,4 +49,5 @@ class CallKit:
     journal: Journal
     audio_format: str = "pcm"
     wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    phone_control: PhoneControl | None = None
     recorder: Recorder | None = None
