@@ -13,6 +13,7 @@
         ├── StoreError            the database
         ├── BusinessError         the business's own system
         ├── PhoneControlError     Twilio's REST API
+        ├── NoticeError           the owner's webhook
         └── DialError             the model could not be reached
 
 Foreign exceptions are mapped to these once, in the adapter or socket that met them.
@@ -88,12 +89,20 @@ class PhoneControlError(PortError):
     """Twilio's REST API refused or could not be reached.
 
     gone: the call is over already; doubtful: the request may have been carried out all the same
+    refused: Twilio understood and said no, and would again
     """
 
-    def __init__(self, text: str, *, gone: bool = False, doubtful: bool = False) -> None:
+    def __init__(
+        self, text: str, *, gone: bool = False, doubtful: bool = False, refused: bool = False
+    ) -> None:
         super().__init__(text)
         self.gone = gone
         self.doubtful = doubtful
+        self.refused = refused
+
+
+class NoticeError(PortError):
+    """The owner's webhook refused, failed or could not be reached."""
 
 
 class DialError(PortError):

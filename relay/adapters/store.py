@@ -1,9 +1,9 @@
 """The relay's records in a database: SQLite by default, PostgreSQL by DATABASE_URL.
 
 This file is the face; beside it lie store_tables (what is kept), store_records (how a record
-becomes an upsert), store_bookings (appointments), store_clips (the agent's voice), store_engine
-(drivers), store_upgrade and migrations/ (how the tables come to be). Every method blocks: call
-them from worker threads.
+becomes an upsert), store_notices (what the owner shall hear of), store_bookings (appointments),
+store_clips (the agent's voice), store_engine (drivers), store_upgrade and migrations/ (how the
+tables come to be). Every method blocks: call them from worker threads.
 """
 
 from __future__ import annotations
@@ -15,32 +15,49 @@ from datetime import date, datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from relay.adapters import store_bookings, store_clips, store_records
+from relay.adapters import store_bookings, store_clips, store_notices, store_records
 from relay.adapters.store_engine import mapped, parse_url, pooled
+from relay.adapters.store_notices import Channels
 from relay.adapters.store_tables import call_outcomes, calls, stream_claims
 from relay.adapters.store_upgrade import upgrade
-from relay.ports import Booked, BookingRequest, CallRow, Entry, StoredClip
+from relay.ports import (
+    Booked,
+    BookingRequest,
+    CallRow,
+    Claimed,
+    Entry,
+    Notice,
+    Settled,
+    StoredClip,
+)
 
 __all__ = ["SqlStore", "open_store", "upgrade"]
 
 
-def open_store(database_url: str) -> SqlStore:
+def _nobody(_kind: str) -> Sequence[str]:
+    return ()
+
+
+def open_store(database_url: str, *, channels: Channels = _nobody) -> SqlStore:
     """A store on a database whose tables `upgrade` has made.
+
+    channels: who is told of a kind of notice; nobody unless given, and notices are only kept
 
     Connects when it is first used, so that calls are served while the database is away.
     Raises ConfigError for a malformed URL.
     """
     url = parse_url(database_url)
-    return SqlStore(pooled(url), url)
+    return SqlStore(pooled(url), url, channels)
 
 
 class SqlStore:
-    """CallStore, Bookings and ClipStore over one engine. Safe to use from several threads."""
+    """CallStore, NoticeStore, Bookings and ClipStore over one engine, for any thread."""
 
-    def __init__(self, engine: sa.Engine, url: URL) -> None:
+    def __init__(self, engine: sa.Engine, url: URL, channels: Channels = _nobody) -> None:
         self._engine = engine
         self._reader = engine.execution_options(read_only=True)
         self._url = url
+        self._channels = channels
 
     def close(self) -> None:
         """Give up every connection."""
@@ -67,7 +84,7 @@ class SqlStore:
         """Upsert all entries in one transaction, whatever was written before them."""
         if entries:
             with self._write() as connection:
-                store_records.write(connection, entries)
+                store_records.write(connection, entries, self._channels)
 
     def call(self, call_sid: str) -> CallRow | None:
         """What is known of a call. reason: the outcome's, or else the disposition's."""
@@ -93,13 +110,43 @@ class SqlStore:
     def set_outcome(self, call_sid: str, at: datetime, outcome: str, reason: str) -> None:
         """What became of a call after its stream; stands above what the call itself reports."""
         with self._write() as connection:
-            store_records.settle(connection, call_sid, at, outcome, reason)
+            store_records.settle(connection, call_sid, at, outcome, reason, channels=self._channels)
 
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
         """Use up a stream's token: True the first time, False ever after."""
         row = {"nonce": nonce, "call_sid": call_sid, "at": at}
         with self._write() as connection:
             return store_records.inserted(connection, stream_claims, row) == 1
+
+    # ---- NoticeStore
+
+    def claim_notices(
+        self,
+        channels: Sequence[str],
+        *,
+        now: datetime,
+        until: datetime,
+        holder: str,
+        limit: int,
+        lapsed: Settled,
+    ) -> Claimed:
+        """Take what is due; ask first without a lock, for mostly nothing is."""
+        with self._read() as connection:
+            if not store_notices.any_due(connection, channels, now):
+                return Claimed((), ())
+        with self._write() as connection:
+            gone = store_notices.lapse(connection, channels, now, lapsed)
+            found = store_notices.claim(
+                connection, channels, now=now, until=until, holder=holder, limit=limit
+            )
+            return Claimed(found, gone)
+
+    def settle_notice(
+        self, notice: Notice, holder: str, state: Settled, *, at: datetime, error: str = ""
+    ) -> bool:
+        """Report about a claimed notice. False: somebody else holds it by now."""
+        with self._write() as connection:
+            return store_notices.settle(connection, notice, holder, state, at=at, error=error)
 
     # ---- Bookings
 

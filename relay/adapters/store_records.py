@@ -7,6 +7,7 @@ table says which of two versions of a row stays, in the WHERE of its upsert:
     transcripts    the latest version of an item; at the same moment, the one heard further
     tool_calls     a final status before "running"; then the latest
     call_outcomes  the latest end; but the aftermath (`settle`) has the last word on the outcome
+    notices        the earliest, until it is on its way (store_notices)
 
 Any order of any writes ends in the same rows: tests/adapters/test_store_contract.py shuffles.
 """
@@ -23,7 +24,8 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from relay.adapters.store_tables import call_outcomes, calls, tool_calls, transcripts
+from relay.adapters.store_notices import Channels, notice_rows
+from relay.adapters.store_tables import call_outcomes, calls, notices, tool_calls, transcripts
 from relay.errors import Misuse
 from relay.ports import (
     CallEnded,
@@ -33,6 +35,7 @@ from relay.ports import (
     OwnerNotice,
     ToolCalled,
     TranscriptLine,
+    failed_notice,
 )
 
 # Both spell ON CONFLICT alike; SQLAlchemy keeps two classes for it.
@@ -62,11 +65,14 @@ def inserted(connection: sa.Connection, table: sa.Table, rows: Row | Sequence[Ro
     return len(connection.execute(statement.returning(sa.literal(1))).all())
 
 
-def write(connection: sa.Connection, entries: Sequence[Entry]) -> None:
-    """Upsert entries, whatever was written before them. The caller owns the transaction."""
+def write(connection: sa.Connection, entries: Sequence[Entry], channels: Channels) -> None:
+    """Upsert entries, whatever was written before them. The caller owns the transaction.
+
+    channels: who is told of a kind of notice
+    """
     batches: dict[Callable[[Insert], Insert], list[Row]] = defaultdict(list)
     for entry in entries:
-        for merge, row in _rows(entry):
+        for merge, row in _rows(entry, channels):
             batches[merge].append(row)
     for merge, table, key in _ORDER:
         if rows := batches.get(merge):
@@ -76,17 +82,25 @@ def write(connection: sa.Connection, entries: Sequence[Entry]) -> None:
 
 
 def settle(
-    connection: sa.Connection, call_sid: str, at: datetime, outcome: str, reason: str
+    connection: sa.Connection,
+    call_sid: str,
+    at: datetime,
+    outcome: str,
+    reason: str,
+    *,
+    channels: Channels,
 ) -> None:
-    """The aftermath's word on a call's outcome; the latest stays."""
+    """The aftermath's word on a call's outcome; the latest stays. The owner hears of a failure."""
     row = {"call_sid": call_sid, "outcome": outcome, "reason": reason, "settled_at": at}
     known = {"call_sid": call_sid, "started_at": at}
     dialect = connection.dialect.name
     connection.execute(_statement(dialect, _merge_mentioned, calls), [known])
-    connection.execute(_statement(dialect, _merge_settled, call_outcomes), [row])
+    last_word = _statement(dialect, _merge_settled, call_outcomes).returning(sa.literal(1))
+    if connection.scalar(last_word, row) and outcome == "failed":
+        write(connection, [Entry(call_sid, at, failed_notice(0.0, reason))], channels)
 
 
-def _rows(entry: Entry) -> list[tuple[Callable[[Insert], Insert], Row]]:
+def _rows(entry: Entry, channels: Channels) -> list[tuple[Callable[[Insert], Insert], Row]]:
     call_sid, at = entry.call_sid, entry.at
     match entry.record:
         case CallOpened() as opened:
@@ -111,8 +125,8 @@ def _rows(entry: Entry) -> list[tuple[Callable[[Insert], Insert], Row]]:
                 (_merge_mentioned, {"call_sid": call_sid, "started_at": began}),
                 (_merge_ended, _fields(ended) | {"call_sid": call_sid, "ended_at": at}),
             ]
-        case OwnerNotice():
-            return []
+        case OwnerNotice() as notice:
+            return [(_merge_notice, row) for row in notice_rows(call_sid, at, notice, channels)]
         case other:
             raise Misuse(f"no table for {type(other).__name__}")
 
@@ -196,6 +210,20 @@ def _merge_settled(statement: Insert) -> Insert:
     )
 
 
+def _merge_notice(statement: Insert) -> Insert:
+    """Once an owner was told, or is being told, nothing changes what they were told."""
+    new, old = statement.excluded, notices.c
+    columns = ("kind", "at", "text", "next_at")
+    return statement.on_conflict_do_update(
+        index_elements=list(notices.primary_key),
+        set_={name: new[name] for name in columns},
+        where=sa.and_(
+            old.tries == 0,
+            sa.tuple_(new.at, new.text, new.kind) < sa.tuple_(old.at, old.text, old.kind),
+        ),
+    )
+
+
 def _keep_greater(
     statement: Insert, table: sa.Table, rank: Callable[[Any], tuple[Any, ...]]
 ) -> Insert:
@@ -217,4 +245,5 @@ _ORDER: tuple[tuple[Callable[[Insert], Insert], sa.Table, tuple[str, ...]], ...]
     (_merge_line, transcripts, ("call_sid", "item_id")),
     (_merge_tool, tool_calls, ("call_sid", "call_id")),
     (_merge_ended, call_outcomes, _CALL),
+    (_merge_notice, notices, ("id", "channel")),
 )

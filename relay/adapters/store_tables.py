@@ -7,6 +7,7 @@
     bookings       the embedded business's appointments, one row an idempotency key
     booking_slots  one row a filled slot; its primary key is what stops a double booking
     stream_claims  stream tokens that were used up
+    notices        what the owner shall hear of, one row a channel; also the queue of deliveries
     clips          sentences that the agent says in every call, in its own voice
 
 There are no foreign keys: records are replayed in any order after a database was away, and a
@@ -141,6 +142,29 @@ stream_claims = sa.Table(
     sa.Column("nonce", Words, primary_key=True),
     sa.Column("call_sid", Words, nullable=False),
     sa.Column("at", Utc, nullable=False),
+)
+
+notices = sa.Table(
+    "notices",
+    metadata,
+    # A hash of call and ref: the receiver's means against repeats.
+    sa.Column("id", Words, primary_key=True),
+    # webhook, sms_owner, sms_caller; none: it is only kept
+    sa.Column("channel", Words, primary_key=True),
+    sa.Column("call_sid", Words, nullable=False, index=True),
+    sa.Column("ref", Words, nullable=False),
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("text", Words, nullable=False),
+    # pending, sending, sent, failed, unknown; kept: there is nobody to tell
+    sa.Column("state", Words, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+    # When a pending one is due, and when a sending one's holder has lost it.
+    sa.Column("next_at", Utc, nullable=False),
+    sa.Column("holder", Words, nullable=False, server_default=""),
+    sa.Column("settled_at", Utc),
+    sa.Column("last_error", Words, nullable=False, server_default=""),
+    sa.Index("ix_notices_state_next_at", "state", "next_at"),
 )
 
 clips = sa.Table(

@@ -203,8 +203,12 @@ class TwilioPhone:
             if failed.failure not in again or trio.current_time() + wait_s >= deadline:
                 break
             await trio.sleep(wait_s)
-        gone = failed.code in _GONE
-        raise PhoneControlError(f"{what}: {failed}", gone=gone, doubtful=doubtful) from failed
+        raise PhoneControlError(
+            f"{what}: {failed}",
+            gone=failed.code in _GONE,
+            doubtful=doubtful,
+            refused=failed.failure == "refused",
+        ) from failed
 
     def _waits(self) -> Iterator[float]:
         return (most * (0.5 + self._draw() / 2) for most in WAITS_S)

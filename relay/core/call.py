@@ -38,7 +38,7 @@ from relay.core.model_link import Link, ModelLink
 from relay.core.phases import TRANSITIONS, WITH_CALLER, Fit, Phase, fit
 from relay.core.playout import Heard
 from relay.core.policy import LIVE_GREETING, CallPolicy, Clip
-from relay.core.records import CallEnded, CallOpened
+from relay.core.records import CallEnded, CallOpened, failed_notice
 from relay.core.transfer import ANSWERS, Transfer
 
 #: The answers to functions that act upon the call itself.
@@ -495,7 +495,10 @@ class Call:
             self._talk.transcript.gate_open,
             self._talk.barge_ins,
         )
-        self._out += (do.Keep(ended), do.EndCall())
+        self._out.append(do.Keep(ended))
+        if self._exit.failed_for_good(outcome):
+            self._out.append(do.Keep(failed_notice(now, reason)))
+        self._out.append(do.EndCall())
 
     # ---- time -------------------------------------------------------------------------------
 

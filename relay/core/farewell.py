@@ -79,6 +79,10 @@ class Leaving:
             ClosePhone(farewell.disposition, farewell.reason),
         ]
 
+    def failed_for_good(self, outcome: str) -> bool:
+        """Whether a call failed that nothing can save: of a hand-over, its aftermath tells."""
+        return outcome == "failed" and self._acted != "transfer"
+
     def outcome(self, tool_outcomes: list[str], answers: int) -> tuple[str, str]:
         """Outcome and reason. A hand-over is no success before the human has answered."""
         if self._acted in ("transfer", "fallback"):

@@ -94,6 +94,12 @@ class OwnerNotice:
     text: str
 
 
+def failed_notice(at: float, reason: str) -> OwnerNotice:
+    """The one notice of a call that failed, whoever finds that out."""
+    why = reason.replace("_", " ") or "unknown"
+    return OwnerNotice(at, "failed", "failed", f"A call could not be finished ({why}).")
+
+
 Record: TypeAlias = (
     CallOpened | TranscriptLine | ToolCalled | DispositionChosen | CallEnded | OwnerNotice
 )

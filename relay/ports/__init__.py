@@ -5,6 +5,8 @@ CallStore    where records go (adapters/store.py); synchronous, called in worker
 ClipStore    where the clips in the agent's own voice are kept (adapters/store.py); synchronous
 Bookings     where the embedded business keeps appointments (adapters/store.py); synchronous
 BusinessApi  the business's own system (adapters/business_local.py, adapters/business_http.py)
+NoticeStore  notices for the owner that wait to be delivered (adapters/store.py); synchronous
+Webhook      where they are posted (adapters/webhook.py)
 PhoneControl calls that we place, end and record (adapters/twilio_rest.py)
 """
 
@@ -18,6 +20,7 @@ from relay.core.records import (
     Record,
     ToolCalled,
     TranscriptLine,
+    failed_notice,
 )
 from relay.ports.business import (
     Booked,
@@ -30,6 +33,7 @@ from relay.ports.business import (
     Service,
 )
 from relay.ports.clips import ClipStore, StoredClip
+from relay.ports.notices import Claimed, Notice, NoticeStore, Settled, Webhook
 from relay.ports.phone import Leg, PhoneControl
 from relay.ports.records import CallRow, CallStore, Entry
 from relay.ports.sockets import Socket
@@ -45,18 +49,24 @@ __all__ = [
     "CallOpened",
     "CallRow",
     "CallStore",
+    "Claimed",
     "ClipStore",
     "DayHours",
     "DispositionChosen",
     "Entry",
     "Leg",
     "NotBooked",
+    "Notice",
+    "NoticeStore",
     "OwnerNotice",
     "PhoneControl",
     "Record",
     "Service",
+    "Settled",
     "Socket",
     "StoredClip",
     "ToolCalled",
     "TranscriptLine",
+    "Webhook",
+    "failed_notice",
 ]

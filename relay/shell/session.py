@@ -27,7 +27,7 @@ from relay.audio import ModelToPhone, PhoneToModel
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.call import Call
-from relay.core.records import CallEnded, DispositionChosen, Record
+from relay.core.records import CallEnded, DispositionChosen, Record, failed_notice
 from relay.errors import Misuse
 from relay.ports import Entry, Socket
 from relay.shell.alarm import Alarm
@@ -143,6 +143,8 @@ class Session:
         if not self._ended:
             seen = self._call.statistics()
             lasted_ms = round((now - self._began) * 1000)
+            if self._disposition != "transfer":  # of which its aftermath tells
+                self._keep(failed_notice(now, "crashed"))
             self._keep(
                 CallEnded(
                     now,

@@ -24,6 +24,7 @@ from relay.ports import (
     CallRow,
     DispositionChosen,
     Entry,
+    OwnerNotice,
     Record,
     ToolCalled,
     TranscriptLine,
@@ -34,6 +35,7 @@ OPENED = CallOpened(1.0, "MZ1", "+15550100", "+15550111")
 LINE = TranscriptLine(2.0, "item_1", "agent", 0, "We open at nine.", "We open", 700, True)
 TOOL = ToolCalled(3.0, "call_1", "lookup_hours", '{"day":"today"}', "running")
 CHOSEN = DispositionChosen(4.0, "transfer", "asked")
+NOTICE = OwnerNotice(4.5, "call_1", "booked", "Cleaning, Tuesday at ten")
 ENDED = CallEnded(5.0, "resolved", "goodbye", 61_000, 12, True, 2)
 
 
@@ -159,6 +161,9 @@ HISTORY = [
     entry(replace(CHOSEN, disposition="hang_up"), 30),
     entry(ENDED, 11),
     entry(replace(ENDED, reason="second stream"), 31),
+    entry(NOTICE, 10),
+    entry(replace(NOTICE, text="another text"), 12),
+    entry(replace(NOTICE, ref="call_2"), 12),
     entry(OPENED, 5, "CA2"),
     entry(ENDED, 66, "CA2"),
 ]
@@ -198,6 +203,11 @@ def test_any_order_any_batching_any_repetition_ends_in_the_same_rows(
     ]
     assert outcomes[0]["ended_at"] == START + timedelta(seconds=31)
     assert outcomes[0]["duration_ms"] == 61_000
+    notices = sorted((row["ref"], row["at"], row["text"]) for row in found["notices"])
+    assert notices == [
+        ("call_1", START + timedelta(seconds=10), NOTICE.text),
+        ("call_2", START + timedelta(seconds=12), NOTICE.text),
+    ]
 
 
 def test_a_replayed_beginning_does_not_undo_an_end(store: SqlStore, database_url: str) -> None:

@@ -272,6 +272,7 @@ async def test_a_refusal_is_final(ask: Ask) -> None:
         await ask(phone(served))
     assert len(served.requests) == 1
     assert (caught.value.gone, caught.value.doubtful) == (False, False)
+    assert caught.value.refused
 
 
 async def test_a_doubt_outlives_a_later_certainty(autojump_clock: trio.testing.MockClock) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 import trio
 
-from relay.core.records import DispositionChosen
+from relay.core.records import DispositionChosen, OwnerNotice
 from relay.sim.brains import Reply, Scripted, call, failed, rate_limited, reply, say
 from relay.sim.realtime import Fault, Options
 from relay.sim.ulaw import tone
@@ -90,6 +90,7 @@ async def test_a_human_is_fetched(autojump_clock):
     assert placed.heard().endswith(placed.converted(placed.spoken_items()[0]))
     assert closed_by_us(placed) == pytest.approx(0, abs=0.03)
     assert placed.disposition() == "transfer"
+    assert placed.rows(OwnerNotice) == [], "whether it failed is not known yet"
     (output,) = placed.session.outputs().values()
     assert output == '{"status":"transferring"}'
 
@@ -268,5 +269,7 @@ def check_apology(placed: Placed, reason: str) -> None:
     assert placed.disposition() == "fallback"
     ended = placed.outcome()
     assert (ended.outcome, ended.reason) == ("failed", f"fallback: {reason}")
+    (notice,) = placed.rows(OwnerNotice)
+    assert notice.text == f"A call could not be finished ({ended.reason.replace('_', ' ')})."
     for session in placed.sessions:
         assert session.closed is not None, "no session is left open"

@@ -20,7 +20,7 @@ import trio.testing
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
-from relay.core.records import CallEnded, DispositionChosen
+from relay.core.records import CallEnded, DispositionChosen, OwnerNotice
 from relay.errors import SocketClosed
 from relay.ports import Socket
 from relay.shell.kit import CallFacts
@@ -242,6 +242,8 @@ def check_rows(placed: Placed) -> None:
     assert placed.chosen == chosen
     assert chosen in ([], ["hang_up"], ["transfer"], ["fallback"])
     assert (ended.outcome == "failed") == (chosen in (["transfer"], ["fallback"]))
+    failures = [row.ref for row in placed.rows(OwnerNotice) if row.kind == "failed"]
+    assert failures == (["failed"] if chosen == ["fallback"] else [])
     if not ended.notice_heard:
         assert placed.lines() == []
     for line in placed.lines():

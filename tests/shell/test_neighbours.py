@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from relay.core.policy import Clip
-from relay.core.records import CallEnded
+from relay.core.records import CallEnded, OwnerNotice
 from relay.shell.kit import CallFacts
 from relay.sim.brains import Scripted, call, reply, say
 from relay.sim.ulaw import tone
@@ -130,6 +130,7 @@ async def test_a_bug_in_one_call_ends_that_call_alone(autojump_clock, crash):
     assert broken.leg.ended.reason == "relay error"
     (ended,) = broken.rows(CallEnded)
     assert (ended.outcome, ended.reason) == ("failed", "fallback: crashed")
+    assert [notice.ref for notice in broken.rows(OwnerNotice)] == ["failed"]
     for n, placed in enumerate(neighbours):
         (item,) = placed.spoken_items()
         assert placed.heard().endswith(placed.converted(item))

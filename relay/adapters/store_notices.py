@@ -1,0 +1,137 @@
+"""Notices for the owner: their rows, and the queue that those rows are.
+
+A claim is a lock with an end. PostgreSQL skips rows that another claim is about to take; on
+SQLite one writer at a time claims. Who reports too late changes nothing that is another's by then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+import sqlalchemy as sa
+
+from relay.adapters.store_tables import calls, notices
+from relay.ports import Notice, OwnerNotice, Settled
+
+# What a notice says, and what a fault says of itself: neither has an end that we can trust.
+MAX_TEXT_CHARS: Final = 2000
+MAX_ERROR_CHARS: Final = 200
+
+# Who is told of a kind of notice.
+Channels: TypeAlias = Callable[[str], Sequence[str]]
+
+
+def notice_id(call_sid: str, ref: str) -> str:
+    """The name of a notice, the same wherever and whenever its record is stored."""
+    name = f"{call_sid}\0{ref}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(name).hexdigest()[:32]
+
+
+def notice_rows(
+    call_sid: str, at: datetime, notice: OwnerNotice, channels: Channels
+) -> Iterator[dict[str, Any]]:
+    """One row a channel; one that is only kept where nobody is to be told."""
+    told = channels(notice.kind)
+    for channel in told or ("none",):
+        yield {
+            "id": notice_id(call_sid, notice.ref),
+            "channel": channel,
+            "call_sid": call_sid,
+            "ref": notice.ref,
+            "kind": notice.kind,
+            "at": at,
+            "text": notice.text[:MAX_TEXT_CHARS],
+            "state": "pending" if told else "kept",
+            "next_at": at,
+        }
+
+
+def any_due(connection: sa.Connection, channels: Sequence[str], now: datetime) -> bool:
+    """Whether there is something to claim, or a claim to take away."""
+    due = _due(channels, now, "pending", "sending")
+    return bool(connection.scalar(sa.select(sa.exists().where(due))))
+
+
+def lapse(
+    connection: sa.Connection, channels: Sequence[str], now: datetime, into: Settled
+) -> list[str]:
+    """Take away the claims that are over. Returns the ids."""
+    over: dict[str, Any] = {"state": into, "last_error": "its sender never reported"}
+    if into != "pending":
+        over["settled_at"] = now
+    statement = sa.update(notices).where(_due(channels, now, "sending")).values(over)
+    return list(connection.scalars(statement.returning(notices.c.id)))
+
+
+def claim(
+    connection: sa.Connection,
+    channels: Sequence[str],
+    *,
+    now: datetime,
+    until: datetime,
+    holder: str,
+    limit: int,
+) -> list[Notice]:
+    """Take pending notices that are due, oldest first. The caller owns the transaction."""
+    query = (
+        sa.select(notices, calls.c.caller)
+        .join_from(notices, calls, notices.c.call_sid == calls.c.call_sid, isouter=True)
+        .where(_due(channels, now, "pending"))
+        .order_by(notices.c.next_at, notices.c.id)
+        .limit(limit)
+        .with_for_update(of=notices, skip_locked=True)
+    )
+    found = connection.execute(query).mappings().all()
+    for row in found:
+        connection.execute(
+            sa.update(notices)
+            .where(notices.c.id == row["id"], notices.c.channel == row["channel"])
+            .values(state="sending", holder=holder, next_at=until, tries=row["tries"] + 1)
+        )
+    return [_notice(row) for row in found]
+
+
+def settle(
+    connection: sa.Connection,
+    notice: Notice,
+    holder: str,
+    state: Settled,
+    *,
+    at: datetime,
+    error: str,
+) -> bool:
+    """What came of a claimed notice; False when it is not this holder's any more."""
+    values: dict[str, Any] = {"state": state, "last_error": error[:MAX_ERROR_CHARS]}
+    values["next_at" if state == "pending" else "settled_at"] = at
+    statement = (
+        sa.update(notices)
+        .where(
+            notices.c.id == notice.id,
+            notices.c.channel == notice.channel,
+            notices.c.holder == holder,
+        )
+        .values(values)
+    )
+    return connection.scalar(statement.returning(sa.literal(1))) is not None
+
+
+def _due(channels: Sequence[str], now: datetime, *states: str) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        notices.c.state.in_(states), notices.c.next_at <= now, notices.c.channel.in_(channels)
+    )
+
+
+def _notice(row: Any) -> Notice:
+    return Notice(
+        row["id"],
+        row["channel"],
+        row["call_sid"],
+        row["kind"],
+        row["at"],
+        row["text"],
+        row["caller"],
+        row["tries"] + 1,
+    )
