@@ -1,4 +1,4 @@
-"""The command line: `relay serve`, `demo`, `replay`, `clips`, `db upgrade`.
+"""The command line: `relay serve`, `demo`, `replay`, `clips`, `business`, `db upgrade`.
 
 What cannot start says why in a few lines on stderr and ends with 2; a bug shows its traceback.
 """
@@ -16,6 +16,7 @@ import trio
 
 from relay import config
 from relay.adapters.store import upgrade
+from relay.cli_business import business_command
 from relay.cli_clips import clips_group
 from relay.config import Settings
 from relay.logs import set_up_logs
@@ -76,6 +77,7 @@ def replay_command(file: Path, every: bool, check: bool) -> None:
 
 
 main.add_command(clips_group)
+main.add_command(business_command)
 
 
 @main.group("db")

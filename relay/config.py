@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, overload
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
@@ -97,16 +97,51 @@ BaseUrl = Annotated[str, AfterValidator(_base_url)]
 SocketUrl = Annotated[str, AfterValidator(_socket_url)]
 PhoneNumber = Annotated[str, AfterValidator(_phone_number)]
 Secret = Annotated[SecretStr, AfterValidator(_filled)]
+OptionalSecret = Annotated[SecretStr | None, AfterValidator(lambda s: s and _filled(s))]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 MoneyCap = Annotated[float | None, AfterValidator(_not_held)]
 
 
-class Settings(BaseSettings):
-    """The relay's settings, checked. Made by `load`."""
+S = TypeVar("S", bound="BusinessSettings")
+
+
+class BusinessSettings(BaseSettings):
+    """What serving the embedded business takes (`relay business`), checked. Made by `load`."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
     )
+
+    business_file: Path = Field(
+        default=Path(__file__).parent / "adapters" / "business.toml",
+        description="facts, hours and services of the embedded business, a TOML file",
+    )
+    business_api_token: OptionalSecret = Field(
+        default=None, description="the bearer token of the business's HTTP API; unset: none"
+    )
+    database_url: DatabaseUrl = Field(
+        default=SecretStr("sqlite:///relay.db"),
+        description="where calls are written down: sqlite:///relay.db or postgresql://…",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="least level that is logged: DEBUG, INFO, WARNING, ERROR"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment comes in through `load` alone, so that a test can hand in its own."""
+        return init_settings, dotenv_settings
+
+
+class Settings(BusinessSettings):
+    """The relay's settings, checked. Made by `load`."""
 
     # ---- Twilio: the phone's side -----------------------------------------------------------
     twilio_account_sid: str = Field(
@@ -184,10 +219,6 @@ class Settings(BaseSettings):
     business_api_base: BaseUrl | None = Field(
         default=None, description="the business's HTTP API; unset: the embedded business"
     )
-    business_file: Path = Field(
-        default=Path(__file__).parent / "adapters" / "business.toml",
-        description="facts, hours and services of the embedded business, a TOML file",
-    )
     prompts_dir: Path = Field(
         default=Path("prompts"), description="folder with system.md, greeting.md, …"
     )
@@ -195,10 +226,6 @@ class Settings(BaseSettings):
     # ---- this process -----------------------------------------------------------------------
     host: str = Field(default="0.0.0.0", min_length=1, description="address to listen on")  # noqa: S104
     port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0: any free")
-    database_url: DatabaseUrl = Field(
-        default=SecretStr("sqlite:///relay.db"),
-        description="where calls are written down: sqlite:///relay.db or postgresql://…",
-    )
     max_calls: int | None = Field(
         default=None, ge=1, description="calls at once; more go to the human; unset: no cap"
     )
@@ -212,9 +239,6 @@ class Settings(BaseSettings):
         ge=0,
         le=3600,
         description="seconds that running calls get to end after SIGTERM (Fly allows 300)",
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="least level that is logged: DEBUG, INFO, WARNING, ERROR"
     )
     flight_dir: Path | None = Field(
         default=None,
@@ -241,21 +265,26 @@ class Settings(BaseSettings):
         """PUBLIC_URL as Twilio's Media Streams must write it: wss:// (ws:// on this machine)."""
         return "ws" + self.public_url.removeprefix("http")
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment comes in through `load` alone, so that a test can hand in its own."""
-        return init_settings, dotenv_settings
+
+@overload
+def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings: ...
 
 
-def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
+@overload
+def load(
+    environ: Mapping[str, str] | None = None, env_file: Path | None = None, *, kind: type[S]
+) -> S: ...
+
+
+def load(
+    environ: Mapping[str, str] | None = None,
+    env_file: Path | None = None,
+    *,
+    kind: type[BusinessSettings] = Settings,
+) -> BusinessSettings:
     """Read and check all settings.
+
+    kind: which of them; without the others nothing is asked for that is not needed
 
     environ: the process's own environment and ./.env unless given; a given one is all there is,
         but for env_file
@@ -264,11 +293,11 @@ def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None)
     if environ is None:
         environ, env_file = os.environ, env_file or Path(".env")
     given: dict[str, Any] = {  # text still: pydantic makes the values
-        name: environ[name.upper()] for name in Settings.model_fields if environ.get(name.upper())
+        name: environ[name.upper()] for name in kind.model_fields if environ.get(name.upper())
     }
     given["_env_file"] = env_file  # pydantic-settings' own keyword, beside the fields
     try:
-        return Settings(**given)
+        return kind(**given)
     except ValidationError as error:
         raise ConfigError(_message(error.errors(include_url=False, include_input=False))) from None
     except (OSError, UnicodeDecodeError) as error:

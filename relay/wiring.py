@@ -23,8 +23,9 @@ import trio
 
 from relay import server
 from relay.about import About
+from relay.adapters.business_file import load_business
 from relay.adapters.business_http import HttpBusiness
-from relay.adapters.business_local import LocalBusiness, load_business
+from relay.adapters.business_local import LocalBusiness
 from relay.adapters.store import SqlStore, open_store, upgrade
 from relay.adapters.twilio_rest import TwilioPhone
 from relay.audio import loudest_db
@@ -194,7 +195,11 @@ async def _open_business(settings: Settings, store: SqlStore) -> AsyncIterator[B
     if settings.business_api_base is None:
         yield LocalBusiness(load_business(settings.business_file), store)
     else:
-        async with aclosing(HttpBusiness(settings.business_api_base)) as business:
+        token = settings.business_api_token
+        http = HttpBusiness(
+            settings.business_api_base, token=token.get_secret_value() if token else ""
+        )
+        async with aclosing(http) as business:
             yield business
 
 

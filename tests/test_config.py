@@ -4,7 +4,7 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from relay.config import Settings, load
+from relay.config import BusinessSettings, Settings, load
 from relay.errors import ConfigError
 
 ENVIRON = {
@@ -145,10 +145,20 @@ def test_secrets_show_in_no_repr_and_in_no_fault() -> None:
     shown = repr(load({**ENVIRON, "DATABASE_URL": password})) + fault(
         TWILIO_AUTH_TOKEN="a-very-secret token",
         OPENAI_API_KEY="sk-a-very-secret key",
+        BUSINESS_API_TOKEN="a-very-secret word",
         DATABASE_URL="mysql://relay:hunter2@db.example.com/relay",
     )
     assert "very-secret" not in shown
     assert "hunter2" not in shown
+
+
+def test_serving_a_business_asks_for_nothing_else() -> None:
+    settings = load({"BUSINESS_API_TOKEN": "sesame", "PORT": "eighty"}, kind=BusinessSettings)
+    assert settings.business_api_token is not None
+    assert settings.business_api_token.get_secret_value() == "sesame"
+    assert load({}, kind=BusinessSettings).business_api_token is None
+    with pytest.raises(ConfigError, match="BUSINESS_API_TOKEN is malformed"):
+        load({"BUSINESS_API_TOKEN": "open sesame"}, kind=BusinessSettings)
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -101,12 +101,10 @@ def _sibling(path: Path, room: str, module: str) -> str | None:
 
 
 def _family(name: str) -> str:
-    """A module and its private parts: store, store_tables and store_records are one."""
-    return (
-        name.removesuffix(".py").partition("_")[0]
-        if name.startswith("store")
-        else (name.removesuffix(".py"))
-    )
+    """A module and its parts: store, store_tables and store_records are one."""
+    stem = name.removesuffix(".py")
+    head = stem.partition("_")[0]
+    return head if head in {"store", "business"} else stem
 
 
 def _is_tool(name: str) -> bool:

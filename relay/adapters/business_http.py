@@ -2,7 +2,7 @@
 
 One pooled client; one deadline over everything that a question takes, its second try included. A
 second try is made once, for what a moment heals (no connection, a dropped one, 502 to 504), and
-only because it is safe: reading changes nothing, and a booking carries its Idempotency-Key.
+only because it is safe: reading changes nothing, and what writes carries its Idempotency-Key.
 
 What comes back is not trusted. No redirect is followed (it could lead inside our network), a
 body is read up to 256 KiB and never decompressed, and its JSON is checked against the contract.
@@ -12,24 +12,30 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, date, datetime, time
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
 import msgspec
 import trio
 
+from relay.adapters import business_contract as contract
+from relay.adapters.business_contract import read
 from relay.errors import BusinessError, ConfigError
 from relay.ports import (
+    Appointment,
     Booked,
     BookingRequest,
     BusinessProfile,
+    ChangeRequest,
     DayHours,
+    FreeStarts,
+    Message,
     NotBooked,
-    Service,
+    is_number,
 )
 
 DEADLINE_S = 2.5  # below the 3 s after which the model is told that the tool is still pending
@@ -38,12 +44,11 @@ RETRY_AFTER_S = 0.1
 MAX_BODY_BYTES = 256 * 1024
 PROFILE_AGE_S = 300.0  # how old a profile may be; a stale one serves while there is no newer
 
-_REFUSED = 409
+REPEATED, REFUSED = 200, 409
+_KNOWN = frozenset({200, 201, REFUSED})
 _PASSING = frozenset({502, 503, 504})
 # The request did not arrive, or its answer got lost on the way.
 _HEALS = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
-
-T = TypeVar("T")
 
 
 # ---- the port -------------------------------------------------------------------------------
@@ -91,7 +96,7 @@ class HttpBusiness:
             self._asked_at = trio.current_time()
             try:
                 _, body = await self._ask("GET", "profile")
-                self._profile = _decoded(body, _Profile).meaning()
+                self._profile = read(body, contract.Profile).meaning()
             except BusinessError:
                 if self._profile is None:
                     raise
@@ -105,23 +110,57 @@ class HttpBusiness:
     async def hours(self, day: date) -> DayHours:
         """GET hours?date=YYYY-MM-DD."""
         _, body = await self._ask("GET", "hours", params={"date": day.isoformat()})
-        return _decoded(body, _Hours).meaning(day)
+        return read(body, contract.Hours).meaning(day)
+
+    async def slots(self, service: str, day: date) -> FreeStarts | None:
+        """GET slots?service=…&date=YYYY-MM-DD."""
+        params = {"service": service, "date": day.isoformat()}
+        status, body = await self._ask("GET", "slots", params=params)
+        if status == REFUSED:
+            return None
+        return read(body, contract.Slots).meaning(day)
 
     async def book(self, request: BookingRequest, key: str) -> Booked | NotBooked:
-        """POST bookings, with the key as Idempotency-Key."""
-        wanted = {
-            "service": request.service,
-            "starts_at": request.starts_at.isoformat(timespec="minutes"),
-            "name": request.name,
-            "phone": request.phone,
-        }
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
-        status, body = await self._ask(
-            "POST", "bookings", content=json.dumps(wanted).encode(), headers=headers
-        )
-        if status == _REFUSED:
-            return _decoded(body, _Refusal).meaning()
-        return _decoded(body, _Booking).meaning()
+        """POST bookings."""
+        status, body = await self._post("bookings", contract.BookingWish.of(request), key)
+        if status == REFUSED:
+            return read(body, contract.Refusal).meaning()
+        return read(body, contract.Booking).booked(repeated=status == REPEATED)
+
+    async def appointments(self, phone: str) -> Sequence[Appointment]:
+        """POST bookings/search: a number stands in no address, since addresses are logged."""
+        if not is_number(phone):
+            return ()
+        _, body = await self._post("bookings/search", contract.Search(phone))
+        return read(body, contract.Bookings).meaning()
+
+    async def change(self, request: ChangeRequest, key: str) -> Appointment | NotBooked:
+        """POST bookings/change."""
+        status, body = await self._post("bookings/change", contract.ChangeWish.of(request), key)
+        if status == REFUSED:
+            return read(body, contract.Refusal).meaning()
+        return read(body, contract.Booking).appointment(repeated=status == REPEATED)
+
+    async def cancel(self, reference: str, phone: str, key: str) -> Appointment | None:
+        """POST bookings/cancel."""
+        wish = contract.CancelWish(reference, phone)
+        status, body = await self._post("bookings/cancel", wish, key)
+        if status == REFUSED:
+            return None
+        return read(body, contract.Booking).appointment(repeated=status == REPEATED)
+
+    async def leave(self, message: Message, key: str) -> None:
+        """POST messages."""
+        _, body = await self._post("messages", contract.MessageLeft.of(message), key)
+        if not read(body, contract.Taken).taken:
+            raise BusinessError("POST messages: the message was not taken")
+
+    async def _post(self, path: str, value: msgspec.Struct, key: str = "") -> tuple[int, bytes]:
+        headers = {"Content-Type": "application/json"}
+        if key:
+            headers["Idempotency-Key"] = key
+        content = json.dumps(msgspec.to_builtins(value)).encode()
+        return await self._ask("POST", path, content=content, headers=headers)
 
     async def _ask(self, method: str, path: str, **rest: Any) -> tuple[int, bytes]:
         """Status and body of an answer that the contract knows, at the second try at the latest."""
@@ -170,7 +209,7 @@ async def _bounded(response: httpx.Response) -> bytes:
 
 
 def _known(method: str, path: str, status: int) -> int:
-    if status in {200, 201} or (status == _REFUSED and method == "POST"):
+    if status in _KNOWN:
         return status
     raise BusinessError(f"{method} {path}: HTTP {status}")
 
@@ -185,78 +224,3 @@ def _mapped(question: str) -> Iterator[None]:
     except httpx.HTTPError as error:
         what = str(error) or type(error).__name__
         raise BusinessError(f"{question}: {what}") from error
-
-
-# ---- the contract's JSON --------------------------------------------------------------------
-
-
-class _Service(msgspec.Struct):
-    name: str
-    minutes: int
-
-
-class _Profile(msgspec.Struct):
-    name: str
-    timezone: str
-    services: list[_Service] = []
-    facts: dict[str, str] = {}
-
-    def meaning(self) -> BusinessProfile:
-        try:
-            ZoneInfo(self.timezone)
-        except (KeyError, ValueError, OSError) as error:
-            raise BusinessError(f"GET profile: no such time zone: {self.timezone!r}") from error
-        services = tuple(Service(one.name, one.minutes) for one in self.services)
-        return BusinessProfile(self.name, self.timezone, services, self.facts)
-
-
-class _Hours(msgspec.Struct, kw_only=True):
-    day: date = msgspec.field(name="date")
-    open: list[tuple[str, str]]
-    note: str = ""
-
-    def meaning(self, asked: date) -> DayHours:
-        if self.day != asked:
-            raise BusinessError(f"GET hours: asked for {asked}, answered for {self.day}")
-        spans = tuple((_time(opens), _time(closes)) for opens, closes in self.open)
-        return DayHours(self.day, spans, self.note)
-
-
-class _Booking(msgspec.Struct):
-    reference: Annotated[str, msgspec.Meta(min_length=1)]
-    service: str
-    starts_at: str
-
-    def meaning(self) -> Booked:
-        return Booked(self.reference, self.service, _moment(self.starts_at))
-
-
-class _Refusal(msgspec.Struct):
-    reason: Annotated[str, msgspec.Meta(min_length=1)]
-    alternatives: list[str] = []
-
-    def meaning(self) -> NotBooked:
-        return NotBooked(self.reason, tuple(map(_moment, self.alternatives)))
-
-
-def _decoded(body: bytes, shape: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BusinessError(f"an answer outside the contract: {error}") from error
-
-
-def _time(text: str) -> time:
-    try:
-        return time.fromisoformat(text).replace(tzinfo=None)
-    except ValueError as error:
-        raise BusinessError(f"an answer outside the contract: no time: {text[:40]!r}") from error
-
-
-def _moment(text: str) -> datetime:
-    """A local moment. One with a zone is refused: whose ten o'clock would it be?"""
-    with suppress(ValueError):
-        at = datetime.fromisoformat(text)
-        if at.tzinfo is None:
-            return at
-    raise BusinessError(f"an answer outside the contract: no local time: {text[:40]!r}")

@@ -2,8 +2,9 @@
 
 This file is the face; beside it lie store_tables (what is kept), store_records (how a record
 becomes an upsert), store_notices (what the owner shall hear of), store_bookings (appointments),
-store_clips (the agent's voice), store_engine (drivers), store_upgrade and migrations/ (how the
-tables come to be). Every method blocks: call them from worker threads.
+store_messages (what callers leave), store_clips (the agent's voice), store_engine (drivers),
+store_upgrade and migrations/ (how the tables come to be). Every method blocks: call them from
+worker threads.
 """
 
 from __future__ import annotations
@@ -15,17 +16,26 @@ from datetime import date, datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from relay.adapters import store_bookings, store_clips, store_notices, store_records
+from relay.adapters import (
+    store_bookings,
+    store_clips,
+    store_messages,
+    store_notices,
+    store_records,
+)
 from relay.adapters.store_engine import mapped, parse_url, pooled
 from relay.adapters.store_notices import Channels
 from relay.adapters.store_tables import call_outcomes, calls, stream_claims
 from relay.adapters.store_upgrade import upgrade
 from relay.ports import (
+    Appointment,
     Booked,
     BookingRequest,
     CallRow,
+    ChangeRequest,
     Claimed,
     Entry,
+    Message,
     Notice,
     Settled,
     StoredClip,
@@ -150,8 +160,8 @@ class SqlStore:
 
     # ---- Bookings
 
-    def find(self, key: str) -> Booked | None:
-        """What was booked under a key."""
+    def find(self, key: str) -> Appointment | None:
+        """What was booked, changed or cancelled under a key, as it was then."""
         with self._read() as connection:
             return store_bookings.find(connection, key)
 
@@ -167,6 +177,31 @@ class SqlStore:
         except store_bookings.SlotTaken:
             with self._read() as connection:
                 return store_bookings.own(connection, request)
+
+    def change(
+        self, request: ChangeRequest, key: str, at: datetime, slots: Sequence[datetime]
+    ) -> Appointment | None:
+        """Move an appointment, once per key; None: a slot is somebody else's, or it is."""
+        try:
+            with self._write() as connection:
+                return store_bookings.change(connection, request, key, at, slots)
+        except store_bookings.SlotTaken:
+            return None
+
+    def cancel(self, reference: str, phone: str, key: str, at: datetime) -> Appointment | None:
+        """Cancel an appointment and free its slots; None: the number has no such one."""
+        with self._write() as connection:
+            return store_bookings.cancel(connection, reference, phone, key, at)
+
+    def of_phone(self, phone: str, after: datetime) -> list[Appointment]:
+        """A number's appointments that begin after a local moment, in order."""
+        with self._read() as connection:
+            return store_bookings.of_phone(connection, phone, after)
+
+    def leave(self, message: Message, key: str, at: datetime) -> None:
+        """Keep a message; the same key again changes nothing."""
+        with self._write() as connection:
+            store_messages.leave(connection, message, key, at)
 
     def taken(self, day: date) -> list[datetime]:
         """Starts of the slots that are filled on a day, in order."""

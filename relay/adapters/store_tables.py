@@ -4,8 +4,11 @@
     transcripts    one row an utterance: what was said, what of it was heard
     call_outcomes  one row a call: what came of it
     tool_calls     one row a function call
-    bookings       the embedded business's appointments, one row an idempotency key
+    bookings       the embedded business's appointments, as they stand now
     booking_slots  one row a filled slot; its primary key is what stops a double booking
+    booking_writes what was booked, changed and cancelled, by which number: one row an
+                   idempotency key, with its first answer
+    messages       what callers left for people to read, quotes' requests among it
     stream_claims  stream tokens that were used up
     notices        what the owner shall hear of, one row a channel; also the queue of deliveries
     clips          sentences that the agent says in every call, in its own voice
@@ -125,8 +128,10 @@ bookings = sa.Table(
     # The business's own wall clock: "Tuesday at ten" stays at ten when the law moves the clocks.
     sa.Column("starts_at", sa.DateTime, nullable=False, index=True),
     sa.Column("name", Words, nullable=False),
-    sa.Column("phone", Words, nullable=False),
+    sa.Column("phone", Words, nullable=False, index=True),
     sa.Column("booked_at", Utc, nullable=False),
+    # booked | cancelled; one that is cancelled fills no slot
+    sa.Column("state", Words, nullable=False, server_default="booked"),
 )
 
 booking_slots = sa.Table(
@@ -134,6 +139,32 @@ booking_slots = sa.Table(
     metadata,
     sa.Column("starts_at", sa.DateTime, primary_key=True),
     sa.Column("key", Words, nullable=False),
+)
+
+booking_writes = sa.Table(
+    "booking_writes",
+    metadata,
+    sa.Column("key", Words, primary_key=True),
+    sa.Column("reference", Words, nullable=False, index=True),
+    # booked | changed | cancelled
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("starts_at", sa.DateTime, nullable=False),
+    sa.Column("phone", Words, nullable=False),
+    sa.Column("at", Utc, nullable=False),
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("key", Words, primary_key=True),
+    # message | quote
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("name", Words, nullable=False),
+    sa.Column("phone", Words, nullable=False, index=True),
+    sa.Column("call_back", Words, nullable=False),
+    sa.Column("about", Words, nullable=False),
+    sa.Column("text", Words, nullable=False),
+    sa.Column("at", Utc, nullable=False, index=True),
 )
 
 stream_claims = sa.Table(

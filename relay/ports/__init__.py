@@ -23,14 +23,19 @@ from relay.core.records import (
     failed_notice,
 )
 from relay.ports.business import (
+    Appointment,
     Booked,
     BookingRequest,
     Bookings,
     BusinessApi,
     BusinessProfile,
+    ChangeRequest,
     DayHours,
+    FreeStarts,
+    Message,
     NotBooked,
     Service,
+    is_number,
 )
 from relay.ports.clips import ClipStore, StoredClip
 from relay.ports.notices import Claimed, Notice, NoticeStore, Settled, Webhook
@@ -40,6 +45,7 @@ from relay.ports.sockets import Socket
 
 # Adapters see records through this seam: they never import the core.
 __all__ = [
+    "Appointment",
     "Booked",
     "BookingRequest",
     "Bookings",
@@ -49,12 +55,15 @@ __all__ = [
     "CallOpened",
     "CallRow",
     "CallStore",
+    "ChangeRequest",
     "Claimed",
     "ClipStore",
     "DayHours",
     "DispositionChosen",
     "Entry",
+    "FreeStarts",
     "Leg",
+    "Message",
     "NotBooked",
     "Notice",
     "NoticeStore",
@@ -69,4 +78,5 @@ __all__ = [
     "TranscriptLine",
     "Webhook",
     "failed_notice",
+    "is_number",
 ]

@@ -9,9 +9,8 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -20,11 +19,11 @@ import pytest
 
 from relay.adapters.store import SqlStore, open_store, upgrade
 from relay.adapters.store_tables import metadata
-from relay.ports import Booked, BookingRequest
+from tests.fakes import MemoryBookings
 
 
 def load(path: Path) -> ModuleType:
-    """A Python file as a module: the test folders are no packages."""
+    """A Python file as a module: this folder is no package."""
     name = f"relay_tests_{path.stem}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
@@ -84,32 +83,6 @@ class Clock:
         return self.now
 
 
-class MemoryBookings:
-    """Bookings without a database."""
-
-    def __init__(self) -> None:
-        self.by_key: dict[str, Booked] = {}
-        self.filled: set[datetime] = set()
-
-    def find(self, key: str) -> Booked | None:
-        return self.by_key.get(key)
-
-    def book(
-        self, request: BookingRequest, key: str, at: datetime, slots: Sequence[datetime] = ()
-    ) -> Booked | None:
-        wanted = set(slots or (request.starts_at,))
-        if key not in self.by_key:
-            if wanted & self.filled:
-                return None
-            self.filled |= wanted
-            number = f"{len(self.by_key) + 1:06}"
-            self.by_key[key] = Booked(number, request.service, request.starts_at)
-        return self.by_key[key]
-
-    def taken(self, day: date) -> list[datetime]:
-        return sorted(at for at in self.filled if at.date() == day)
-
-
 async def run_inline(function: Callable[[], T]) -> T:
     """Blocking calls without threads."""
     return function()
@@ -135,19 +108,6 @@ def business_path(tmp_path: Path) -> Path:
     path = tmp_path / "business.toml"
     path.write_text(BUSINESS)
     return path
-
-
-@pytest.fixture
-def example_server(clock: Clock) -> Iterator[str]:
-    """docs/example_business_server.py on a real socket; its BUSINESS_API_BASE."""
-    docs = load(Path(__file__).parents[2] / "docs" / "example_business_server.py")
-    server = docs.make_server(BUSINESS, clock=clock)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 # ---- databases ------------------------------------------------------------------------------

@@ -368,20 +368,21 @@ async def test_nobody_listens() -> None:
     await shop.aclose()
 
 
-async def test_connections_are_kept(example_server: str, clock: Any) -> None:
+async def test_connections_are_kept() -> None:
     """A second question must not pay for a second handshake."""
     opened = 0
-    real = trio.open_tcp_stream
 
-    async def counted(*args: Any, **kwargs: Any) -> Any:
+    async def serve(stream: trio.SocketStream) -> None:
         nonlocal opened
         opened += 1
-        return await real(*args, **kwargs)
+        for ahead in range(5):
+            if ahead:
+                await stream.receive_some(65536)
+            body = json.dumps({**HOURS, "date": f"2026-11-{24 + ahead}"}).encode()
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+            await stream.send_all(head.encode() + body)
 
-    shop = HttpBusiness(example_server, clock=clock)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trio, "open_tcp_stream", counted)
+    async with tcp(serve) as shop:
         for ahead in range(5):
             await shop.hours(DAY + timedelta(days=ahead))
-    await shop.aclose()
     assert opened == 1

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from relay.adapters.store import SqlStore
-from relay.adapters.store_engine import make_engine, parse_url
 from relay.adapters.store_tables import metadata
 from relay.errors import StoreError
 from relay.ports import (
-    Booked,
-    BookingRequest,
     CallEnded,
     CallOpened,
     CallRow,
@@ -29,6 +24,7 @@ from relay.ports import (
     ToolCalled,
     TranscriptLine,
 )
+from tests.databases import rows
 
 START = datetime(2026, 11, 20, 15, 0, 0, 123456, tzinfo=UTC)
 OPENED = CallOpened(1.0, "MZ1", "+15550100", "+15550111")
@@ -41,17 +37,6 @@ ENDED = CallEnded(5.0, "resolved", "goodbye", 61_000, 12, True, 2)
 
 def entry(record: Record, after_s: float = 0, call_sid: str = "CA1") -> Entry:
     return Entry(call_sid, START + timedelta(seconds=after_s), record)
-
-
-def rows(url: str, table: str) -> list[dict[str, Any]]:
-    """Every row of a table, read through an engine of our own."""
-    engine = make_engine(parse_url(url))
-    found = metadata.tables[table]
-    with engine.connect() as connection:
-        query = sa.select(found).order_by(*found.primary_key)
-        result = [dict(row) for row in connection.execute(query).mappings()]
-    engine.dispose()
-    return result
 
 
 def everything(url: str) -> dict[str, list[dict[str, Any]]]:
@@ -287,120 +272,3 @@ def test_a_stream_that_many_claim_at_once_is_claimed_once(store: SqlStore) -> No
     with ThreadPoolExecutor(8) as pool:
         claims = pool.map(lambda _: store.claim_stream("n1", "CA1", START), range(16))
         assert sum(claims) == 1
-
-
-# ---- bookings -------------------------------------------------------------------------------
-
-TEN = datetime(2026, 11, 24, 10, 0)  # noqa: DTZ001 - the business's wall clock
-HALF = timedelta(minutes=30)
-REQUEST = BookingRequest("cleaning", TEN, "Ann Lee", "+15550100")
-
-
-def test_a_booking_and_its_reference(store: SqlStore, database_url: str) -> None:
-    booked = store.book(REQUEST, "k1", START)
-    assert booked is not None
-    assert (booked.service, booked.starts_at) == ("cleaning", TEN)
-    assert booked.reference.isdecimal()
-    assert len(booked.reference) == 6
-    assert rows(database_url, "bookings") == [
-        {
-            "key": "k1",
-            "reference": booked.reference,
-            "service": "cleaning",
-            "starts_at": TEN,
-            "name": "Ann Lee",
-            "phone": "+15550100",
-            "booked_at": START,
-        }
-    ]
-
-
-def test_a_key_books_once_and_keeps_its_answer(store: SqlStore, database_url: str) -> None:
-    first = store.book(REQUEST, "k1", START)
-    assert store.book(REQUEST, "k1", START) == first
-    assert store.book(replace(REQUEST, starts_at=TEN + HALF), "k1", START) == first
-    assert store.find("k1") == first
-    assert store.find("k2") is None
-    assert len(rows(database_url, "booking_slots")) == 1
-
-
-def test_a_slot_is_booked_once(store: SqlStore, database_url: str) -> None:
-    store.book(REQUEST, "k1", START)
-    assert store.book(replace(REQUEST, name="Bob", phone="+15550101"), "k2", START) is None
-    assert store.find("k2") is None
-    assert len(rows(database_url, "bookings")) == 1
-
-
-@pytest.mark.parametrize(
-    ("start", "count", "free"),
-    [(0, 1, False), (1, 1, False), (2, 1, True), (-1, 1, True), (-1, 2, False), (1, 2, False)],
-)
-def test_every_slot_of_a_long_appointment_is_filled(
-    store: SqlStore, start: int, count: int, free: bool
-) -> None:
-    store.book(REQUEST, "k1", START, [TEN, TEN + HALF])
-    other = BookingRequest("filling", TEN + start * HALF, "Bob", "+15550101")
-    slots = [other.starts_at + n * HALF for n in range(count)]
-    assert (store.book(other, "k2", START, slots) is not None) == free
-
-
-def test_a_caller_s_own_appointment_is_not_somebody_else_s(store: SqlStore) -> None:
-    first = store.book(REQUEST, "k1", START)
-    assert store.book(replace(REQUEST, name="ann lee"), "k2", START) == first
-    assert store.book(replace(REQUEST, name="Bob"), "k3", START) is None
-    assert store.book(replace(REQUEST, service="filling"), "k4", START) is None
-    assert store.book(replace(REQUEST, phone=""), "k5", START) is None
-
-
-def test_two_withheld_numbers_are_not_one_caller(store: SqlStore) -> None:
-    nobody = replace(REQUEST, phone="")
-    assert store.book(nobody, "k1", START) is not None
-    assert store.book(nobody, "k2", START) is None
-
-
-def test_what_is_taken_on_a_day(store: SqlStore) -> None:
-    late = datetime(2026, 11, 24, 23, 30)  # noqa: DTZ001 - the business's wall clock
-    assert list(store.taken(TEN.date())) == []
-    store.book(replace(REQUEST, starts_at=late), "k2", START)
-    store.book(REQUEST, "k1", START, [TEN, TEN + HALF])
-    store.book(replace(REQUEST, starts_at=late + HALF), "k3", START)
-    assert list(store.taken(TEN.date())) == [TEN, TEN + HALF, late]
-    assert list(store.taken(date(2026, 11, 25))) == [late + HALF]
-
-
-def test_references_that_clash_are_drawn_again(
-    store: SqlStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from relay.adapters import store_bookings
-
-    draws = itertools.chain(["111111", "111111", "111111", "222222"])
-    monkeypatch.setattr(store_bookings, "_reference", lambda key, attempt: next(draws))
-    first = store.book(REQUEST, "k1", START)
-    second = store.book(replace(REQUEST, starts_at=TEN + HALF), "k2", START)
-    assert (first and first.reference, second and second.reference) == ("111111", "222222")
-
-
-@pytest.mark.parametrize("round_number", range(3))
-def test_many_callers_and_few_slots(store: SqlStore, database_url: str, round_number: int) -> None:
-    """Overlapping appointments, keys that repeat, all at once: no slot twice, no key twice."""
-    dice = random.Random(round_number)
-    wishes = []
-    for number in range(40):
-        start = TEN + HALF * dice.randrange(6)
-        slots = [start + HALF * n for n in range(dice.randint(1, 3))]
-        wish = BookingRequest("cleaning", start, f"N{number}", f"+1555{number}")
-        wishes += [(wish, f"k{number}", START, slots)] * 2
-    dice.shuffle(wishes)
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda wish: store.book(*wish), wishes))
-    by_key: dict[str, set[Booked]] = {}
-    for (_, key, _, _), answer in zip(wishes, answers, strict=True):
-        if answer is not None:
-            by_key.setdefault(key, set()).add(answer)
-    kept = rows(database_url, "bookings")
-    assert {row["key"] for row in kept} == set(by_key)
-    assert all(len(answered) == 1 for answered in by_key.values())
-    assert len({row["reference"] for row in kept}) == len(kept)
-    wanted = {key: slots for _, key, _, slots in wishes}
-    filled = rows(database_url, "booking_slots")
-    assert sorted(at for key in by_key for at in wanted[key]) == [r["starts_at"] for r in filled]

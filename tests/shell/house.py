@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from importlib import resources
 from typing import Any, TypeVar
@@ -30,12 +30,13 @@ import numpy as np
 import structlog
 import trio
 
-from relay.adapters.business_local import LocalBusiness, load_business
+from relay.adapters.business_file import load_business
+from relay.adapters.business_local import LocalBusiness
 from relay.audio import ModelToPhone, loudest_db
 from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
 from relay.core.records import CallEnded, DispositionChosen, ToolCalled, TranscriptLine
 from relay.errors import DialError
-from relay.ports import Booked, BookingRequest, BusinessApi, Socket
+from relay.ports import BusinessApi, Socket
 from relay.replay import first_difference
 from relay.shell.journal import Journal
 from relay.shell.kit import CallFacts, CallKit
@@ -52,7 +53,7 @@ from relay.sim.twilio_stream import NO_FAULTS, StreamFaults, StreamLeg
 from relay.sim.ulaw import pcm16, tone
 from relay.tools import Tool, registry
 from relay.wire.realtime import SessionSettings
-from tests.fakes import FakeStore
+from tests.fakes import FakeStore, MemoryBookings
 from tests.sim.strictness import check_session
 from tests.wire.strictness import client_event
 
@@ -84,34 +85,6 @@ def short_clips(ms: int = 600) -> Mapping[str, Clip]:
     """A tone for each clip, for tests that make many calls."""
     tones = {name: tone(1000 + 100 * n, ms) for n, name in enumerate(CLIP_NAMES)}
     return {n: Clip(n, f"The {n} clip.", audio, loudest_db(audio)) for n, audio in tones.items()}
-
-
-class MemoryBookings:
-    """A ports.Bookings without a database."""
-
-    def __init__(self) -> None:
-        self.requests: dict[str, BookingRequest] = {}
-        self.filled: dict[datetime, str] = {}
-
-    def find(self, key: str) -> Booked | None:
-        request = self.requests.get(key)
-        if request is None:
-            return None
-        number = list(self.requests).index(key) + 100_001
-        return Booked(str(number), request.service, request.starts_at)
-
-    def book(
-        self, request: BookingRequest, key: str, at: datetime, slots: Sequence[datetime] = ()
-    ) -> Booked | None:
-        if key not in self.requests:
-            if any(slot in self.filled for slot in slots):
-                return None
-            self.requests[key] = request
-            self.filled |= dict.fromkeys(slots, key)
-        return self.find(key)
-
-    def taken(self, day: date) -> Sequence[datetime]:
-        return sorted(slot for slot in self.filled if slot.date() == day)
 
 
 async def inline(function: Callable[[], T]) -> T:
