@@ -93,6 +93,17 @@ class Line:
     pressed: collections.deque[str] = field(default_factory=collections.deque)
     hung_up: trio.Event = field(default_factory=trio.Event)
     room: Room = QUIET
+    _keyed: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+
+    def press(self, digits: str) -> None:
+        self.pressed.extend(digits)
+        self._keyed.unpark_all()
+
+    async def key(self) -> str:
+        """Wait for a key that nobody has taken yet, and take it."""
+        while not self.pressed:
+            await self._keyed.park()
+        return self.pressed.popleft()
 
     def sample(self, at: float | None = None) -> int:
         """The sample that is due at a time, now if none is given."""

@@ -86,7 +86,7 @@ class Person:
         return self.line.heard.read(sample, self.line.sample())
 
     def press(self, digits: str) -> None:
-        self.line.pressed.extend(digits)
+        self.line.press(digits)
 
     def hang_up(self) -> None:
         self.line.hung_up.set()

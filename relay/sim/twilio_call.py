@@ -15,7 +15,8 @@ from email.utils import format_datetime
 import trio
 
 from relay.sim.line import Line
-from relay.sim.twilio_dial import DialRecord
+from relay.sim.twilio_courier import Courier
+from relay.sim.twilio_dial import DialRecord, Prompts
 from relay.sim.twilio_stream import NO_FAULTS, Complaint, StreamFaults, StreamLeg
 
 _PLACES: Mapping[str, tuple[str, str, str]] = {  # area code -> city, state, zip
@@ -34,6 +35,20 @@ class Number:
     voice_url: str
     fallback_url: str = ""
     status_url: str = ""
+    voice_method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The next document: where from, and what to tell beside the call's own parameters.
+
+    twiml: the document itself, given by REST; then nobody is asked
+    """
+
+    url: str
+    method: str = "POST"
+    form: Mapping[str, str] = field(default_factory=dict)
+    twiml: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +114,15 @@ class CallLog:
 
 @dataclass(eq=False, slots=True)
 class PhoneCall:
-    """One call. status runs ringing -> in-progress -> completed, or ends as busy or no-answer.
+    """One call: a caller's, one placed by REST, or the leg of a <Dial>.
 
+    number, caller: whom it goes to, and from whom
+    status: queued -> ringing -> in-progress -> completed, or it ends as busy, no-answer, failed or
+    canceled; direction: inbound | outbound-api | outbound-dial
     complaints: what the debugger shows (each stream's own list has the repeats too)
-    ended_by: caller | relay (TwiML hung up or ran out) | error | time limit
+    prompts: what was spoken and played at the ear of `line`
+    ended_by: caller (whoever holds the line) | relay (TwiML hung up or ran out) | api | error |
+    network (never answered) | time limit
     """
 
     number: Number
@@ -116,12 +136,62 @@ class PhoneCall:
     complaints: list[Complaint] = field(default_factory=list)
     streams: list[StreamLeg] = field(default_factory=list)
     dials: list[DialRecord] = field(default_factory=list)
+    prompts: Prompts = field(default_factory=Prompts)
     extra: Mapping[str, str] = field(default_factory=dict)
+    direction: str = "inbound"
+    parent_sid: str = ""
     status: str = "ringing"
     answered: trio.Event = field(default_factory=trio.Event)
     answered_at: float | None = None
     ended_at: float | None = None
     ended_by: str = ""
+    ended: trio.Event = field(default_factory=trio.Event)
+    courier: Courier = field(default_factory=Courier)
+    told: int = 0  # status callbacks so far
+    _orders: list[Ask | None] = field(default_factory=list)
+    _ordered: trio.Event = field(default_factory=trio.Event)
+
+    # ---- being broken off ---------------------------------------------------------------------
+
+    def instruct(self, order: Ask | None) -> None:
+        """Break off whatever runs, and go on with something else. None: hang up."""
+        self._orders.append(order)
+        self._ordered.set()
+
+    def take_order(self) -> Ask | None:
+        """The newest instructions; what they replace is forgotten. None also ends the call."""
+        order, self._orders, self._ordered = self._orders[-1], [], trio.Event()
+        if order is None:
+            self.end("api", "completed" if self.answered_at is not None else "canceled")
+        return order
+
+    @property
+    def ordered(self) -> bool:
+        return bool(self._orders)
+
+    @property
+    def up(self) -> bool:
+        """Whether what is being done may go on."""
+        return not (self._orders or self.line.hung_up.is_set() or self.ended_at is not None)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether nothing will follow what was broken off."""
+        return self.line.hung_up.is_set() or (self.ordered and self._orders[-1] is None)
+
+    async def broken_off(self) -> None:
+        """Wait until the line is hung up or other instructions are there."""
+        async with trio.open_nursery() as nursery:
+
+            async def order() -> None:
+                await self._ordered.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(order)
+            await self.line.hung_up.wait()
+            nursery.cancel_scope.cancel()
+
+    # ---- what becomes of it -------------------------------------------------------------------
 
     def answer(self) -> None:
         if self.answered_at is None:
@@ -135,6 +205,7 @@ class PhoneCall:
             self.status, self.ended_by = status, by
             self.ended_at = trio.current_time()
             self.log.add("ended", f"{status}, by {by}")
+            self.ended.set()
 
     def keep(self, exchange: Exchange) -> None:
         self.exchanges.append(exchange)
@@ -160,13 +231,16 @@ class PhoneCall:
             "ApiVersion": "2010-04-01",
             "CallSid": self.sid,
             "CallStatus": self.status,
-            "Direction": "inbound",
+            "Direction": self.direction,
             "From": self.caller,
             "Caller": self.caller,
             "To": self.number.number,
             "Called": self.number.number,
-            "StirVerstat": "TN-Validation-Passed-A",
         }
+        if self.direction == "inbound":
+            form["StirVerstat"] = "TN-Validation-Passed-A"
+        if self.parent_sid:
+            form["ParentCallSid"] = self.parent_sid
         for side, number in (
             ("From", self.caller),
             ("Caller", self.caller),
@@ -180,15 +254,17 @@ class PhoneCall:
         return form | dict(self.extra)
 
     def status_form(self) -> dict[str, str]:
-        """What the number's status callback says at the end of the call."""
+        """What a status callback says at this moment, numbered from 0."""
         seconds = self.duration_s
-        return self.form() | {
-            "CallDuration": str(seconds),
-            "Duration": str(-(-seconds // 60)),
+        form = self.form() | {
             "CallbackSource": "call-progress-events",
-            "SequenceNumber": "0",
+            "SequenceNumber": str(self.told),
             "Timestamp": format_datetime(datetime.now(UTC)),
         }
+        self.told += 1
+        if self.ended_at is not None:
+            form |= {"CallDuration": str(seconds), "Duration": str(-(-seconds // 60))}
+        return form
 
 
 def stream_form(

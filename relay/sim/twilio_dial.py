@@ -1,7 +1,8 @@
-"""<Dial>: other people's telephones ring, one is answered, two lines become one.
+"""Telephones that can be rung: who answers, how it ends, and what a human there does.
 
-Each person keeps a line of their own. While they are bridged, every 20 ms of what one says is
-put into what the other hears, 20 ms later, on a schedule that does not drift.
+A human may be given a script, which hears and speaks as any `Person`, or a list of `Act`s: keys,
+clips and a hang-up, each so long after the answer or after the end of a prompt that was spoken at
+the human's ear.
 """
 
 from __future__ import annotations
@@ -12,22 +13,39 @@ from dataclasses import dataclass, field
 
 import trio
 
-from relay.sim.line import FRAME, RATE, Line
+from relay.sim.line import Line
 from relay.sim.person import Person, Script, say_nothing
-from relay.sim.ulaw import is_silent, tone
+from relay.sim.ulaw import tone
 
-EXTRA_RING_S = 5.0  # Twilio adds this to <Dial timeout>
+EXTRA_RING_S = 5.0  # Twilio adds this to every timeout of a call that it places
 BUSY_AFTER_S = 1.0
 RING_S, RING_PAUSE_S = 2.0, 4.0
-_FRAME_S = FRAME / RATE
+VOICEMAIL_BEEP = tone(1000, 500)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something a human does once: presses keys, then says a clip, then hangs up.
+
+    prompt: part of the words of a prompt ("" fits any) after whose end it is done, None: after the
+    answer; after_s: how long after that
+    """
+
+    press: str = ""
+    say: bytes = b""
+    hang_up: bool = False
+    prompt: str | None = None
+    after_s: float = 0.0
 
 
 @dataclass(eq=False, slots=True)
 class HumanPhone:
     """A telephone that can be dialled, and who answers it.
 
-    outcome: answer | busy | no-answer | failed
+    outcome: answer | busy | no-answer | failed | voicemail
     says: a clip said at once after the answer; script: what the human does then
+    acts: what the human does beside that
+    voicemail_s: how long a voicemail listens after its beep, before it hangs up
     calls: one record for each time it rang, with what was heard there
     """
 
@@ -35,19 +53,21 @@ class HumanPhone:
     outcome: str = "answer"
     says: bytes = b""
     script: Script = say_nothing
+    acts: Sequence[Act] = ()
+    voicemail_s: float = 60.0
     calls: list[DialRecord] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)
 class DialRecord:
-    """One <Dial>. Times are trio's; None: it never came to that.
+    """One time that a telephone was rung. Times are trio's; None: it never came to that.
 
     status: completed | busy | no-answer | failed | canceled; line: the human's, once answered
     """
 
     number: str
     caller_id: str
-    sid: str = field(default_factory=lambda: "CA" + secrets.token_hex(16))
+    sid: str
     rang_at: float = field(default_factory=trio.current_time)
     status: str = "canceled"
     line: Line | None = None
@@ -67,11 +87,37 @@ class DialRecord:
         return form
 
 
+@dataclass(eq=False, slots=True)
+class Prompts:
+    """What Twilio itself has spoken or played to one ear, to its end: (words or URL, when)."""
+
+    ended: list[tuple[str, float]] = field(default_factory=list)
+    _news: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+
+    def add(self, words: str) -> None:
+        self.ended.append((words, trio.current_time()))
+        self._news.unpark_all()
+
+    async def end(self, part: str) -> float:
+        """Wait for the end of a prompt with these words in it. Returns when that was."""
+        seen = 0
+        while True:
+            for words, at in self.ended[seen:]:
+                if part in words:
+                    return at
+            seen = len(self.ended)
+            await self._news.park()
+
+
+def new_sid() -> str:
+    return "CA" + secrets.token_hex(16)
+
+
 def begin(
-    numbers: Sequence[str], caller_id: str, phones: Mapping[str, HumanPhone]
+    numbers: Sequence[str], caller_id: str, phones: Mapping[str, HumanPhone], sid: str = ""
 ) -> list[DialRecord]:
-    """Ring every number that exists; each phone keeps its record."""
-    records = [DialRecord(number, caller_id) for number in numbers]
+    """Ring every number that exists; each phone keeps its record. sid: of a single call."""
+    records = [DialRecord(number, caller_id, sid or new_sid()) for number in numbers]
     for record in records:
         if record.number in phones:
             phones[record.number].calls.append(record)
@@ -106,7 +152,7 @@ def _fate(
         return 0.0, "failed", record
     if phone.outcome == "busy":
         return min(BUSY_AFTER_S, limit), "busy", record
-    if phone.outcome == "answer" and phone.answer_after_s <= limit:
+    if phone.outcome in ("answer", "voicemail") and phone.answer_after_s <= limit:
         return phone.answer_after_s, "answer", record
     return limit, "no-answer", record
 
@@ -122,40 +168,25 @@ async def ringback(line: Line) -> None:
         line.heard.cut(line.sample())
 
 
-async def bridge(caller: Line, human: Line, phone: HumanPhone) -> None:
-    """Connect two lines until one hangs up, and let the human do what a human does."""
+async def attend(phone: HumanPhone, line: Line, prompts: Prompts) -> None:
+    """Be whoever answered a phone, from the answer on."""
+    person = Person(line)
+    if phone.outcome == "voicemail":
+        await person.say(phone.says + VOICEMAIL_BEEP)
+        await trio.sleep(phone.voicemail_s)
+        person.hang_up()
+        return
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_pump, caller, human)
-        nursery.start_soon(_act, Person(human), phone)
-        nursery.start_soon(_end_with, human, nursery.cancel_scope)
-        await caller.hung_up.wait()
-        nursery.cancel_scope.cancel()
+        for act in phone.acts:
+            nursery.start_soon(_do, act, person, prompts)
+        await person.say(phone.says)
+        await phone.script(person)
 
 
-async def _end_with(line: Line, scope: trio.CancelScope) -> None:
-    await line.hung_up.wait()
-    scope.cancel()
-
-
-async def _act(person: Person, phone: HumanPhone) -> None:
-    await person.say(phone.says)
-    await phone.script(person)
-
-
-async def _pump(one: Line, other: Line) -> None:
-    start = trio.current_time()
-    at_one, at_other = one.sample(start), other.sample(start)
-    frame = 0
-    while True:
-        frame += 1
-        await trio.sleep_until(start + frame * _FRAME_S)
-        end = frame * FRAME
-        _carry(one, at_one + end, other, at_other + end)
-        _carry(other, at_other + end, one, at_one + end)
-
-
-def _carry(source: Line, until: int, target: Line, at: int) -> None:
-    """The last 20 ms of one line become the next 20 ms of the other."""
-    sound = source.spoken(until - FRAME, until)
-    if not is_silent(sound):
-        target.heard.play(sound, at)
+async def _do(act: Act, person: Person, prompts: Prompts) -> None:
+    since = trio.current_time() if act.prompt is None else await prompts.end(act.prompt)
+    await trio.sleep_until(since + act.after_s)
+    person.press(act.press)
+    await person.say(act.say)
+    if act.hang_up:
+        person.hang_up()

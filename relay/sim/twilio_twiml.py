@@ -7,13 +7,38 @@ as is a misspelt attribute: TwiML is case-sensitive. A document that is no XML i
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
 
 from relay.errors import PortError
+from relay.sim.twilio_verbs import (
+    NO_CALLBACK,
+    Callback,
+    Callee,
+    Confer,
+    Connect,
+    Dial,
+    Document,
+    Gather,
+    Hangup,
+    Pause,
+    Play,
+    Prompt,
+    Record,
+    Redirect,
+    Reject,
+    Say,
+    Verb,
+)
 
 MAX_PARAMETER = 500  # characters of a <Parameter>'s name and value together
+MAX_CALLEES = 10
+
+_STATUS = ("statusCallback", "statusCallbackEvent", "statusCallbackMethod")
+_RECORDING_STATUS = (
+    "recordingStatusCallback",
+    "recordingStatusCallbackEvent",
+    "recordingStatusCallbackMethod",
+)
 
 # Attributes that Twilio knows; those that change nothing here are accepted and ignored.
 _ATTRIBUTES: Mapping[str, frozenset[str]] = {
@@ -34,12 +59,55 @@ _ATTRIBUTES: Mapping[str, frozenset[str]] = {
             "ringTone",
         ]
     ),
-    "Number": frozenset({"statusCallback", "statusCallbackEvent", "statusCallbackMethod"}),
+    "Number": frozenset({"url", "method", *_STATUS}),
+    "Conference": frozenset(
+        [
+            "beep",
+            "muted",
+            "waitUrl",
+            "waitMethod",
+            "startConferenceOnEnter",
+            "endConferenceOnExit",
+            "maxParticipants",
+            "participantLabel",
+            "jitterBufferSize",
+            *_STATUS,
+        ]
+    ),
     "Say": frozenset({"voice", "language", "loop"}),
+    "Play": frozenset({"loop", "digits"}),
     "Pause": frozenset({"length"}),
+    "Gather": frozenset(
+        [
+            "input",
+            "action",
+            "method",
+            "timeout",
+            "numDigits",
+            "finishOnKey",
+            "actionOnEmptyResult",
+            "bargeIn",
+            "language",
+        ]
+    ),
+    "Record": frozenset(
+        [
+            "action",
+            "method",
+            "timeout",
+            "maxLength",
+            "finishOnKey",
+            "playBeep",
+            "trim",
+            "transcribe",
+            *_RECORDING_STATUS,
+        ]
+    ),
     "Hangup": frozenset(),
     "Reject": frozenset({"reason"}),
 }
+# What the events of a statusCallback are when none are named.
+_DEFAULT_EVENTS: Mapping[str, str] = {"Number": "completed", "Conference": ""}
 
 
 class TwimlError(PortError):
@@ -48,66 +116,6 @@ class TwimlError(PortError):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"{code}: {text}")
         self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """<Connect><Stream>. URLs are as written; action is None when there is none."""
-
-    stream_url: str
-    action: str | None = None
-    method: str = "POST"
-    name: str = ""
-    status_callback: str | None = None
-    status_method: str = "POST"
-    parameters: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Dial:
-    """<Dial> of one or more numbers, all rung at once."""
-
-    numbers: tuple[str, ...]
-    action: str | None = None
-    method: str = "POST"
-    timeout_s: int = 30
-    caller_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    text: str
-    loop: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    seconds: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    url: str
-    method: str = "POST"
-
-
-@dataclass(frozen=True, slots=True)
-class Hangup:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    reason: str = "rejected"
-
-
-Verb: TypeAlias = Connect | Dial | Say | Pause | Redirect | Hangup | Reject
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    verbs: tuple[Verb, ...]
-    warnings: tuple[str, ...] = ()
 
 
 def read_twiml(text: str) -> Document:
@@ -124,6 +132,9 @@ def read_twiml(text: str) -> Document:
 
 
 def _verb(element: ET.Element, warnings: list[str]) -> Verb | None:
+    prompt = _prompt(element, warnings)
+    if prompt is not None:
+        return prompt
     _check_attributes(element, warnings)
     get = element.attrib.get
     match element.tag:
@@ -131,10 +142,10 @@ def _verb(element: ET.Element, warnings: list[str]) -> Verb | None:
             return _connect(element, warnings)
         case "Dial":
             return _dial(element, warnings)
-        case "Say":
-            return Say(_text(element), _integer(element, "loop", 1, warnings))
-        case "Pause":
-            return Pause(_integer(element, "length", 1, warnings))
+        case "Gather":
+            return _gather(element, warnings)
+        case "Record":
+            return _record(element, warnings)
         case "Redirect":
             return Redirect(_text(element), get("method", "POST"))
         case "Hangup":
@@ -144,6 +155,20 @@ def _verb(element: ET.Element, warnings: list[str]) -> Verb | None:
         case tag:
             warnings.append(f"<{tag}> is no verb, or not one that is simulated")
             return None
+
+
+def _prompt(element: ET.Element, warnings: list[str]) -> Prompt | None:
+    """The verbs that may also stand within a <Gather>."""
+    if element.tag not in ("Say", "Play", "Pause"):
+        return None
+    _check_attributes(element, warnings)
+    match element.tag:
+        case "Say":
+            return Say(_text(element), _integer(element, "loop", 1, warnings))
+        case "Play":
+            return Play(_text(element), _integer(element, "loop", 1, warnings))
+        case _:
+            return Pause(_integer(element, "length", 1, warnings))
 
 
 def _connect(element: ET.Element, warnings: list[str]) -> Connect | None:
@@ -180,23 +205,103 @@ def _parameters(stream: ET.Element, warnings: list[str]) -> dict[str, str]:
     return found
 
 
-def _dial(element: ET.Element, warnings: list[str]) -> Dial | None:
-    numbers = [_text(element)] if _text(element) else []
+def _dial(element: ET.Element, warnings: list[str]) -> Dial | Confer | None:
+    callees = [Callee(_text(element))] if _text(element) else []
     for child in element:
         _check_attributes(child, warnings)
+        if child.tag == "Conference" and _text(child) and len(element) == 1 and not callees:
+            return _confer(element, child, warnings)
         if child.tag == "Number" and _text(child):
-            numbers.append(_text(child))
+            callees.append(
+                Callee(
+                    _text(child),
+                    child.get("url"),
+                    child.get("method", "POST"),
+                    _callback(child, _STATUS),
+                )
+            )
         else:
-            warnings.append(f"<{child.tag}> in <Dial>: a <Number> with digits is wanted")
-    if not numbers:
-        warnings.append("<Dial> has nobody to dial")
+            warnings.append(
+                f"<{child.tag}> in <Dial>: <Number>s with digits, or one <Conference> with a name"
+            )
+    if not 0 < len(callees) <= MAX_CALLEES:
+        warnings.append(f"<Dial> has {len(callees) or 'nobody'} to dial")
         return None
     return Dial(
-        numbers=tuple(numbers),
+        callees=tuple(callees),
         action=element.get("action"),
         method=element.get("method", "POST"),
         timeout_s=_integer(element, "timeout", 30, warnings),
         caller_id=element.get("callerId", ""),
+        time_limit_s=_integer(element, "timeLimit", 14_400, warnings),
+    )
+
+
+def _confer(element: ET.Element, noun: ET.Element, warnings: list[str]) -> Confer:
+    buffer = noun.get("jitterBufferSize", "large")
+    if buffer not in ("off", "small", "medium", "large"):
+        warnings.append(f"jitterBufferSize={buffer!r} is no size")
+        buffer = "large"
+    return Confer(
+        name=_text(noun),
+        action=element.get("action"),
+        method=element.get("method", "POST"),
+        time_limit_s=_integer(element, "timeLimit", 14_400, warnings),
+        beep=noun.get("beep", "true"),
+        muted=_boolean(noun, "muted", False, warnings),
+        wait_url=noun.get("waitUrl"),
+        wait_method=noun.get("waitMethod", "POST"),
+        start_on_enter=_boolean(noun, "startConferenceOnEnter", True, warnings),
+        end_on_exit=_boolean(noun, "endConferenceOnExit", False, warnings),
+        jitter_buffer=buffer,
+        label=noun.get("participantLabel", ""),
+        status=_callback(noun, _STATUS),
+    )
+
+
+def _gather(element: ET.Element, warnings: list[str]) -> Gather:
+    if element.get("input", "dtmf") != "dtmf":
+        warnings.append(f"input={element.get('input')!r} of <Gather>: only dtmf is simulated")
+    prompts: list[Prompt] = []
+    for child in element:
+        prompt = _prompt(child, warnings)
+        if prompt is None:
+            warnings.append(f"<{child.tag}> in <Gather>: <Say>, <Play> or <Pause> is wanted")
+        else:
+            prompts.append(prompt)
+    return Gather(
+        prompts=tuple(prompts),
+        action=element.get("action"),
+        method=element.get("method", "POST"),
+        timeout_s=_integer(element, "timeout", 5, warnings),
+        num_digits=_integer(element, "numDigits", 0, warnings),
+        finish_on_key=element.get("finishOnKey", "#"),
+        action_on_empty=_boolean(element, "actionOnEmptyResult", False, warnings),
+    )
+
+
+def _record(element: ET.Element, warnings: list[str]) -> Record:
+    return Record(
+        action=element.get("action"),
+        method=element.get("method", "POST"),
+        timeout_s=_integer(element, "timeout", 5, warnings),
+        max_length_s=_integer(element, "maxLength", 3600, warnings),
+        finish_on_key=element.get("finishOnKey", "1234567890*#"),
+        beep=_boolean(element, "playBeep", True, warnings),
+        trim=element.get("trim", "trim-silence") == "trim-silence",
+        status=_callback(element, _RECORDING_STATUS),
+    )
+
+
+def _callback(element: ET.Element, names: Sequence[str]) -> Callback:
+    url, events, method = names
+    if not element.get(url):
+        return NO_CALLBACK
+    default = _DEFAULT_EVENTS.get(element.tag, "completed")
+    return Callback(
+        element.attrib[url],
+        element.get(method, "POST"),
+        tuple(element.get(events, default).split()),
     )
 
 
@@ -215,6 +320,14 @@ def _integer(element: ET.Element, name: str, default: int, warnings: list[str]) 
     if text.isascii() and text.isdigit():
         return int(text)
     warnings.append(f"{name}={text!r} of <{element.tag}> is no number")
+    return default
+
+
+def _boolean(element: ET.Element, name: str, default: bool, warnings: list[str]) -> bool:
+    text = element.get(name, str(default).lower())
+    if text in ("true", "false"):
+        return text == "true"
+    warnings.append(f"{name}={text!r} of <{element.tag}> is neither true nor false")
     return default
 
 

@@ -10,8 +10,10 @@ import trio
 
 from relay.errors import SocketClosed
 from relay.sim.room import Room
+from relay.sim.twilio_account import tone_speech
 from relay.sim.twilio_call import Number
-from relay.sim.twilio_cloud import APPLICATION_ERROR, TwilioCloud, tone_speech
+from relay.sim.twilio_cloud import TwilioCloud
+from relay.sim.twilio_conductor import APPLICATION_ERROR
 from relay.sim.twilio_dial import HumanPhone
 from relay.sim.twilio_net import Answer, InProcess, NetworkError, sign
 from relay.sim.twilio_stream import StreamFaults

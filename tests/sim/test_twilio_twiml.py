@@ -2,16 +2,21 @@
 
 import pytest
 
-from relay.sim.twilio_twiml import (
+from relay.sim.twilio_twiml import TwimlError, read_twiml
+from relay.sim.twilio_verbs import (
+    Callback,
+    Callee,
+    Confer,
     Connect,
     Dial,
+    Gather,
     Hangup,
     Pause,
+    Play,
+    Record,
     Redirect,
     Reject,
     Say,
-    TwimlError,
-    read_twiml,
 )
 
 LONG = "x" * 499
@@ -43,10 +48,54 @@ def test_a_stream_with_everything():
         ("<Pause length='5'/>", Pause(5)),
         ("<Hangup/>", Hangup()),
         ("<Reject reason='busy'/>", Reject("busy")),
-        ("<Dial>+1555</Dial>", Dial(("+1555",))),
+        ("<Dial>+1555</Dial>", Dial((Callee("+1555"),))),
         (
             "<Dial action='d' timeout='9' callerId='1'><Number>2</Number><Number>3</Number></Dial>",
-            Dial(("2", "3"), "d", "POST", 9, "1"),
+            Dial((Callee("2"), Callee("3")), "d", "POST", 9, "1"),
+        ),
+        (
+            (
+                "<Dial><Number url='/w?x=1' statusCallback='/s' statusCallbackEvent='answered'>2"
+                "</Number></Dial>"
+            ),
+            Dial((Callee("2", "/w?x=1", "POST", Callback("/s", "POST", ("answered",))),)),
+        ),
+        (
+            "<Dial><Number statusCallback='/s'>2</Number></Dial>",
+            Dial((Callee("2", status=Callback("/s", "POST", ("completed",))),)),
+        ),
+        (
+            (
+                "<Dial action='d'><Conference beep='false' waitUrl='' endConferenceOnExit='true' "
+                "jitterBufferSize='small' statusCallback='/c' statusCallbackEvent='start end'>x"
+                "</Conference></Dial>"
+            ),
+            Confer(
+                "x",
+                "d",
+                beep="false",
+                wait_url="",
+                end_on_exit=True,
+                jitter_buffer="small",
+                status=Callback("/c", "POST", ("start", "end")),
+            ),
+        ),
+        (
+            "<Gather numDigits='1' timeout='8' action='k'><Say>Press</Say><Play>s</Play></Gather>",
+            Gather((Say("Press"), Play("s")), "k", "POST", 8, 1),
+        ),
+        (
+            (
+                "<Record maxLength='90' action='r' playBeep='false' trim='do-not-trim' "
+                "recordingStatusCallback='/rs'/>"
+            ),
+            Record(
+                "r",
+                max_length_s=90,
+                beep=False,
+                trim=False,
+                status=Callback("/rs", "POST", ("completed",)),
+            ),
         ),
     ],
 )
@@ -60,7 +109,12 @@ def test_verbs(inside, verb):
     ("inside", "verbs", "word"),
     [
         ("<hangup/>", 0, "<hangup>"),
-        ("<Gather/>", 0, "<Gather>"),
+        ("<gather/>", 0, "<gather>"),
+        ("<Gather input='dtmf speech'/>", 1, "only dtmf"),
+        ("<Gather><Dial>+1</Dial></Gather>", 1, "<Dial> in <Gather>"),
+        ("<Record playBeep='no'/>", 1, "neither true nor false"),
+        ("<Dial><Conference jitterBufferSize='tiny'>x</Conference></Dial>", 1, "tiny"),
+        ("<Dial><Conference/></Dial>", 0, "one <Conference> with a name"),
         ("<Connect/>", 0, "exactly one <Stream>"),
         ("<Connect><Stream url='wss://h'/><Stream url='wss://h'/></Connect>", 0, "exactly one"),
         ("<Connect Action='/x'><Stream url='wss://h'/></Connect>", 1, "'Action'"),
