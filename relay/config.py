@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from relay.errors import ConfigError
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _DATABASES = ("sqlite", "postgres", "postgresql", "postgresql+psycopg")
 
@@ -79,6 +80,26 @@ def _database_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _people(text: str) -> str:
+    for name, number in _pairs(text):
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name: small letters, digits and _ are")
+        try:
+            _phone_number(number)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    names = [name for name, _ in _pairs(text)]
+    if len(names) != len(set(names)):
+        raise ValueError("a name stands twice")
+    return text
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """ "billing=+1…, sales=+1…" as pairs."""
+    parts = (part.partition("=") for part in text.split(",") if part.strip())
+    return [(name.strip(), number.strip()) for name, _, number in parts]
+
+
 def _filled(secret: SecretStr) -> SecretStr:
     value = secret.get_secret_value()
     if any(c.isspace() or not c.isprintable() for c in value):
@@ -96,6 +117,7 @@ def _not_held(cap: float | None) -> float | None:
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 SocketUrl = Annotated[str, AfterValidator(_socket_url)]
 PhoneNumber = Annotated[str, AfterValidator(_phone_number)]
+People = Annotated[str, AfterValidator(_people)]
 Secret = Annotated[SecretStr, AfterValidator(_filled)]
 OptionalSecret = Annotated[SecretStr | None, AfterValidator(lambda s: s and _filled(s))]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
@@ -163,6 +185,14 @@ class Settings(BusinessSettings):
     human_transfer_number: PhoneNumber = Field(
         description="the human who takes over a call, as E.164; must not be the relay's own number"
     )
+    transfer_numbers: People = Field(
+        default="",
+        description="more people to put callers through to: billing=+14155550111, sales=+1…",
+    )
+    desk_hours: Literal["business", "always"] = Field(
+        default="business",
+        description="when humans are rung: business (its opening hours, else voicemail) or always",
+    )
 
     # ---- OpenAI: the model's side -----------------------------------------------------------
     openai_api_key: Secret = Field(
@@ -222,6 +252,10 @@ class Settings(BusinessSettings):
     prompts_dir: Path = Field(
         default=Path("prompts"), description="folder with system.md, greeting.md, …"
     )
+    emergency_phrases: str | None = Field(
+        default=None,
+        description="words that bring the emergency line, separated by ; (unset: a packaged list)",
+    )
 
     # ---- this process -----------------------------------------------------------------------
     host: str = Field(default="0.0.0.0", min_length=1, description="address to listen on")  # noqa: S104
@@ -253,12 +287,26 @@ class Settings(BusinessSettings):
 
     @model_validator(mode="after")
     def _human_is_someone_else(self) -> Settings:
-        if self.human_transfer_number == self.twilio_phone_number:
-            raise ValueError(
-                "HUMAN_TRANSFER_NUMBER and TWILIO_PHONE_NUMBER are the same: "
-                "a transfer would call the relay itself"
-            )
+        for name, number in self.people.items():
+            if number == self.twilio_phone_number:
+                which = f"{name} in TRANSFER_NUMBERS" if name else "HUMAN_TRANSFER_NUMBER"
+                raise ValueError(
+                    f"{which} and TWILIO_PHONE_NUMBER are the same: "
+                    "a transfer would call the relay itself"
+                )
         return self
+
+    @property
+    def people(self) -> Mapping[str, str]:
+        """Who can be rung: numbers by name, "" for HUMAN_TRANSFER_NUMBER."""
+        return {"": self.human_transfer_number, **dict(_pairs(self.transfer_numbers))}
+
+    @property
+    def alarms(self) -> tuple[str, ...] | None:
+        """EMERGENCY_PHRASES one by one; None: the packaged ones."""
+        if self.emergency_phrases is None:
+            return None
+        return tuple(each.strip() for each in self.emergency_phrases.split(";") if each.strip())
 
     @property
     def stream_url(self) -> str:

@@ -24,7 +24,7 @@ import hmac
 import secrets
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +42,7 @@ from relay.wire import signature, ticket
 TOKEN_S: Final = 60
 CLAIM_TIMEOUT_S: Final = 0.3
 ASK_TIMEOUT_S: Final = 1.0
+STORY_S: Final = 1.0  # the caller hears nothing meanwhile
 MAX_REMEMBERED: Final = 10_000
 THREADS: Final = 4  # a hung database holds these, and nobody else's
 
@@ -61,7 +62,10 @@ class Step(Enum):
 
 @dataclass(slots=True)
 class Line:
-    """One call, as this process knows it. expires_at: of its token, unix seconds."""
+    """One call, as this process knows it.
+
+    expires_at: of its token, unix seconds; again: it goes on after a stream that ended
+    """
 
     caller: str
     called: str
@@ -69,12 +73,14 @@ class Line:
     expires_at: float = 0.0
     step: Step = Step.EXPECTED
     disposition: str | None = None
+    again: bool = False
 
     def counts_at(self, now: float) -> bool:
         """Whether the call takes up room: it is live, or its stream may still come."""
         return self.step is Step.LIVE or (self.step in _COMING and now < self.expires_at)
 
 
+_ROLES: Final = {"caller": "user", "agent": "assistant"}
 _COMING: Final = frozenset({Step.EXPECTED, Step.ADMITTED})
 
 
@@ -133,11 +139,24 @@ class Switchboard:
         if self.draining or (self._max_calls is not None and self.busy() >= self._max_calls):
             self.counts["full"] += 1
             return None
-        expires_at = int(now) + TOKEN_S
-        token = ticket.issue(self._secret, call_sid, expires_at, secrets.token_urlsafe(16))
-        self._enter(call_sid, Line(caller, called, token, expires_at))
         self.counts["expected"] += 1
-        return token
+        return self._issue(call_sid, Line(caller, called))
+
+    def expect_again(self, call_sid: str, caller: str, called: str) -> str:
+        """A token for another stream of a call that is under way. There is room for it: it was
+        let in before, also by a process that drains by now."""
+        line = self._lines.get(call_sid)
+        if line is not None and line.step is Step.EXPECTED and line.again:
+            return line.token
+        self.counts["expected_again"] += 1
+        return self._issue(call_sid, Line(caller, called, again=True))
+
+    def _issue(self, call_sid: str, line: Line) -> str:
+        line.expires_at = expires_at = int(self._wall_clock()) + TOKEN_S
+        nonce = secrets.token_urlsafe(16)
+        line.token = ticket.issue(self._secret, call_sid, expires_at, nonce, again=line.again)
+        self._enter(call_sid, line)
+        return line.token
 
     async def admit(self, path: str, token: str, claimed_signature: str) -> str | None:
         """The CallSid whose stream this is, or None for a stranger. Uses the token up.
@@ -168,7 +187,7 @@ class Switchboard:
         # Another process may have answered the webhook: then we hear of the call just now.
         line = self._lines.get(claim.call_sid)
         if line is None:
-            line = Line("", "", token, claim.expires_at)
+            line = Line("", "", token, claim.expires_at, again=claim.again)
             self._enter(claim.call_sid, line)
         if line.step is not Step.EXPECTED:
             return "second_stream"
@@ -234,6 +253,27 @@ class Switchboard:
             self.counts["store_silent"] += 1
             _log.warning("! store does not answer", error=str(error))
             return None
+
+    async def story(
+        self, call_sid: str, *, journal_flushed: Callable[[], Awaitable[None]]
+    ) -> tuple[tuple[str, str], ...]:
+        """What was said and heard in a call's streams before this one: role and text, in order.
+
+        Empty for a call that begins, and for one of which nothing may be known: its notice was not
+        heard, or the store does not answer in STORY_S, all told.
+        """
+        line = self._lines.get(call_sid)
+        if line is None or not line.again:
+            return ()
+        with trio.move_on_after(STORY_S / 2):
+            await journal_flushed()
+        try:
+            said = await self._ask(partial(self._store.lines, call_sid), STORY_S / 2)
+        except StoreError as error:
+            self.counts["store_silent"] += 1
+            _log.warning("! a call goes on without its past", error=str(error))
+            return ()
+        return tuple((_ROLES.get(speaker, "user"), text) for speaker, text in said if text)
 
     # ---- load -------------------------------------------------------------------------------
 

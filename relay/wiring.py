@@ -36,16 +36,17 @@ from relay.errors import ConfigError
 from relay.ports import BusinessApi, PhoneControl, Socket
 from relay.prompts import Prompts, load_prompts
 from relay.shell import clip_studio, sockets
+from relay.shell.humans import Humans
 from relay.shell.journal import Journal
 from relay.shell.kit import CallFacts, CallKit
 from relay.shell.recorder import Recorder, into_folder
 from relay.shell.session import run_call
-from relay.switchboard import Switchboard
+from relay.switchboard import Asker, Switchboard
 from relay.tools import Tool, registry
 from relay.web.app import create_app
+from relay.web.desk import FrontDesk
 from relay.web.health import Probe
 from relay.web.outcomes import Outcomes
-from relay.web.twilio import FrontDesk
 from relay.wire.realtime import SessionSettings
 
 # gpt-transcribe replaces the models that are shut down on 2027-02-26.
@@ -55,6 +56,7 @@ LANGUAGE: Final = "en"
 REASONING_EFFORT: Final = "low"
 MAX_OUTPUT_TOKENS: Final = 4096  # the most that can be named; ends a response that runs away
 PROBE_NONCE: Final = "readiness"
+LOOK_S: Final = 0.25  # how late another process's news of a human may be
 
 _log = structlog.get_logger("relay.wiring")
 
@@ -137,7 +139,11 @@ def _parts(
     )
     journal = Journal(store)
     outcomes = Outcomes(store, journal_flushed=journal.flushed)
-    tools = registry(larger_model=settings.realtime_model_hard is not None)
+    humans = _humans(settings, store, phone_control, about)
+    tools = registry(
+        larger_model=settings.realtime_model_hard is not None,
+        people=[name for name in settings.people if name],
+    )
     kit = CallKit(
         policy=_policy(settings, policy, tools),
         clips=cabinet.at_hand(),
@@ -154,26 +160,30 @@ def _parts(
         business=business,
         phone_control=phone_control,
         journal=journal,
+        humans=humans,
+        loops=lambda caller: caller in settings.people.values(),
         audio_format=settings.realtime_audio_format,
         recorder=recorder,
     )
     desk = FrontDesk(
         board=board,
         outcomes=outcomes,
+        humans=humans,
         keep=journal.keep,
         auth_token=auth_token,
         public_url=settings.public_url,
         stream_base=settings.stream_url,
         own_number=settings.twilio_phone_number,
-        human_number=settings.human_transfer_number,
+        numbers=settings.people,
     )
 
     async def carry(phone: Socket, call_sid: str, choose: Callable[[str], None]) -> None:
         newest = replace(kit, clips=cabinet.at_hand())
-        await run_call(phone, call_sid=call_sid, kit=newest, choose=choose)
+        before = await board.story(call_sid, journal_flushed=journal.flushed)
+        await run_call(phone, call_sid=call_sid, kit=newest, choose=choose, before=before)
 
     app = create_app(desk, Probe(partial(_probe, store)))
-    background = [about.keep_fresh]
+    background = [about.keep_fresh, humans.run]
     if settings.clips == "model":
         background.append(cabinet.keep_filled)
     return server.Parts(board, journal, outcomes, app, carry, background)
@@ -204,6 +214,20 @@ async def _open_business(settings: Settings, store: SqlStore) -> AsyncIterator[B
 
 
 # ---- the telephone network ------------------------------------------------------------------
+
+
+def _humans(settings: Settings, store: SqlStore, control: PhoneControl, about: About) -> Humans:
+    alone = settings.database_url.get_secret_value().startswith("sqlite")
+    return Humans(
+        control,
+        store,
+        numbers=settings.people,
+        url=lambda path: f"{settings.public_url}/twilio/{path}",
+        secret=settings.twilio_auth_token.get_secret_value(),
+        ask=Asker(),
+        there=lambda: settings.desk_hours == "always" or not about.closed(),
+        look_s=None if alone else LOOK_S,
+    )
 
 
 def _phone_control(settings: Settings) -> TwilioPhone:
@@ -302,6 +326,7 @@ def _policy(settings: Settings, policy: CallPolicy, tools: Mapping[str, Tool]) -
         max_call_s=float(settings.max_call_s),
         server_turns=settings.server_turns,
         hard_model=settings.realtime_model_hard is not None,
+        emergency_phrases=policy.emergency_phrases if settings.alarms is None else settings.alarms,
         effects={tool.name: Effect(tool.effect) for tool in tools.values()},
     )
 

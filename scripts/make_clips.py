@@ -24,13 +24,17 @@ TEXTS = {
     "after_hours": (ROOT / "prompts" / "after_hours.md").read_text(encoding="utf-8").strip(),
     "one_moment": "One moment, please.",
     "apology": "I am sorry, I am having trouble on my side. Let me connect you with a person.",
-    "connecting": "I am connecting you now. Please hold.",
+    "connecting": "I am connecting you now.",
     "still_there": "Are you still there?",
     "goodbye": "Thank you for calling. Goodbye.",
     "wrap_up": (
         "I am sorry, we have reached the end of the time for this call."
         " Thank you for calling. Goodbye."
     ),
+    "hold": "I am trying to reach someone for you. Please stay on the line.",
+    "nobody": "I am sorry, I could not reach anyone.",
+    "back": "I am back with you.",
+    "emergency": "If this is an emergency, please hang up now, and dial nine one one.",
 }
 
 # Pico takes 4.9 s over the greeting's notice. It should take 4 s at most: at this pace it does, and

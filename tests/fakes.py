@@ -1,36 +1,121 @@
-"""A store in memory, that can also be away, slow or hung; and bookings in memory."""
+"""A store in memory, that can also be away, slow or hung; bookings in memory; telephones that a
+test answers."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from typing import Any
 
-from relay.core.records import CallEnded, CallOpened, DispositionChosen
-from relay.errors import StoreError
+import trio
+
+from relay.core.records import CallEnded, CallOpened, DispositionChosen, TranscriptLine
+from relay.errors import PhoneControlError, StoreError
 from relay.ports import (
     Appointment,
+    Attempt,
     Booked,
     BookingRequest,
     CallRow,
     ChangeRequest,
     Entry,
+    Leg,
     Message,
 )
+from relay.ports.humans import BEFORE
+from relay.shell.humans import Humans
 
 SOME_TIME = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 @dataclass
+class FakePhone:
+    """A ports.PhoneControl: telephones that ring until the test says what becomes of them.
+
+    refuse: raised by place; place_s: how long it takes
+    """
+
+    refuse: PhoneControlError | None = None
+    place_s: float = 0.5
+    legs: list[Leg] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    redirected: dict[str, str] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    texts: list[tuple[str, str]] = field(default_factory=list)
+
+    async def place(self, leg: Leg) -> str:
+        self.legs.append(leg)
+        await trio.sleep(self.place_s)
+        if self.refuse is not None:
+            raise self.refuse
+        return f"CAleg{len(self.legs)}"
+
+    async def hang_up(self, call_sid: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.ended.append(call_sid)
+
+    async def redirect(self, call_sid: str, twiml: str) -> None:
+        await trio.lowlevel.checkpoint()
+        if call_sid in self.gone:
+            raise PhoneControlError("21220", gone=True)
+        self.redirected[call_sid] = twiml
+
+    async def text(self, to: str, body: str) -> str:
+        await trio.lowlevel.checkpoint()
+        self.texts.append((to, body))
+        return f"SM{len(self.texts)}"
+
+    async def start_recording(self, call_sid: str, status_url: str) -> str:
+        raise PhoneControlError("nothing is recorded here")
+
+    async def pause_recording(self, call_sid: str, recording_sid: str) -> None: ...
+
+    async def resume_recording(self, call_sid: str, recording_sid: str) -> None: ...
+
+    async def stop_recording(self, call_sid: str, recording_sid: str) -> None: ...
+
+    async def delete_recording(self, recording_sid: str) -> None: ...
+
+    @property
+    def attempt(self) -> str:
+        """The name of the newest attempt, as the webhooks are told it."""
+        return self.legs[-1].screen_url.rpartition("/")[2]
+
+
+async def ask_inline(question: Callable[[], Any], _within_s: float) -> Any:
+    """A question to the store without a thread, which a jumping clock does not wait for."""
+    await trio.lowlevel.checkpoint()
+    return question()
+
+
+def make_humans(phone: FakePhone, store: FakeStore, **more: Any) -> Humans:
+    """Humans with two numbers, alone on their database unless look_s says otherwise."""
+    settings: dict[str, Any] = {
+        "numbers": {"": "+15550000001", "billing": "+15550000002"},
+        "url": lambda path: f"https://relay.example.com/twilio/{path}",
+        "secret": "a secret",
+        "ask": ask_inline,
+        "look_s": None,
+        **more,
+    }
+    return Humans(phone, store, **settings)
+
+
+@dataclass
 class FakeStore:
-    """A ports.CallStore. away: every question fails; hung: every question waits for release."""
+    """A ports.CallStore and AttemptStore.
+
+    away: every question fails; hung: every question waits for release
+    """
 
     away: bool = False
     hung: bool = False
     rows: dict[str, CallRow] = field(default_factory=dict)
     nonces: set[str] = field(default_factory=set)
     entries: list[Entry] = field(default_factory=list)
+    attempts: dict[str, Attempt] = field(default_factory=dict)
     release: threading.Event = field(default_factory=threading.Event)
 
     def _asked(self) -> None:
@@ -55,6 +140,13 @@ class FakeStore:
         self._asked()
         return self.rows.get(call_sid)
 
+    def lines(self, call_sid: str) -> list[tuple[str, str]]:
+        self._asked()
+        rows = (e.record for e in self.entries if e.call_sid == call_sid)
+        latest = {row.item_id: row for row in rows if isinstance(row, TranscriptLine)}
+        in_order = sorted(latest.values(), key=lambda row: row.position)
+        return [(row.speaker, row.heard_text) for row in in_order]
+
     def set_outcome(self, call_sid: str, at: datetime, outcome: str, reason: str) -> None:
         self._asked()
         self.change(call_sid, outcome=outcome, reason=reason)
@@ -65,6 +157,34 @@ class FakeStore:
             return False
         self.nonces.add(nonce)
         return True
+
+    def open_attempt(self, attempt: Attempt) -> None:
+        self._asked()
+        self.attempts.setdefault(attempt.attempt, attempt)
+
+    def attempt(self, attempt: str) -> Attempt | None:
+        self._asked()
+        return self.attempts.get(attempt)
+
+    def attempt_of(self, call_sid: str) -> Attempt | None:
+        self._asked()
+        of_call = [each for each in self.attempts.values() if each.call_sid == call_sid]
+        return of_call[-1] if of_call else None
+
+    def move_attempt(self, attempt: str, state: str, at: datetime, reason: str = "") -> bool:
+        self._asked()
+        row = self.attempts.get(attempt)
+        if row is None or row.state not in BEFORE[state]:
+            return False
+        self.attempts[attempt] = replace(row, state=state, changed_at=at, reason=reason)
+        return True
+
+    def note_attempt(self, attempt: str, *, leg_sid: str = "", summary: str = "") -> None:
+        self._asked()
+        row = self.attempts[attempt]
+        self.attempts[attempt] = replace(
+            row, leg_sid=leg_sid or row.leg_sid, summary=summary or row.summary
+        )
 
     def change(self, call_sid: str, **changes: str) -> None:
         row = self.rows.get(call_sid) or CallRow(call_sid, SOME_TIME, "", "", None, None, None)

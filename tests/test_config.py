@@ -199,6 +199,7 @@ def test_env_example_lists_every_setting_and_shows_the_defaults() -> None:
     silent = {
         "business_api_base",
         "business_file",
+        "emergency_phrases",
         "max_calls",
         "noise_reduction",
         "realtime_model_hard",

@@ -27,10 +27,10 @@ from relay.server import Parts, Served, Stop
 from relay.shell.journal import Journal
 from relay.switchboard import Switchboard
 from relay.web.app import create_app
+from relay.web.desk import FrontDesk
 from relay.web.health import Probe
 from relay.web.outcomes import Outcomes
-from relay.web.twilio import FrontDesk
-from tests.fakes import FakeStore
+from tests.fakes import FakePhone, FakeStore, make_humans
 
 AUTH, OURS, HUMAN = "12345", "+14155550100", "+14155550199"
 PUBLIC = "relay.example.com"
@@ -96,8 +96,17 @@ async def open_site(*, drain_s: float = 5.0, **options: int) -> AsyncIterator[Si
     board = Switchboard(store, auth_token=AUTH, stream_base=stream_base, **options)
     journal = Journal(store)
     outcomes = Outcomes(store, journal_flushed=journal.flushed)
+    humans = make_humans(FakePhone(), store)
     desk = FrontDesk(
-        board, outcomes, journal.keep, AUTH, f"https://{PUBLIC}", stream_base, OURS, HUMAN
+        board,
+        outcomes,
+        humans,
+        journal.keep,
+        AUTH,
+        f"https://{PUBLIC}",
+        stream_base,
+        OURS,
+        {"": HUMAN},
     )
     app = create_app(desk, Probe(lambda: store.write([])))
     parts = Parts(board, journal, outcomes, app, carry)

@@ -2,9 +2,9 @@
 
 This file is the face; beside it lie store_tables (what is kept), store_records (how a record
 becomes an upsert), store_notices (what the owner shall hear of), store_bookings (appointments),
-store_messages (what callers leave), store_clips (the agent's voice), store_engine (drivers),
-store_upgrade and migrations/ (how the tables come to be). Every method blocks: call them from
-worker threads.
+store_messages (what callers leave), store_attempts (humans who were rung), store_clips (the agent's
+voice), store_engine (drivers), store_upgrade and migrations/ (how the tables come to be). Every
+method blocks: call them from worker threads.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from relay.adapters import (
+    store_attempts,
     store_bookings,
     store_clips,
     store_messages,
@@ -25,10 +26,11 @@ from relay.adapters import (
 )
 from relay.adapters.store_engine import mapped, parse_url, pooled
 from relay.adapters.store_notices import Channels
-from relay.adapters.store_tables import call_outcomes, calls, stream_claims
+from relay.adapters.store_tables import call_outcomes, calls, stream_claims, transcripts
 from relay.adapters.store_upgrade import upgrade
 from relay.ports import (
     Appointment,
+    Attempt,
     Booked,
     BookingRequest,
     CallRow,
@@ -61,7 +63,7 @@ def open_store(database_url: str, *, channels: Channels = _nobody) -> SqlStore:
 
 
 class SqlStore:
-    """CallStore, NoticeStore, Bookings and ClipStore over one engine, for any thread."""
+    """Every port of the store over one engine. Safe to use from several threads."""
 
     def __init__(self, engine: sa.Engine, url: URL, channels: Channels = _nobody) -> None:
         self._engine = engine
@@ -116,6 +118,17 @@ class SqlStore:
         with self._read() as connection:
             row = connection.execute(query).first()
         return None if row is None else CallRow(*row)
+
+    def lines(self, call_sid: str) -> list[tuple[str, str]]:
+        """Speaker and heard text of a call's transcript, in its order."""
+        columns = transcripts.c
+        query = (
+            sa.select(columns.speaker, columns.heard_text)
+            .where(columns.call_sid == call_sid)
+            .order_by(columns.position, columns.at)
+        )
+        with self._read() as connection:
+            return [(speaker, text) for speaker, text in connection.execute(query)]
 
     def set_outcome(self, call_sid: str, at: datetime, outcome: str, reason: str) -> None:
         """What became of a call after its stream; stands above what the call itself reports."""
@@ -207,6 +220,33 @@ class SqlStore:
         """Starts of the slots that are filled on a day, in order."""
         with self._read() as connection:
             return store_bookings.taken(connection, day)
+
+    # ---- AttemptStore
+
+    def open_attempt(self, attempt: Attempt) -> None:
+        """Begin an attempt; one of that name stays as it is."""
+        with self._write() as connection:
+            store_attempts.opened(connection, attempt)
+
+    def attempt(self, attempt: str) -> Attempt | None:
+        """An attempt by its name."""
+        with self._read() as connection:
+            return store_attempts.find(connection, attempt)
+
+    def attempt_of(self, call_sid: str) -> Attempt | None:
+        """The newest attempt of a call."""
+        with self._read() as connection:
+            return store_attempts.newest(connection, call_sid)
+
+    def move_attempt(self, attempt: str, state: str, at: datetime, reason: str = "") -> bool:
+        """Take a step of ports.humans.BEFORE; False when it is not to be taken, or was."""
+        with self._write() as connection:
+            return store_attempts.move(connection, attempt, state, at, reason)
+
+    def note_attempt(self, attempt: str, *, leg_sid: str = "", summary: str = "") -> None:
+        """Note what has become known of an attempt."""
+        with self._write() as connection:
+            store_attempts.note(connection, attempt, leg_sid=leg_sid, summary=summary)
 
     # ---- ClipStore
 

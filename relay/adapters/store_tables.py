@@ -11,6 +11,7 @@
     messages       what callers left for people to read, quotes' requests among it
     stream_claims  stream tokens that were used up
     notices        what the owner shall hear of, one row a channel; also the queue of deliveries
+    attempts       tries to reach a human for a call
     clips          sentences that the agent says in every call, in its own voice
 
 There are no foreign keys: records are replayed in any order after a database was away, and a
@@ -196,6 +197,20 @@ notices = sa.Table(
     sa.Column("settled_at", Utc),
     sa.Column("last_error", Words, nullable=False, server_default=""),
     sa.Index("ix_notices_state_next_at", "state", "next_at"),
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("attempt", Words, primary_key=True),
+    sa.Column("call_sid", Words, nullable=False, index=True),
+    sa.Column("person", Words, nullable=False),
+    sa.Column("state", Words, nullable=False),
+    sa.Column("reason", Words, nullable=False),
+    sa.Column("leg_sid", Words, nullable=False),
+    sa.Column("summary", Words, nullable=False),
+    sa.Column("opened_at", Utc, nullable=False),
+    sa.Column("changed_at", Utc, nullable=False),
 )
 
 clips = sa.Table(

@@ -22,6 +22,7 @@ from typing import assert_never
 
 from relay.core import commands as do
 from relay.core import events as on
+from relay.core import transfer
 from relay.core.commands import Command
 from relay.core.conversation import Conversation
 from relay.core.farewell import Leaving
@@ -38,8 +39,8 @@ from relay.core.model_link import Link, ModelLink
 from relay.core.phases import TRANSITIONS, WITH_CALLER, Fit, Phase, fit
 from relay.core.playout import Heard
 from relay.core.policy import LIVE_GREETING, CallPolicy, Clip
-from relay.core.records import CallEnded, CallOpened, failed_notice
-from relay.core.transfer import ANSWERS, Transfer
+from relay.core.records import CallEnded, CallOpened, OwnerNotice, failed_notice
+from relay.core.transfer import Handover
 
 #: The answers to functions that act upon the call itself.
 _ENDING = '{"status":"ending"}'
@@ -49,6 +50,10 @@ _WRAP_UP = "This call must end in half a minute. Say so and wrap up in one sente
 MAX_ROUNDS = 50
 
 _SUCCESSOR = "You take this call over in its middle. Above is what was said. Do not greet; go on."
+_WARNED = (
+    "The caller has just been told to hang up and dial 9 1 1 if this is an emergency. Do not repeat"
+    " it unless they ask."
+)
 _STAYED = "The caller went on speaking, so the call was not ended. Go on with the conversation."
 
 
@@ -73,9 +78,11 @@ class Call:
         self._policy = policy
         self._clips = clips
         self._talk = Conversation(policy)
-        self._exit = Leaving(
-            human_available=policy.human_available, second_thoughts_s=policy.second_thoughts_s
-        )
+        self._exit = Leaving(second_thoughts_s=policy.second_thoughts_s)
+        self._handover = Handover()
+        self._untold: list[str] = []  # news for a model that is not ready
+        self._resumed = False
+        self._warned = False
         self._out: list[Command] = []
         self._opened_at = now
         self._started_at = now
@@ -150,6 +157,10 @@ class Call:
                     self._note("stale_mark", name)
                 else:
                     self._heard(heard, now)
+            case on.CallResumed(lines):
+                if lines:
+                    self._resumed = True
+                    talk.transcript.resume(lines)
             case on.PhoneStarted():
                 self._phone_started(event, now)
             case on.PhoneStopped():
@@ -177,7 +188,11 @@ class Call:
                 self._out += talk.committed(event, now)
             case on.CallerTranscribed():
                 self._out += talk.caller_transcribed(event, now)
+                if event.alarming:
+                    self._warn(event.text, now)
             case on.ResponseStarted(response_id, purpose):
+                if self._handover.started(response_id, purpose):
+                    return True
                 self._greeting.started(response_id, talk.responses.asked or purpose)
                 self._out += talk.response_started(event, now)
                 self._stall_filled = False
@@ -187,10 +202,21 @@ class Call:
                 self._out += talk.agent_transcribed(event, now)
             case on.FunctionCalled():
                 self._out += talk.function_called(event, now)
-            case on.ResponseEnded():
-                self._response_ended(event, now)
+            case on.AgentWrote(response_id, text):
+                self._out += self._handover.wrote(response_id, text)
+            case on.ResponseEnded(response_id):
+                if not self._handover.private(response_id):
+                    self._response_ended(event, now)
+            case on.HumanRinging(attempt):
+                self._out += self._handover.rings(attempt, model_ready=self._link.ready)
+            case on.HumanAccepted(attempt):
+                self._human_accepted(attempt, now)
+            case on.HumanLost(attempt, reason):
+                self._human_lost(attempt, reason, now)
             case on.ToolFinished():
                 self._out += talk.tool_finished(event, now)
+                if talk.tools.is_ours(event.call_id) and not self._handover.live:
+                    self._nobody("closed", now)
                 if talk.tools.failures >= self._policy.hard_after_failures:
                     self._go_harder(now)
             case on.DeadlinePassed():
@@ -209,11 +235,18 @@ class Call:
         """Greet at once: the clip needs no model. Only then look for one."""
         self._go("started")
         self._started_at = now
-        if self._greeting.live:
+        if self._resumed:
+            self._greeting = Greeting("", self._policy.live_greeting_s)
+            self._greeting.said_by_clip(self._say("back", now))
+            self._out += self._talk.playout.release(now)
+        elif self._greeting.live:
             self._greeting.wait(now)
         else:
             self._greet_by_clip(now)
         caller, called = (event.parameters.get(name, "") for name in ("caller", "called"))
+        if self._resumed:
+            self._untold.append(transfer.resumed(event.parameters.get("why", "")))
+            self._answer_due = True
         self._dial(now)
         self._out.append(do.Keep(CallOpened(now, event.stream_sid, caller, called)))
 
@@ -276,6 +309,8 @@ class Call:
         if self.phase is Phase.LAST_WORDS:
             return
         self._exit.reason = self._exit.reason or reason
+        if self.phase is not Phase.HANDED_OVER:
+            self._out += self._handover.drop()
         if not self._go("gone"):
             return
         if self.phase is Phase.ENDED:
@@ -287,10 +322,9 @@ class Call:
     def _keys_settled(self, now: float) -> None:
         """The caller stopped pressing: a lone 0 is a cry for a human, the rest is for the model."""
         keys, self._keys, self._keys_due = self._keys, "", None
-        if keys == "0" and self._exit.transfer is Transfer.AVAILABLE:
+        if keys == "0":
             if self.phase in (Phase.GREETING, Phase.TALKING):
-                self._out += self._talk.cut(now)
-                self._leave("transfer", "key_0", "connecting", now)
+                self._ring_by_key(now)
         elif self._link.ready:
             self._out.append(do.AddText("user", f"(The caller pressed the keys: {keys})"))
             self._talk.responses.want("keys")
@@ -310,13 +344,15 @@ class Call:
         """Tell the model what the caller has heard and said, then let it hear the rest."""
         if not self._link.open(now):
             return
-        if self._link.successions:
+        if self._link.successions or self._resumed:
             self._out += self._talk.retell()
             self._out.append(do.AddText("system", _SUCCESSOR))
         elif self._greeting.live:
             self._have_greeted(now)
         else:
             self._out.append(do.AddText("assistant", self._clips["greeting"].text))
+        self._out += [do.AddText("system", news) for news in self._untold]
+        self._untold.clear()
         self._flush(now)
         if self._answer_due:
             self._answer_due = False
@@ -432,11 +468,68 @@ class Call:
             self._out.append(do.PostToolOutput(call.call_id, _WAITING))
             self._go_harder(now)
             return
-        self._out.append(do.PostToolOutput(call.call_id, ANSWERS[self._exit.transfer]))
-        if self._exit.transfer is Transfer.AVAILABLE:
-            self._leave("transfer", "asked_for", clip_unless_spoken and "connecting", now)
+        answer = transfer.CANCELLED if self._handover.live else transfer.NOT_RINGING
+        self._out += (*self._handover.drop(), do.PostToolOutput(call.call_id, answer))
+        self._talk.responses.want("tool")
+
+    # ---- a human ----------------------------------------------------------------------------
+
+    def _ring_by_key(self, now: float) -> None:
+        """The caller's own way to a human, which needs no model."""
+        self._out += self._talk.cut(now)
+        self._say("hold", now)
+        if self._handover.live:
+            return
+        self._out += self._talk.tools.run_ours(transfer.TOOL, transfer.BY_KEY, now)
+        if self._link.ready:
+            self._out.append(do.AddText("system", transfer.RUNG_BY_KEY))
+
+    def _human_accepted(self, attempt: str, now: float) -> None:
+        """The human waits: tell the caller, to the end, then let go of the stream."""
+        if self.phase is Phase.LEAVING and not self._exit.gives_up():
+            self._out += self._handover.drop()
+        elif not self._handover.accepts(attempt):
+            self._note("stale_attempt", attempt)
+        elif self.phase is Phase.LEAVING:
+            self._say("connecting", now)
+            self._exit.choose("join", "human_accepted", now, revocable=False)
         else:
-            self._talk.responses.want("tool")
+            self._out += self._talk.cut(now)
+            self._leave("join", "human_accepted", "connecting", now, revocable=False)
+
+    def _human_lost(self, attempt: str, reason: str, now: float) -> None:
+        if not self._handover.loses(attempt):
+            self._note("stale_attempt", attempt)
+            return
+        if self._exit.human_is_gone():
+            self._go("taken_back")
+        self._nobody(reason, now)
+
+    def _nobody(self, reason: str, now: float) -> None:
+        """No human is to be had now: the agent goes on, or what there is without one."""
+        if self.phase not in (Phase.GREETING, Phase.TALKING):
+            return
+        if self._link.state is Link.GONE:
+            self._leave("voicemail", reason, "nobody", now)
+        elif self._link.ready:
+            self._out.append(do.AddText("system", transfer.told(reason)))
+            self._talk.responses.want("transfer")
+        else:
+            self._untold.append(transfer.told(reason))
+            self._answer_due = True
+
+    def _warn(self, words: str, now: float) -> None:
+        """The caller's words may be an emergency: say the line, once, and flag the call."""
+        if self._warned or self.phase not in (Phase.GREETING, Phase.TALKING):
+            return
+        self._warned = True
+        self._out += self._talk.cut(now)
+        self._say("emergency", now)
+        if self._link.ready:
+            self._out.append(do.AddText("system", _WARNED))
+        heard = self._talk.transcript.gate_open  # nothing that was said before the notice is kept
+        text = f'The caller said: "{words.strip()}"' if heard else "The caller's first words"
+        self._out.append(do.Keep(OwnerNotice(now, "emergency", "flagged", text)))
 
     def _say(self, clip: str, now: float) -> str:
         return self._talk.say(self._clips[clip], now)
@@ -447,6 +540,8 @@ class Call:
         """Say the last words, then close the stream with a disposition."""
         if not self._go("leaving"):
             return
+        if disposition != "join":
+            self._out += self._handover.drop()
         if clip:
             self._say(clip, now)
         self._exit.choose(disposition, reason, now, revocable=revocable)
@@ -471,7 +566,9 @@ class Call:
         self._heard(self._talk.end_items(None, now), now)
         if self._link.lose() is not Link.GONE:
             self._out.append(do.CloseModel(kind))
-        if self.phase is not Phase.LEAVING:
+        if rung.clip and self._handover.ringing and self.phase is not Phase.LEAVING:
+            self._say("hold", now)  # a human may come any moment: what follows depends on that
+        elif self.phase is not Phase.LEAVING:
             self._leave(rung.disposition, kind, rung.clip, now)
         if not rung.clip:
             self._act(now)
@@ -574,6 +671,7 @@ class Call:
             self._out += talk.ask(now)
         if self._exit.farewell is not None:
             self._exit.farewell.heard_out(now, quiet=quiet)
+        self._idle.hold_s = self._policy.hold_line_s if self._handover.ringing else None
         self._idle.look(now, engaged=self._engaged())
 
     def _engaged(self) -> bool:
@@ -581,7 +679,7 @@ class Call:
         talk = self._talk
         return (
             self.phase is not Phase.TALKING
-            or not self._link.ready
+            or not (self._link.ready or self._handover.ringing)
             or not talk.playout.quiet()
             or talk.tools.running()
             or talk.responses.busy
@@ -649,8 +747,10 @@ class Call:
         self._leave("hang_up", "max_call", "wrap_up", now, revocable=False)
 
     def _too_quiet(self, now: float) -> None:
-        """Nobody speaks: ask once, then say goodbye."""
-        if self._idle.prompted:
+        """Nobody speaks: ask once, then say goodbye. While a human is rung it is we who owe."""
+        if self._handover.ringing:
+            self._say("hold", now)
+        elif self._idle.prompted:
             self._leave("hang_up", "idle", "goodbye", now)
         else:
             self._idle.prompted = True

@@ -37,7 +37,8 @@ class ClearPhone:
 class ClosePhone:
     """End the stream; Twilio then asks `after-stream`, which acts on the disposition.
 
-    disposition: hang_up | transfer | fallback
+    disposition: hang_up | join (the human who waits) | fallback (a human, else voicemail) |
+        voicemail
     """
 
     disposition: str
@@ -94,6 +95,14 @@ class CreateResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class AskPrivately:
+    """Ask the model to write something, out of band: no part of the conversation, not heard."""
+
+    purpose: str
+    instructions: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelResponse:
     response_id: str
 
@@ -122,6 +131,24 @@ class PostToolOutput:
 @dataclass(frozen=True, slots=True)
 class CloseModel:
     reason: str = ""
+
+
+# ---- a human --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BriefHuman:
+    """What the human shall hear before they press the key."""
+
+    attempt: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropHuman:
+    """The human is not wanted any more: stop ringing, or say so to who has answered."""
+
+    attempt: str
 
 
 # ---- codec, tools, journal ------------------------------------------------------------------
@@ -172,11 +199,14 @@ Command: TypeAlias = (
     | AppendAudio
     | AddText
     | CreateResponse
+    | AskPrivately
     | CancelResponse
     | TruncateItem
     | DeleteItem
     | PostToolOutput
     | CloseModel
+    | BriefHuman
+    | DropHuman
     | ResetCodec
     | RunTool
     | Keep

@@ -300,7 +300,7 @@ class Conversation:
 
     def tool_finished(self, event: on.ToolFinished, now: float) -> list[Command]:
         out = self.tools.finished(event, now)
-        if out:
+        if out and not self.tools.is_ours(event.call_id):
             self.want_after_tools(self.tools.response_of(event.call_id))
         return out
 

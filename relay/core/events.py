@@ -107,11 +107,16 @@ class InputCommitted:
 
 @dataclass(frozen=True, slots=True)
 class CallerTranscribed:
-    """What the caller said in one item. text is "" when the recogniser failed (`failed`)."""
+    """What the caller said in one item. text is "" when the recogniser failed (`failed`).
+
+    alarming: an emergency may be meant (core/emergency.py); found where the words arrive, since a
+        recording must not hold them before the notice was heard
+    """
 
     item_id: str
     text: str
     failed: bool = False
+    alarming: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,14 @@ class FunctionCalled:
     call_id: str
     name: str
     arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWrote:
+    """The text of a response that is written and not spoken: out of band, for us."""
+
+    response_id: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +230,39 @@ class ToolFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class CallResumed:
+    """This stream goes on with a call whose stream before it ended. Comes before PhoneStarted.
+
+    lines: role (user | assistant) and text of all that was heard, oldest first; empty: the notice
+        was not heard, so that the call begins anew
+    """
+
+    lines: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HumanRinging:
+    """A human's telephone rings for this call. attempt: a name of its own for each try."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class HumanAccepted:
+    """The human pressed the key, and waits for the caller."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class HumanLost:
+    """Nothing came of an attempt. reason: busy | no_answer | declined | hung_up | failed"""
+
+    attempt: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlinePassed:
     """The alarm rang: `Call.deadline` has come."""
 
@@ -254,10 +300,15 @@ Event: TypeAlias = (
     | AgentAudioEnded
     | AgentTranscribed
     | FunctionCalled
+    | AgentWrote
     | ResponseEnded
     | ModelErrored
     | ModelClosed
     | ToolFinished
+    | CallResumed
+    | HumanRinging
+    | HumanAccepted
+    | HumanLost
     | DeadlinePassed
     | OutboxFull
     | PeerMisbehaved

@@ -4,7 +4,8 @@
                                               └─ the caller speaks ─▶ taken back
 
 "Say goodbye, then hang up" waits for that goodbye's mark. Speech soon after it ("oh, one more
-thing") takes a hang-up back; a hand-over to a human is not taken back by talking.
+thing") takes a hang-up back; a hand-over to a human is not taken back by talking, but it is when
+that human hangs up first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 
 from relay.core.commands import ClosePhone, Command, Keep
 from relay.core.records import DispositionChosen
-from relay.core.transfer import Transfer, step
 
 # However lost the marks and however long the speech: nobody waits longer than this to leave.
 LATEST_S = 30.0
@@ -48,8 +48,7 @@ class Farewell:
 class Leaving:
     """How one call is left: what was chosen, what was done, and what that makes of the call."""
 
-    def __init__(self, *, human_available: bool, second_thoughts_s: float) -> None:
-        self.transfer = Transfer.AVAILABLE if human_available else Transfer.UNAVAILABLE
+    def __init__(self, *, second_thoughts_s: float) -> None:
         self.farewell: Farewell | None = None
         self.reason = ""
         self._second_thoughts_s = second_thoughts_s
@@ -60,8 +59,6 @@ class Leaving:
         revocable = revocable and disposition == "hang_up"
         grace_s = self._second_thoughts_s if revocable else 0.0
         self.farewell = Farewell(disposition, reason, now, revocable, grace_s)
-        if disposition == "transfer":
-            self.transfer = step(self.transfer, "requested")
 
     def take_back(self) -> bool:
         """The caller went on speaking. False: this cannot be taken back."""
@@ -70,10 +67,20 @@ class Leaving:
         self.farewell = None
         return True
 
+    def human_is_gone(self) -> bool:
+        """Who was to take the call has hung up. True: the caller stays after all."""
+        if self.farewell is None or self.farewell.disposition != "join":
+            return False
+        self.farewell = None
+        return True
+
+    def gives_up(self) -> bool:
+        """The caller is leaving because we cannot help: a human is as welcome as before."""
+        return self.farewell is not None and self.farewell.disposition != "hang_up"
+
     def act(self, farewell: Farewell, now: float) -> list[Command]:
         """Close the stream. What follows is up to `after-stream`."""
         self._acted, self.reason = farewell.disposition, farewell.reason
-        self.transfer = step(self.transfer, "handed_over")
         return [
             Keep(DispositionChosen(now, farewell.disposition, farewell.reason)),
             ClosePhone(farewell.disposition, farewell.reason),
@@ -84,8 +91,10 @@ class Leaving:
         return outcome == "failed" and self._acted != "transfer"
 
     def outcome(self, tool_outcomes: list[str], answers: int) -> tuple[str, str]:
-        """Outcome and reason. A hand-over is no success before the human has answered."""
-        if self._acted in ("transfer", "fallback"):
+        """Outcome and reason. Only a human who waits for the caller is a success by now."""
+        if self._acted == "join":
+            return "transferred", self.reason
+        if self._acted in ("fallback", "voicemail"):
             return "failed", f"{self._acted}: {self.reason}"
         if tool_outcomes:
             return tool_outcomes[-1], self.reason

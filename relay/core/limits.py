@@ -14,6 +14,7 @@ class Idleness:
     since: float | None = None
     prompted: bool = False
     allowed_s: float = 0.0  # the caller asked for so much silence
+    hold_s: float | None = None  # something goes on that the caller waits for: say so this often
 
     def look(self, now: float, *, engaged: bool) -> None:
         """Note whether anybody speaks or works."""
@@ -29,6 +30,8 @@ class Idleness:
     def due_at(self) -> float | None:
         if self.since is None:
             return None
+        if self.hold_s is not None:
+            return self.since + self.hold_s
         wait_s = self.goodbye_s - self.prompt_s if self.prompted else self.prompt_s
         return self.since + max(wait_s, self.allowed_s)
 

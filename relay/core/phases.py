@@ -54,6 +54,7 @@ TRANSITIONS: dict[tuple[Phase, str], Phase] = {
 }
 
 _BEFORE = (
+    on.CallResumed,
     on.PhoneStarted,
     on.PhoneStopped,
     on.PhoneClosed,
@@ -79,7 +80,8 @@ _AFTERWARDS = (
 def fit(phase: Phase, event: on.Event) -> Fit:
     """Whether an event means something in a phase."""
     if phase in WITH_CALLER:
-        return Fit.NONSENSE if isinstance(event, on.PhoneStarted) else Fit.TAKEN
+        first = (on.PhoneStarted, on.CallResumed)
+        return Fit.NONSENSE if isinstance(event, first) else Fit.TAKEN
     if phase is Phase.IDLE:
         return Fit.TAKEN if isinstance(event, _BEFORE) else Fit.NONSENSE
     if phase is Phase.ENDED:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from relay.core.emergency import PHRASES
+
 
 class Effect(StrEnum):
     """What a function does to the world, which decides when it may run."""
@@ -38,6 +40,10 @@ CLIP_NAMES = (
     "still_there",
     "goodbye",
     "wrap_up",
+    "hold",
+    "nobody",
+    "back",
+    "emergency",
 )
 
 #: A clip of this name has words and no sound: the model itself is to greet with them.
@@ -138,7 +144,9 @@ class CallPolicy:
     # A rate-limited model is asked again after what it says, if that is no longer than this.
     max_retry_wait_s: float = 10.0
 
-    # Whether a human can be rung at all.
-    human_available: bool = True
+    # While a human is rung and nobody speaks, the caller hears so often that we are still at it.
+    hold_line_s: float = 8.0
+    # Words of the caller after which the emergency line is played and the call is flagged.
+    emergency_phrases: tuple[str, ...] = PHRASES
     # What each function that the model may call does to the world.
     effects: Mapping[str, Effect] = field(default_factory=lambda: MappingProxyType({}))

@@ -54,7 +54,7 @@ class ToolCalled:
 
 @dataclass(frozen=True, slots=True)
 class DispositionChosen:
-    """Key: the call. What `after-stream` shall do: hang_up | transfer | fallback."""
+    """Key: the call. What `after-stream` shall do: hang_up | join | fallback | voicemail."""
 
     at: float
     disposition: str

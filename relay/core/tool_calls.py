@@ -52,6 +52,7 @@ class _Pending:
     began_at: float = 0.0
     filled: bool = False
     result: str = ""
+    ours: bool = False  # not the model's call: it gets no answer
 
     def row(self, at: float, status: str, output: str = "") -> Keep:
         took = round((at - self.began_at) * 1000) if self.began_at else None
@@ -86,6 +87,13 @@ class ToolCalls:
             return self._refuse(call, now, TOO_MANY)
         return [] if effect is Effect.WRITE else self._run(call, now)
 
+    def run_ours(self, name: str, arguments: str, now: float) -> list[Command]:
+        """Run a function of our own accord: the model did not call it and is not answered."""
+        call_id = f"ours_{len(self._calls) + 1}"
+        call = _Pending(call_id, "", name, arguments, now, _State.WAITING, ours=True)
+        self._calls[call_id] = call
+        return self._run(call, now)
+
     def interrupted(self, event: FunctionCalled, now: float) -> list[Command]:
         """Answer a call that came to nothing because its response was cut."""
         call = _Pending(
@@ -114,10 +122,11 @@ class ToolCalls:
         self.failures = 0 if event.ok else self.failures + 1
         if event.outcome:
             self.outcomes.append(event.outcome)
-        told: Command = PostToolOutput(call.call_id, event.output)
+        out: list[Command] = [call.row(now, "ok" if event.ok else "error", event.output)]
         if late:
-            told = AddText("system", f"The result of {call.name} has come: {event.output}")
-        out = [told, call.row(now, "ok" if event.ok else "error", event.output)]
+            out.insert(0, AddText("system", f"The result of {call.name} has come: {event.output}"))
+        elif not call.ours:
+            out.insert(0, PostToolOutput(call.call_id, event.output))
         if event.notice:
             out.append(Keep(OwnerNotice(now, call.call_id, event.outcome, event.notice)))
         return out
@@ -157,8 +166,10 @@ class ToolCalls:
         for call in self._calls.values():
             if call.state is _State.RUNNING and now >= self._deadline(call):
                 call.state = _State.LATE
-                out += (PostToolOutput(call.call_id, PENDING), call.row(now, "late"))
-                responses.add(call.response_id)
+                out.append(call.row(now, "late"))
+                if not call.ours:
+                    out.insert(-1, PostToolOutput(call.call_id, PENDING))
+                    responses.add(call.response_id)
         return out, responses
 
     def filler_due(self, now: float) -> bool:
@@ -178,6 +189,9 @@ class ToolCalls:
     def called_in(self, response_id: str) -> bool:
         """Whether a response called any function."""
         return any(c.response_id == response_id for c in self._calls.values())
+
+    def is_ours(self, call_id: str) -> bool:
+        return call_id in self._calls and self._calls[call_id].ours
 
     def response_of(self, call_id: str) -> str:
         return self._calls[call_id].response_id if call_id in self._calls else ""

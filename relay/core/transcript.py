@@ -32,10 +32,16 @@ class Transcript:
 
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
+        self._before: tuple[tuple[str, str], ...] = ()
         self.gate_open = False
 
     def open_gate(self) -> None:
         """The notice was heard: from now on lines are kept."""
+        self.gate_open = True
+
+    def resume(self, lines: tuple[tuple[str, str], ...]) -> None:
+        """Go on behind what was said, and heard, in a stream before this one."""
+        self._before = lines
         self.gate_open = True
 
     def caller_spoke(self, item_id: str, at: float) -> None:
@@ -74,7 +80,7 @@ class Transcript:
 
     def retell(self) -> list[tuple[str, str]]:
         """The conversation for a new session: role and text of every line, as it was heard."""
-        told: list[tuple[str, str]] = []
+        told: list[tuple[str, str]] = list(self._before)
         for line in self._lines.values():
             if not line.text:
                 continue
@@ -87,7 +93,9 @@ class Transcript:
     def _place(self, item_id: str, speaker: str, at: float) -> _Line:
         line = self._lines.get(item_id)
         if line is None:
-            line = self._lines[item_id] = _Line(item_id, speaker, len(self._lines), at)
+            line = self._lines[item_id] = _Line(
+                item_id, speaker, len(self._before) + len(self._lines), at
+            )
         return line
 
     def _rows(self, line: _Line) -> list[TranscriptLine]:

@@ -1,41 +1,136 @@
-"""Handing the caller to a human: who may be asked for, how often, and what the model is told.
+"""Fetching a human while the caller stays with us: one attempt at a time.
 
-    AVAILABLE ─ requested ─▶ REQUESTED ─ handed over ─▶ GONE
+    FREE ─ ringing ─▶ RINGING ─ accepted ─▶ ACCEPTED ─▶ the stream is closed with "join"
+      ▲                  │ lost, dropped        │ lost: the human hung up before the caller came
+      └──────────────────┴──────────────────────┘
+
+The human is rung by a function that the shell runs (`transfer_to_human`), so that the wish waits
+for the speech before it and is answered like any other; what becomes of the ringing are events.
+Meanwhile the agent goes on talking. A summary is written out of band and told to the human, who
+presses a key. Only that key counts as success: a telephone that was answered may be a voicemail.
 
 The number is never in here: the model cannot choose it and the core does not know it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from relay.core.commands import AskPrivately, BriefHuman, Command, DropHuman
 
-class Transfer(Enum):
-    """Where a call stands with its one transfer."""
+TOOL = "transfer_to_human"
+CANCEL = "cancel_transfer"
+PURPOSE = "summary"
+#: What a lone 0 asks for, in the function's own arguments.
+BY_KEY = '{"reason":"The caller pressed 0 for a person."}'
 
-    UNAVAILABLE = auto()
-    AVAILABLE = auto()
-    REQUESTED = auto()
-    GONE = auto()
+SUMMARISE = (
+    "A colleague is about to take this call over. Tell them in at most two short sentences, in"
+    " plain words to be read aloud: what the caller wants, and what was said or done about it so"
+    " far. No greeting, no names of functions, no advice."
+)
+RUNG_BY_KEY = (
+    "The caller pressed 0 for a person, and someone is being rung. Keep the caller company until"
+    " you are told how it went."
+)
+CANCELLED = '{"status":"cancelled","message":"Nobody is being rung any more. Go on yourself."}'
+NOT_RINGING = '{"status":"not_ringing","message":"Nobody is being rung. Go on yourself."}'
 
-
-TRANSITIONS = {
-    (Transfer.AVAILABLE, "requested"): Transfer.REQUESTED,
-    (Transfer.REQUESTED, "handed_over"): Transfer.GONE,
+_WHY = {
+    "busy": "their line is busy",
+    "no_answer": "nobody answered",
+    "declined": "they cannot take the call now",
+    "closed": "nobody is there at this hour",
+    "hung_up": "they hung up",
 }
 
-#: What a function call is answered, by the state that it found.
-ANSWERS = {
-    Transfer.UNAVAILABLE: (
-        '{"error":"nobody_there","message":"No human can be reached now. Say so and offer to'
-        ' help yourself."}'
+
+class Stage(Enum):
+    FREE = auto()
+    RINGING = auto()
+    ACCEPTED = auto()
+
+
+@dataclass(slots=True)
+class Handover:
+    """Where a call stands with the human it wants."""
+
+    stage: Stage = Stage.FREE
+    attempt: str = ""
+    _private: set[str] = field(default_factory=set)  # responses out of band: none is heard
+
+    @property
+    def live(self) -> bool:
+        return self.stage is not Stage.FREE
+
+    @property
+    def ringing(self) -> bool:
+        return self.stage is Stage.RINGING
+
+    def rings(self, attempt: str, *, model_ready: bool) -> list[Command]:
+        """A telephone rings: have the model say what the call is about, if there is one."""
+        self.stage, self.attempt = Stage.RINGING, attempt
+        return [AskPrivately(PURPOSE, SUMMARISE)] if model_ready else []
+
+    def accepts(self, attempt: str) -> bool:
+        """The human pressed the key. False: that attempt is history."""
+        if self.stage is not Stage.RINGING or attempt != self.attempt:
+            return False
+        self.stage = Stage.ACCEPTED
+        return True
+
+    def loses(self, attempt: str) -> bool:
+        """Nothing came of it. False: that is no news."""
+        if not self.live or attempt != self.attempt:
+            return False
+        self.stage = Stage.FREE
+        return True
+
+    def drop(self) -> list[Command]:
+        """The human is not wanted any more."""
+        if not self.live:
+            return []
+        self.stage = Stage.FREE
+        return [DropHuman(self.attempt)]
+
+    # ---- the summary ------------------------------------------------------------------------
+
+    def started(self, response_id: str, purpose: str) -> bool:
+        """True for a response out of band, which is nobody's turn."""
+        if purpose != PURPOSE:
+            return False
+        self._private.add(response_id)
+        return True
+
+    def private(self, response_id: str) -> bool:
+        return response_id in self._private
+
+    def wrote(self, response_id: str, text: str) -> list[Command]:
+        """The summary is written: the human hears it, if there still is one."""
+        if self.live and self.private(response_id) and text.strip():
+            return [BriefHuman(self.attempt, text.strip())]
+        return []
+
+
+def told(reason: str) -> str:
+    """What the model is told when nobody took the call."""
+    why = _WHY.get(reason, "they could not be reached")
+    return (
+        f"The person was not reached: {why}. Tell the caller, and offer to take a message, with"
+        " take_message, or to help yourself."
+    )
+
+
+_BROKE = "The line broke for a moment and is back. Take up where you were."
+_RESUMED = {
+    "human_dropped": (
+        "The person that the caller was connected to has hung up at once, and the caller is back"
+        " with you. Say that you are sorry, and offer to take a message or to help yourself."
     ),
-    Transfer.AVAILABLE: '{"status":"transferring"}',
-    Transfer.REQUESTED: '{"status":"transferring"}',
-    Transfer.GONE: '{"status":"transferring"}',
 }
 
 
-def step(state: Transfer, trigger: str) -> Transfer:
-    """The next state; the same one when the trigger makes no sense in it."""
-    return TRANSITIONS.get((state, trigger), state)
+def resumed(why: str) -> str:
+    """What the model is told when a call comes back to it. why: as after-stream named it."""
+    return _RESUMED.get(why, _BROKE)

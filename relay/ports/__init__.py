@@ -8,6 +8,8 @@ BusinessApi  the business's own system (adapters/business_local.py, adapters/bus
 NoticeStore  notices for the owner that wait to be delivered (adapters/store.py); synchronous
 Webhook      where they are posted (adapters/webhook.py)
 PhoneControl calls that we place, end and record (adapters/twilio_rest.py)
+HumanDesk    where a call asks for a human (shell/humans.py)
+AttemptStore what came of that, for every process (adapters/store.py); synchronous
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from relay.ports.business import (
     is_number,
 )
 from relay.ports.clips import ClipStore, StoredClip
+from relay.ports.humans import Attempt, AttemptStore, HumanDesk
 from relay.ports.notices import Claimed, Notice, NoticeStore, Settled, Webhook
 from relay.ports.phone import Leg, PhoneControl
 from relay.ports.records import CallRow, CallStore, Entry
@@ -46,6 +49,8 @@ from relay.ports.sockets import Socket
 # Adapters see records through this seam: they never import the core.
 __all__ = [
     "Appointment",
+    "Attempt",
+    "AttemptStore",
     "Booked",
     "BookingRequest",
     "Bookings",
@@ -62,6 +67,7 @@ __all__ = [
     "DispositionChosen",
     "Entry",
     "FreeStarts",
+    "HumanDesk",
     "Leg",
     "Message",
     "NotBooked",

@@ -41,6 +41,10 @@ class CallStore(Protocol):
 
     def call(self, call_sid: str) -> CallRow | None: ...
 
+    def lines(self, call_sid: str) -> Sequence[tuple[str, str]]:
+        """Speaker (caller | agent) and heard text of a call's transcript, in its order."""
+        ...
+
     def set_outcome(self, call_sid: str, at: datetime, outcome: str, reason: str) -> None:
         """What became of a call after its stream ended (a transfer answered, or not)."""
         ...

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from relay.core.policy import CallPolicy, Clip
 from relay.ports import BusinessApi, PhoneControl, Socket
+from relay.shell.humans import Humans
 from relay.shell.journal import Journal
 from relay.shell.recorder import Recorder
 from relay.tools.tool import Tool
@@ -37,6 +38,8 @@ class CallKit:
     audio_format: what the model speaks, "pcm" or "pcmu"; the same as in the settings
     wall_clock: UTC with a time zone
     phone_control: calls that we place, end and record; None: there is no network to ask
+    humans: who can be rung for a caller
+    loops: whether a caller is somebody who would be rung, so that nobody is
     recorder: makes a flight recording of every call; None: of none
     """
 
@@ -47,6 +50,8 @@ class CallKit:
     tools: Mapping[str, Tool]
     business: BusinessApi
     journal: Journal
+    humans: Humans
+    loops: Callable[[str], bool] = lambda _caller: False
     audio_format: str = "pcm"
     wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     phone_control: PhoneControl | None = None

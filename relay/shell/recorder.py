@@ -171,6 +171,9 @@ class Flight:
                 self._unheard.discard(item_id)
                 if not self._notice_heard():
                     self._unheard.add(item_id)
+            case on.AgentWrote() if not self._notice_heard():
+                self._veils = True
+                return pack(replace(event, text=veil(event.text)))
             case on.CallerTranscribed(item_id) | on.AgentTranscribed(_, item_id):
                 self._veiled.discard(item_id)
                 before = item_id in self._unheard or not self._notice_heard()
@@ -185,6 +188,8 @@ class Flight:
         match command:
             case do.AddText("user" | "assistant") if self._veils:
                 return replace(command, text=veil(command.text))
+            case do.BriefHuman() if self._veils:
+                return replace(command, summary=veil(command.summary))
             case do.Keep(TranscriptLine(item_id=item_id) as row) if item_id in self._veiled:
                 generated, heard = veil(row.generated_text), veil(row.heard_text)
                 return do.Keep(replace(row, generated_text=generated, heard_text=heard))

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import structlog
 import trio
@@ -27,10 +27,12 @@ from relay.audio import ModelToPhone, PhoneToModel
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.call import Call
+from relay.core.emergency import alarming
 from relay.core.records import CallEnded, DispositionChosen, Record, failed_notice
 from relay.errors import Misuse
 from relay.ports import Entry, Socket
 from relay.shell.alarm import Alarm
+from relay.shell.humans import CallDesk
 from relay.shell.kit import CallFacts, CallKit
 from relay.shell.model import run_model
 from relay.shell.outbox import Outbox
@@ -49,17 +51,21 @@ MODEL_OUTBOX = 1024
 WIND_DOWN_S = 2.0
 
 Choose = Callable[[str], None]
+Lines: TypeAlias = tuple[tuple[str, str], ...]
 
 
-async def run_call(phone: Socket, *, call_sid: str, kit: CallKit, choose: Choose) -> None:
+async def run_call(
+    phone: Socket, *, call_sid: str, kit: CallKit, choose: Choose, before: Lines = ()
+) -> None:
     """Run one call to its end. Never raises because of the call.
 
     phone: the stream's socket, not yet started
     call_sid: the call that the stream's ticket was for
     choose: told synchronously what `after-stream` shall do, before we close the stream
+    before: what was said and heard in a stream before this one: role and text
     """
     with structlog.contextvars.bound_contextvars(call_sid=call_sid):
-        session = Session(phone, call_sid, kit, choose)
+        session = Session(phone, call_sid, kit, choose, before)
         try:
             await session.run()
         except Exception:
@@ -67,6 +73,7 @@ async def run_call(phone: Socket, *, call_sid: str, kit: CallKit, choose: Choose
             session.abandon()
             await phone.aclose(1011, "relay error")
         finally:
+            session.let_go()
             await session.keep_recording()
         log.info("call over", **session.summary())
 
@@ -74,11 +81,14 @@ async def run_call(phone: Socket, *, call_sid: str, kit: CallKit, choose: Choose
 class Session:
     """The one mutable object of a call's shell."""
 
-    def __init__(self, phone: Socket, call_sid: str, kit: CallKit, choose: Choose) -> None:
+    def __init__(
+        self, phone: Socket, call_sid: str, kit: CallKit, choose: Choose, before: Lines
+    ) -> None:
         now = trio.current_time()
         self._phone = phone
         self._kit = kit
         self._choose = choose
+        self._before = before
         self._call = Call(kit.policy, kit.clips, now=now)
         self._handle = self._call.handle
         self._flight: Flight | None = None
@@ -116,6 +126,8 @@ class Session:
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._alarm.run, lambda: self.feed(on.DeadlinePassed()))
             self._nursery.start_soon(self._write_phone)
+            if self._before:
+                self.feed(on.CallResumed(self._before))
             self._alarm.set(self._call.deadline)
             await read_phone(self._phone, self._to_model, self._facts.call_sid, self.feed)
 
@@ -156,6 +168,11 @@ class Session:
                     seen.barge_ins,
                 )
             )
+
+    def let_go(self) -> None:
+        """The stream is over: no human rings for a caller who has left."""
+        joining = self._disposition == "join"
+        self._kit.humans.left(self._facts.call_sid, joining=joining)
 
     async def keep_recording(self) -> None:
         """Put the flight recording away, if one was made."""
@@ -201,6 +218,7 @@ class Session:
                 | do.SetTurnSilence()
                 | do.AddText()
                 | do.CreateResponse()
+                | do.AskPrivately()
                 | do.CancelResponse()
                 | do.TruncateItem()
                 | do.DeleteItem()
@@ -215,6 +233,10 @@ class Session:
             case do.ClosePhone(disposition, reason):
                 self._choose_and_remember(disposition)
                 self._start(self._phone.aclose, 1000, reason)
+            case do.BriefHuman(attempt, summary):
+                self._kit.humans.brief(attempt, summary)
+            case do.DropHuman(attempt):
+                self._kit.humans.drop(attempt)
             case do.ResetCodec():
                 self._to_phone.reset()
             case do.RunTool():
@@ -269,8 +291,12 @@ class Session:
         self, scope: trio.CancelScope, outbox: Outbox, codec: ModelToPhone
     ) -> None:
         def feed(event: on.Event) -> None:
-            if outbox is self._model_out:  # what a session says that was replaced is history
-                self.feed(event)
+            if outbox is not self._model_out:
+                return  # what a session says that was replaced is history
+            if isinstance(event, on.CallerTranscribed):
+                phrases = self._kit.policy.emergency_phrases
+                event = replace(event, alarming=alarming(event.text, phrases))
+            self.feed(event)
 
         with scope:
             await run_model(self._kit.dial(self._facts), outbox, codec, feed)
@@ -285,10 +311,15 @@ class Session:
             self._kit.tools[command.name],
             command,
             business=self._kit.business,
+            human=self._desk(),
             caller=self._facts.caller,
             call_sid=self._facts.call_sid,
         )
         self.feed(finished)
+
+    def _desk(self) -> CallDesk:
+        call_sid, caller = self._facts.call_sid, self._facts.caller
+        return CallDesk(self._kit.humans, call_sid, self.feed, self._kit.loops(caller))
 
     def _log_note(self, kind: str, detail: str) -> None:
         """Once a kind at a level that is seen; the rest only when looking closely.

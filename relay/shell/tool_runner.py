@@ -14,7 +14,7 @@ import trio
 from relay.core.commands import RunTool
 from relay.core.events import ToolFinished
 from relay.errors import BusinessError
-from relay.ports import BusinessApi
+from relay.ports import BusinessApi, HumanDesk
 from relay.tools.tool import BadArguments, Tool, ToolPorts, idempotency_key
 
 log = structlog.get_logger("relay.tools")
@@ -30,14 +30,20 @@ UNAVAILABLE = (
 
 
 async def run_tool(
-    tool: Tool, command: RunTool, *, business: BusinessApi, caller: str, call_sid: str
+    tool: Tool,
+    command: RunTool,
+    *,
+    business: BusinessApi,
+    human: HumanDesk,
+    caller: str,
+    call_sid: str,
 ) -> ToolFinished:
     """Run a tool to its end. Never raises because of the tool."""
     if tool.invoke is None:
         return ToolFinished(command.call_id, FAILED, ok=False)
     try:
         key = idempotency_key(call_sid, tool.name, command.arguments)
-        ports = ToolPorts(business, caller, call_sid, key)
+        ports = ToolPorts(business, caller, call_sid, key, human)
         with trio.CancelScope(
             deadline=trio.current_time() + TOOL_S, shield=tool.effect == "write"
         ) as scope:

@@ -6,12 +6,13 @@ docs/functions.md walks through it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from relay.tools import (
     ask_larger_model,
     book_appointment,
+    cancel_transfer,
     end_call,
     lookup_hours,
     transfer_to_human,
@@ -31,15 +32,21 @@ _TOOLS = (
     lookup_hours.TOOL,
     book_appointment.TOOL,
     transfer_to_human.TOOL,
+    cancel_transfer.TOOL,
     wait_for_caller.TOOL,
     end_call.TOOL,
 )
 
 
-def registry(*, larger_model: bool = False) -> Mapping[str, Tool]:
+def registry(*, larger_model: bool = False, people: Sequence[str] = ()) -> Mapping[str, Tool]:
     """Every tool by name, in the order in which the model is told of them.
 
     larger_model: there is one that can take over harder calls
+    people: names that a caller may be transferred to
     """
-    tools = (*_TOOLS, ask_larger_model.TOOL) if larger_model else _TOOLS
-    return MappingProxyType({tool.name: tool for tool in tools})
+    tools = {tool.name: tool for tool in _TOOLS}
+    if people:
+        tools[transfer_to_human.TOOL.name] = transfer_to_human.make(people)
+    if larger_model:
+        tools[ask_larger_model.TOOL.name] = ask_larger_model.TOOL
+    return MappingProxyType(tools)

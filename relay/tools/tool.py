@@ -30,7 +30,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import msgspec
 
 from relay.errors import RelayError
-from relay.ports import BusinessApi
+from relay.ports import BusinessApi, HumanDesk
 
 Effect: TypeAlias = Literal["read", "write", "call"]
 
@@ -61,6 +61,7 @@ class ToolPorts:
     caller: str
     call_sid: str
     key: str
+    human: HumanDesk
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,16 @@ _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _LOOPBACK = re.compile(r"ws://(localhost|127\.0\.0\.1|\[::1\])[:/]")
 _PARAMETER_CHARS: Final = 500  # Twilio: name and value together stay under it
 _TIMEOUT_S: Final = range(5, 601)  # what Dial takes; Twilio rings 5 s longer than told
+KEY_S: Final = 8  # how long a human may take to press the key
+MESSAGE_S: Final = 120  # the longest message on the voicemail
+# Who is in the room hears the other at once: no music, no beep, and the least delay that there is.
+_CONFERENCE: Final = {
+    "beep": "false",
+    "waitUrl": "",
+    "startConferenceOnEnter": "true",
+    "endConferenceOnExit": "true",
+    "jitterBufferSize": "small",
+}
 _REASONS: Final = frozenset({"busy", "rejected"})
 
 
@@ -55,6 +65,7 @@ def dial(
     number: str,
     *,
     action_url: str,
+    screen_url: str = "",
     caller_id: str | None = None,
     timeout_s: int = 20,
     say: str = "",
@@ -62,6 +73,7 @@ def dial(
     """Say something, then ring a human; how it went is posted to action_url.
 
     number: E.164
+    screen_url: asked on the human's leg before the two are bridged; "": bridge at once
     caller_id: left out unless it is E.164, as withheld numbers come as words ("anonymous"); then
         the human sees the caller's own number, or whatever Twilio has
     timeout_s: 5 to 600
@@ -75,7 +87,70 @@ def dial(
     verb = SubElement(response, "Dial", action=_web(action_url), timeout=str(timeout_s))
     if caller_id is not None and _E164.fullmatch(caller_id):
         verb.set("callerId", caller_id)
-    SubElement(verb, "Number").text = number
+    callee = SubElement(verb, "Number")
+    callee.text = number
+    if screen_url:
+        callee.set("url", _web(screen_url))
+    return _document(response)
+
+
+def screen(text: str, *, key_url: str, times: int = 1) -> str:
+    """Tell a human who has answered what it is about, and ask for a key, which goes to key_url.
+
+    times: how often it is said. Without a key the call ends: a voicemail presses none.
+    """
+    response = Element("Response")
+    for _ in range(times):
+        gather = SubElement(
+            response, "Gather", numDigits="1", timeout=str(KEY_S), action=_web(key_url)
+        )
+        _say(gather, text)
+    SubElement(response, "Hangup")
+    return _document(response)
+
+
+def go_on() -> str:
+    """Nothing more to do: on a leg that was screened, bridge it."""
+    return _document(Element("Response"))
+
+
+def enter_room(room: str, *, action_url: str = "", events_url: str = "", say: str = "") -> str:
+    """Say something, then put the call into a conference, which ends when anybody leaves it.
+
+    room: its name; unguessable, since whoever knows it comes in
+    action_url: asked when the conference is over; "": the call then ends
+    events_url: is told who comes and goes
+    """
+    response = Element("Response")
+    _say(response, say)
+    verb = SubElement(response, "Dial")
+    if action_url:
+        verb.set("action", _web(action_url))
+    conference = SubElement(verb, "Conference", _CONFERENCE)
+    conference.text = room
+    if events_url:
+        conference.set("statusCallback", _web(events_url))
+        conference.set("statusCallbackEvent", "start end join leave")
+    return _document(response)
+
+
+def voicemail(say: str, *, action_url: str, recording_url: str, bye: str = "") -> str:
+    """Ask for a message and record it: action_url is asked when it is over, recording_url told
+    when the recording is ready."""
+    response = Element("Response")
+    _say(response, say)
+    SubElement(
+        response,
+        "Record",
+        action=_web(action_url),
+        recordingStatusCallback=_web(recording_url),
+        maxLength=str(MESSAGE_S),
+        timeout="5",
+        finishOnKey="#",
+        playBeep="true",
+    )
+    _say(response, bye)
+    SubElement(response, "Hangup")
     return _document(response)
 
 

@@ -25,7 +25,8 @@ EFFECTS = MappingProxyType(
     {
         "lookup_hours": Effect.READ,
         "book_appointment": Effect.WRITE,
-        "transfer_to_human": Effect.CALL,
+        "transfer_to_human": Effect.WRITE,
+        "cancel_transfer": Effect.CALL,
         "end_call": Effect.CALL,
         "wait_for_caller": Effect.CALL,
         "ask_larger_model": Effect.CALL,

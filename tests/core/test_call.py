@@ -7,7 +7,7 @@ import pytest
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.phases import TRANSITIONS, Phase
-from relay.core.records import CallEnded, CallOpened, DispositionChosen, ToolCalled, TranscriptLine
+from relay.core.records import CallEnded, CallOpened, ToolCalled, TranscriptLine
 from tests.core.driver import HUSH, MS, Driver, of
 
 
@@ -435,46 +435,6 @@ def test_one_more_thing_takes_the_hang_up_back(driver: Driver) -> None:
     assert driver.sent(do.CreateResponse)[-1] == do.CreateResponse("turn")
     driver.wait(5)
     assert not driver.sent(do.ClosePhone)
-
-
-def test_a_transfer_waits_for_its_announcement_and_claims_no_success(driver: Driver) -> None:
-    goodbye(driver, "transfer_to_human")
-    began = driver.now
-    driver.wait(3)
-    closed = [at for at, c in driver.log if isinstance(c, do.ClosePhone)]
-    assert closed == [pytest.approx(began + 1.0, abs=0.05)]
-    driver.feed(on.PhoneClosed(1000))
-    assert driver.kept(DispositionChosen)[0].disposition == "transfer"
-    (end,) = driver.kept(CallEnded)
-    assert (end.outcome, end.reason) == ("failed", "transfer: asked_for")
-
-
-def test_a_transfer_without_words_is_announced_by_a_clip(driver: Driver) -> None:
-    driver.greeted()
-    driver.caller_says("u1")
-    played = len(driver.played)
-    call_function(driver, "transfer_to_human")
-    driver.wait(2)
-    assert len(driver.played) - played == 1000 * MS
-    assert driver.sent(do.ClosePhone) == [do.ClosePhone("transfer", "asked_for")]
-
-
-def test_no_human_no_transfer(driver: Driver) -> None:
-    driver = Driver(human_available=False)
-    driver.greeted()
-    driver.caller_says("u1")
-    call_function(driver, "transfer_to_human")
-    assert "nobody_there" in driver.sent(do.PostToolOutput)[0].output
-    assert driver.sent(do.CreateResponse)[-1] == do.CreateResponse("tool")
-
-
-def test_a_lone_zero_goes_to_a_human_without_the_model(driver: Driver) -> None:
-    driver.greeted()
-    driver.feed(on.KeyPressed("0"))
-    driver.wait(1.1)
-    assert driver.call.phase is Phase.TALKING
-    driver.wait(1.5)
-    assert driver.sent(do.ClosePhone) == [do.ClosePhone("transfer", "key_0")]
 
 
 def test_other_keys_reach_the_model_as_text(driver: Driver) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -19,7 +20,14 @@ RESPONSES = st.sampled_from(["r1", "r2", "r3"])
 UTTERANCES = st.sampled_from(["u1", "u2", "u3"])
 CALLS = st.sampled_from(["c1", "c2", "c3", "c4"])
 NAMES = st.sampled_from(
-    ["lookup_hours", "book_appointment", "transfer_to_human", "end_call", "no_such_thing"]
+    [
+        "lookup_hours",
+        "book_appointment",
+        "transfer_to_human",
+        "cancel_transfer",
+        "end_call",
+        "no_such_thing",
+    ]
 )
 
 
@@ -80,9 +88,28 @@ class AnyCall(RuleBasedStateMachine):
         if commit:
             self.feed(on.InputCommitted(item))
 
-    @rule(item=UTTERANCES, text=st.sampled_from(["", "Yes.", "No, Tuesday!"]), failed=st.booleans())
+    @rule(item=UTTERANCES, text=st.sampled_from(["", "Yes.", "Call 911!"]), failed=st.booleans())
     def words_come(self, item: str, text: str, failed: bool) -> None:
-        self.feed(on.CallerTranscribed(item, text, failed))
+        self.feed(on.CallerTranscribed(item, text, failed, alarming="911" in text))
+
+    @rule(
+        attempt=st.sampled_from(["h1", "h2"]),
+        what=st.sampled_from(
+            [on.HumanRinging, on.HumanAccepted, lambda attempt: on.HumanLost(attempt, "busy")]
+        ),
+    )
+    def human_is_heard_of(self, attempt: str, what: Callable[[str], on.Event]) -> None:
+        self.feed(what(attempt))
+
+    @rule(response=RESPONSES)
+    def summary_is_written(self, response: str) -> None:
+        self.feed(on.ResponseStarted(f"p_{response}", "summary"))
+        self.feed(on.AgentWrote(f"p_{response}", "They want a cleaning."))
+        self.feed(on.ResponseEnded(f"p_{response}", "completed"))
+
+    @rule(lines=st.sampled_from([(), (("user", "Hi."), ("assistant", "Hello."))]))
+    def stream_goes_on(self, lines: tuple[tuple[str, str], ...]) -> None:
+        self.feed(on.CallResumed(lines))
 
     @rule(response=RESPONSES)
     def response_starts(self, response: str) -> None:

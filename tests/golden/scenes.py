@@ -101,11 +101,17 @@ async def model_lost(house: House, kit: CallKit) -> None:
 async def transfer(house: House, kit: CallKit) -> None:
     brain = Scripted(
         reply(say("I get somebody.", ms=1500), call("transfer_to_human", reason="asked")),
+        reply(say("It rings. What is it about?", ms=4000)),
         heard=["A human, please."],
+        privately=[reply(say("They have a question."))],
     )
     placed = house.ring(brain, kit=kit)
     await placed.greeted()
     await placed.say()
+    await placed.until(lambda: len(placed.spoken_items()) == 2)
+    await trio.sleep(1)
+    await house.kit.humans.screen(house.phone.attempt)
+    await house.kit.humans.pressed(house.phone.attempt, "1")
     await placed.ended(120)
 
 
@@ -190,7 +196,14 @@ SCENES = {
     ),
     "transfer": Scene(
         transfer,
-        (("CreateResponse", "turn"), ("PostToolOutput",), ("ClosePhone", "transfer")),
+        (
+            ("RunTool",),
+            ("AskPrivately", "summary"),
+            ("PostToolOutput",),
+            ("BriefHuman",),
+            ("ClearPhone",),
+            ("ClosePhone", "join"),
+        ),
         LEFT,
     ),
     "goodbye_taken_back": Scene(

@@ -53,7 +53,7 @@ from relay.sim.twilio_stream import NO_FAULTS, StreamFaults, StreamLeg
 from relay.sim.ulaw import pcm16, tone
 from relay.tools import Tool, registry
 from relay.wire.realtime import SessionSettings
-from tests.fakes import FakeStore, MemoryBookings
+from tests.fakes import FakePhone, FakeStore, MemoryBookings, make_humans
 from tests.sim.strictness import check_session
 from tests.wire.strictness import client_event
 
@@ -290,6 +290,7 @@ def strongest_hz(mulaw: bytes) -> float:
 class House:
     """A process's shared parts, and the calls in it.
 
+    phone: the humans' telephones
     logs: what structlog was told; flights: the calls' flight recordings
     """
 
@@ -297,6 +298,7 @@ class House:
     store: FakeStore
     bookings: MemoryBookings
     journal: Journal
+    phone: FakePhone
     kit: CallKit
     logs: list[Mapping[str, Any]]
     flights: dict[str, bytes] = field(default_factory=dict)
@@ -315,10 +317,12 @@ class House:
         refuse: str = "",
         kit: CallKit | None = None,
         run_leg: bool = True,
+        before: tuple[tuple[str, str], ...] = (),
     ) -> Placed:
         """Place a call. Both ends and the relay's inside start at once.
 
         refuse: why the model cannot be dialled; delay: of each message between phone and relay
+        before: what was said in a stream before this one
         run_leg: False when the test itself plays the phone's end, on `phone`
         """
         phone, ours = memory_pair(capacity=capacity, delay=delay)
@@ -336,13 +340,14 @@ class House:
         )
         call.began_at = trio.current_time()
         self.calls[sid] = call
-        self.nursery.start_soon(self._carry, call, kit or self.kit)
+        self.nursery.start_soon(self._carry, call, kit or self.kit, before)
         if run_leg:
             self.nursery.start_soon(leg.run)
         return call
 
-    async def _carry(self, call: Placed, kit: CallKit) -> None:
-        await run_call(call.ours, call_sid=call.sid, kit=kit, choose=call.chosen.append)
+    async def _carry(self, call: Placed, kit: CallKit, before: tuple[tuple[str, str], ...]) -> None:
+        choose = call.chosen.append
+        await run_call(call.ours, call_sid=call.sid, kit=kit, choose=choose, before=before)
         call.over_at = trio.current_time()
         call.over.set()
 
@@ -404,7 +409,9 @@ async def open_house(
     effects = {each.name: Effect(each.effect) for each in tools.values()}
     with structlog.testing.capture_logs() as logs:
         async with trio.open_nursery() as nursery:
-            house = House(nursery, store, bookings, journal, None, logs)  # type: ignore[arg-type]
+            phone = FakePhone()
+            humans = make_humans(phone, store)
+            house = House(nursery, store, bookings, journal, phone, None, logs)  # type: ignore[arg-type]
             house.kit = CallKit(
                 policy=replace(CallPolicy(effects=effects), **policy),
                 clips=clips or packaged_clips(),
@@ -413,10 +420,13 @@ async def open_house(
                 tools=tools,
                 business=business(embedded) if business else embedded,
                 journal=journal,
+                humans=humans,
+                phone_control=phone,
                 wall_clock=lambda: MONDAY + timedelta(seconds=trio.current_time()),
                 recorder=Recorder(house.flights.__setitem__, FLIGHT_BYTES, run_sync=inline),
             )
             nursery.start_soon(journal.run)
+            nursery.start_soon(humans.run)
             yield house
             for call in house.calls.values():
                 await call.ended()

@@ -79,32 +79,6 @@ async def test_oh_one_more_thing(autojump_clock):
     assert "was not ended" in told[0]
 
 
-async def test_a_human_is_fetched(autojump_clock):
-    brain = Scripted(
-        reply(say("I get somebody.", ms=1500), call("transfer_to_human", reason="asked")),
-        heard=["A human, please."],
-    )
-    async with open_house() as house:
-        placed = house.ring(brain)
-        await ask_and_wait(placed)
-    assert placed.heard().endswith(placed.converted(placed.spoken_items()[0]))
-    assert closed_by_us(placed) == pytest.approx(0, abs=0.03)
-    assert placed.disposition() == "transfer"
-    assert placed.rows(OwnerNotice) == [], "whether it failed is not known yet"
-    (output,) = placed.session.outputs().values()
-    assert output == '{"status":"transferring"}'
-
-
-async def test_the_key_0_fetches_a_human_without_a_model(autojump_clock):
-    async with open_house() as house:
-        placed = house.ring(options=replace(PLAIN, created_s=4.5))
-        await placed.until(lambda: placed.leg.playout.received)
-        placed.person.press("0")
-        await placed.ended(60)
-    assert placed.heard().endswith(CLIPS["connecting"].mulaw)
-    assert placed.disposition() == "transfer"
-
-
 async def test_nobody_there_is_asked_once_and_then_left(autojump_clock):
     async with open_house() as house:
         placed = house.ring()

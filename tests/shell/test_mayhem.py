@@ -56,6 +56,8 @@ REPLIES = st.sampled_from(
         reply(say("Bye.", ms=700), call("end_call")),
         reply(call("end_call"), call("transfer_to_human", reason="both")),
         reply(call("transfer_to_human", reason="asked")),
+        reply(say("I ring them.", ms=600), call("transfer_to_human", reason="asked")),
+        reply(call("cancel_transfer")),
         reply(),
         reply(say("Thinking.", ms=500), think_s=5.0),
         failed(),
@@ -120,6 +122,10 @@ PHONES = st.builds(
     lose_frame=st.sampled_from([None, None, lambda n: n % 7 == 0]),
     lose_mark=st.sampled_from([None, None, lambda name: name.endswith("0")]),
 )
+
+
+#: Tasks of the process, whatever becomes of its calls.
+FOR_EVER = ("relay.shell.journal", "relay.shell.humans")
 
 
 class Mangled:
@@ -188,6 +194,32 @@ async def act(placed: Placed, acts: list[Act]) -> None:
                     await placed.phone.send(mark % sid)
 
 
+async def answer_telephones(house: House, dice: random.Random, over: trio.Event) -> None:
+    """Humans as they are: some take a call, some decline, some are out."""
+    humans, seen = house.kit.humans, 0
+    while not over.is_set():
+        await trio.sleep(0.1)
+        if len(house.phone.legs) == seen:
+            continue
+        seen = len(house.phone.legs)
+        attempt, sid = house.phone.attempt, f"CAleg{seen}"
+        await trio.sleep(dice.uniform(0, 6))
+        match dice.choice(["take", "take", "take and hang up", "decline", "busy", "no-answer"]):
+            case "take":
+                await humans.screen(attempt)
+                await humans.pressed(attempt, "1")
+            case "take and hang up":
+                await humans.screen(attempt)
+                await humans.pressed(attempt, "1")
+                await trio.sleep(dice.uniform(0, 2))
+                await humans.leg_status(attempt, "completed", sid)
+            case "decline":
+                await humans.screen(attempt)
+                await humans.pressed(attempt, "2")
+            case status:
+                await humans.leg_status(attempt, status, sid)
+
+
 async def live_through(
     acts: list[Act], replies: list[Reply], options: Options, phone: StreamFaults, fate: Fate
 ) -> Placed:
@@ -209,20 +241,30 @@ async def live_through(
             kit=kit,
             delay=lambda: dice.uniform(0, fate.jitter_s),
         )
+        house.nursery.start_soon(answer_telephones, house, dice, placed.over)
         placed.strict_model = not options.noisy  # those fields are in nobody's types
         await act(placed, acts)
         await placed.ended(120)
         await check_all_is_over(house, placed)
     check_rows(placed)
+    check_nobody_waits(house, placed)
     return placed
 
 
+def check_nobody_waits(house: House, placed: Placed) -> None:
+    """Every human who was rung is with the caller, was let go, or had let go."""
+    for row in house.store.attempts.values():
+        left = row.state in {"lost", "over"} or row.leg_sid in house.phone.ended
+        on_the_way = row.state == "accepted" and placed.chosen == ["join"]
+        assert left or on_the_way, row
+
+
 async def check_all_is_over(house: House, placed: Placed) -> None:
-    """Nobody is left but the journal; both of the relay's sockets are closed."""
+    """Nobody is left but who serves all calls; both of the relay's sockets are closed."""
     with trio.move_on_after(20):
-        while len(house.nursery.child_tasks) > 1:  # noqa: ASYNC110 - other people's tasks
+        while len(house.nursery.child_tasks) > len(FOR_EVER):  # noqa: ASYNC110 - other people's tasks
             await trio.sleep(0.1)
-    assert [task.name for task in house.nursery.child_tasks if "journal" not in task.name] == []
+    assert [t.name for t in house.nursery.child_tasks if not t.name.startswith(FOR_EVER)] == []
     assert placed.leg.ended is not None
     for socket in (placed.ours, *placed.model_ends):
         with pytest.raises(SocketClosed):
@@ -240,10 +282,11 @@ def check_rows(placed: Placed) -> None:
     (ended,) = placed.rows(CallEnded)
     chosen = [row.disposition for row in placed.rows(DispositionChosen)]
     assert placed.chosen == chosen
-    assert chosen in ([], ["hang_up"], ["transfer"], ["fallback"])
-    assert (ended.outcome == "failed") == (chosen in (["transfer"], ["fallback"]))
     failures = [row.ref for row in placed.rows(OwnerNotice) if row.kind == "failed"]
     assert failures == (["failed"] if chosen == ["fallback"] else [])
+    assert chosen in ([], ["hang_up"], ["join"], ["fallback"], ["voicemail"])
+    assert (ended.outcome == "failed") == (chosen in (["fallback"], ["voicemail"]))
+    assert (ended.outcome == "transferred") == (chosen == ["join"])
     if not ended.notice_heard:
         assert placed.lines() == []
     for line in placed.lines():

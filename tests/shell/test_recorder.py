@@ -151,7 +151,7 @@ def spoken(*, heard: bool) -> tuple[list, list[TranscriptLine]]:
 
 def words(lines: list, kind: str) -> list[str]:
     return [
-        step[1][-2] if kind == "CallerTranscribed" else step[1][-1]
+        step[1][2] if kind == "CallerTranscribed" else step[1][-1]
         for step in lines[1:-1]
         if step[1][0] == kind
     ]

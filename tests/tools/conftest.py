@@ -45,14 +45,31 @@ class FakeBusiness:
         return self.answer or Booked("481516", request.service, request.starts_at)
 
 
+@dataclass
+class FakeDesk:
+    """A ports.HumanDesk. refuses: why nobody is rung."""
+
+    refuses: str = ""
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    async def ring(self, person: str, reason: str) -> str:
+        self.asked.append((person, reason))
+        return self.refuses
+
+
 @pytest.fixture
 def business() -> FakeBusiness:
     return FakeBusiness()
 
 
 @pytest.fixture
-def ports(business: FakeBusiness) -> ToolPorts:
-    return ToolPorts(business=business, caller="+15550100", call_sid="CA1", key="key-1")
+def human() -> FakeDesk:
+    return FakeDesk()
+
+
+@pytest.fixture
+def ports(business: FakeBusiness, human: FakeDesk) -> ToolPorts:
+    return ToolPorts(business, caller="+15550100", call_sid="CA1", key="key-1", human=human)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -38,7 +39,7 @@ async def test_a_past_day_is_answered_with_today(ports: ToolPorts) -> None:
 async def test_a_note_of_others_is_clipped(
     ports: ToolPorts, fake_business: Callable[..., object]
 ) -> None:
-    loud = ToolPorts(fake_business(note="💥\n" * 5000), "", "CA1", "k")  # type: ignore[arg-type]
+    loud = replace(ports, business=fake_business(note="💥\n" * 5000))  # type: ignore[arg-type]
     result = await ask(loud, "monday")
     assert len(json.dumps(result.output).encode()) <= MAX_OUTPUT_BYTES
     assert len(result.text().encode()) <= MAX_OUTPUT_BYTES

@@ -152,7 +152,8 @@ def test_the_registry_names_each_tool_and_who_acts() -> None:
     assert {name: tool.effect for name, tool in registry().items()} == {
         "lookup_hours": "read",
         "book_appointment": "write",
-        "transfer_to_human": "call",
+        "transfer_to_human": "write",
+        "cancel_transfer": "call",
         "wait_for_caller": "call",
         "end_call": "call",
     }

@@ -11,16 +11,18 @@ from quart_trio import QuartTrio
 from twilio.request_validator import RequestValidator
 
 from relay.ports import Entry
+from relay.shell.humans import Humans
 from relay.switchboard import Switchboard
 from relay.web.app import create_app
+from relay.web.desk import FrontDesk
 from relay.web.health import Probe
 from relay.web.outcomes import Outcomes
-from relay.web.twilio import FrontDesk
-from tests.fakes import FakeStore
+from tests.fakes import FakePhone, FakeStore, make_humans
 
 AUTH = "12345"
 PUBLIC = "https://relay.example.com"
 OURS, HUMAN, CALLER = "+14155550100", "+14155550199", "+14155550123"
+BILLING = "+14155550188"
 KIND = "application/x-www-form-urlencoded; charset=UTF-8"
 
 
@@ -31,6 +33,8 @@ class Office:
     store: FakeStore
     board: Switchboard
     outcomes: Outcomes
+    phone: FakePhone
+    humans: Humans
     app: QuartTrio
     kept: list[Entry] = field(default_factory=list)
 
@@ -49,6 +53,9 @@ class Office:
     def sign(self, target: str, form: Any) -> str:
         return str(RequestValidator(AUTH).compute_signature(PUBLIC + target, form))
 
+    def sign_url(self, url: str) -> str:
+        return str(RequestValidator(AUTH).compute_signature(url, {}))
+
     async def twiml(self, page: str, **params: str) -> ElementTree.Element:
         answer = await self.post(page, **params)
         assert answer.status_code == 200
@@ -58,8 +65,11 @@ class Office:
         return ElementTree.fromstring(text)  # noqa: S314
 
 
-def make_office(max_calls: int | None = None) -> Office:
-    store = FakeStore()
+def make_office(
+    max_calls: int | None = None, store: FakeStore | None = None, **humans: Any
+) -> Office:
+    """humans: settings of Humans, `there` for one."""
+    store = store or FakeStore()
     board = Switchboard(
         store, auth_token=AUTH, stream_base="wss://relay.example.com", max_calls=max_calls
     )
@@ -69,11 +79,21 @@ def make_office(max_calls: int | None = None) -> Office:
 
     outcomes = Outcomes(store, journal_flushed=flushed)
     kept: list[Entry] = []
+    phone = FakePhone(place_s=0)
+    rung = make_humans(phone, store, numbers={"": HUMAN, "billing": BILLING}, **humans)
     desk = FrontDesk(
-        board, outcomes, kept.append, AUTH, PUBLIC, "wss://relay.example.com", OURS, HUMAN
+        board,
+        outcomes,
+        rung,
+        kept.append,
+        AUTH,
+        PUBLIC,
+        "wss://relay.example.com",
+        OURS,
+        {"": HUMAN, "billing": BILLING},
     )
     app = create_app(desk, Probe(lambda: store.write([])))
-    return Office(store, board, outcomes, app, kept)
+    return Office(store, board, outcomes, phone, rung, app, kept)
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ import trio
 from twilio.request_validator import RequestValidator
 
 from relay.core.records import CallOpened
-from tests.web.conftest import AUTH, CALLER, HUMAN, OURS, PUBLIC, Office, make_office
+from tests.web.conftest import AUTH, BILLING, CALLER, HUMAN, OURS, PUBLIC, Office, make_office
+
+VOICEMAIL = ["Say", "Record", "Say", "Hangup"]
 
 
 def verbs(document) -> list[str]:
@@ -18,6 +20,7 @@ def dials_human(document, say: bool = True) -> bool:
         dial is not None
         and dial.findtext("Number") == HUMAN
         and dial.get("action") == f"{PUBLIC}/twilio/after-dial"
+        and dial.find("Number").get("url") == f"{PUBLIC}/twilio/whisper"
         and (document.find("Say") is not None) == say
     )
 
@@ -78,8 +81,11 @@ async def test_beyond_max_calls_and_while_draining_the_human_is_dialled() -> Non
     assert (entry.record.caller, entry.record.called) == (CALLER, OURS)
 
 
-async def test_our_own_call_that_comes_back_is_ended(office: Office) -> None:
-    assert verbs(await office.twiml("incoming", From=OURS)) == ["Say", "Hangup"]
+@pytest.mark.parametrize(
+    "loop", [{"From": OURS}, {"ForwardedFrom": HUMAN}, {"ForwardedFrom": BILLING}]
+)
+async def test_a_transfer_that_comes_back_gets_the_voicemail(office: Office, loop) -> None:
+    assert verbs(await office.twiml("incoming", **loop)) == VOICEMAIL
     assert office.board.busy() == 0
 
 
@@ -89,12 +95,21 @@ async def test_our_own_call_that_comes_back_is_ended(office: Office) -> None:
 async def test_after_the_stream_the_call_does_what_it_chose(office: Office) -> None:
     await carry(office, "hang_up")
     assert verbs(await office.twiml("after-stream")) == ["Hangup"]
-    await carry(office, "transfer", "CA2")
-    document = await office.twiml("after-stream", CallSid="CA2")
-    assert verbs(document) == ["Dial"]
-    assert dials_human(document, say=False)
+    await carry(office, "voicemail", "CA2")
+    assert verbs(await office.twiml("after-stream", CallSid="CA2")) == VOICEMAIL
     await carry(office, "fallback", "CA3")
     assert dials_human(await office.twiml("after-stream", CallSid="CA3"))
+
+
+async def test_out_of_hours_nobody_is_rung() -> None:
+    office = make_office(there=lambda: False)
+    await carry(office, "fallback")
+    document = await office.twiml("after-stream")
+    assert verbs(document) == VOICEMAIL
+    record = document.find("Record")
+    assert record.get("action") == f"{PUBLIC}/twilio/voicemail"
+    assert record.get("recordingStatusCallback") == f"{PUBLIC}/twilio/voicemail-recording"
+    assert "will be recorded" in document.findtext("Say")
 
 
 async def test_a_stream_that_died_without_a_word_falls_back(office: Office) -> None:
@@ -111,41 +126,16 @@ async def test_another_process_s_decision_is_read_from_the_store(office: Office)
 
 
 @pytest.mark.parametrize("name", ["From", "ForwardedFrom"])
-@pytest.mark.parametrize("number", [HUMAN, OURS])
+@pytest.mark.parametrize("number", [HUMAN, OURS, BILLING])
 async def test_a_call_from_the_human_or_from_us_is_never_bridged_back(
     office: Office, name: str, number: str
 ) -> None:
     loop = {name: number}
-    assert verbs(await office.twiml("fallback", **loop)) == ["Say", "Hangup"]
-    await carry(office, "transfer")
-    assert verbs(await office.twiml("after-stream", **loop)) == ["Say", "Hangup"]
+    assert verbs(await office.twiml("fallback", **loop)) == VOICEMAIL
+    await carry(office, "fallback")
+    assert verbs(await office.twiml("after-stream", **loop)) == VOICEMAIL
     office.board.drain()
-    assert verbs(await office.twiml("incoming", CallSid="CA9", **loop)) == ["Say", "Hangup"]
-
-
-# ---- after the dial -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("params", "outcome", "reason"),
-    [
-        ({"DialCallStatus": "completed", "DialBridged": "true"}, "transferred", ""),
-        ({"DialCallStatus": "completed"}, "transferred", ""),
-        ({"DialCallStatus": "completed", "DialBridged": "false"}, "failed", "human_completed"),
-        ({"DialCallStatus": "busy", "DialBridged": "false"}, "failed", "human_busy"),
-        ({"DialCallStatus": "no-answer"}, "failed", "human_no-answer"),
-        ({}, "failed", "human_unknown"),
-    ],
-)
-async def test_a_transfer_s_outcome_is_whether_they_talked(
-    office: Office, nursery, params: dict[str, str], outcome: str, reason: str
-) -> None:
-    nursery.start_soon(office.outcomes.run)
-    document = await office.twiml("after-dial", **params)
-    assert verbs(document) == (["Hangup"] if outcome == "transferred" else ["Say", "Hangup"])
-    await written(office)
-    row = office.store.rows["CA1"]
-    assert (row.outcome, row.reason) == (outcome, reason)
+    assert verbs(await office.twiml("incoming", CallSid="CA9", **loop)) == VOICEMAIL
 
 
 async def written(office: Office) -> None:

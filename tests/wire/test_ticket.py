@@ -74,12 +74,17 @@ def test_garbage_is_a_bad_token(token):
 
 
 def test_a_token_is_what_another_release_would_read():
-    body = f"{base64.urlsafe_b64encode(CALL.encode()).decode().rstrip('=')}.1800000060.bjBuY2U"
+    body = f"{base64.urlsafe_b64encode(CALL.encode()).decode().rstrip('=')}.1800000060.bjBuY2U.new"
     digest = hmac.new(
-        SECRET.encode(), b"relay stream ticket 1\n" + body.encode(), "sha256"
+        SECRET.encode(), b"relay stream ticket 2\n" + body.encode(), "sha256"
     ).digest()
     mac = base64.urlsafe_b64encode(digest).decode().rstrip("=")
     assert f"{body}.{mac}" == TOKEN
+
+
+def test_a_token_says_whether_the_call_had_a_stream_before():
+    assert not read(SECRET, TOKEN, NOW).again
+    assert read(SECRET, issue(SECRET, CALL, int(NOW) + 60, "n", again=True), NOW).again
 
 
 def test_an_empty_secret_is_our_fault():

@@ -111,6 +111,11 @@ class _Spoken(Struct):
     transcript: str
 
 
+class _Written(Struct):
+    response_id: _Id
+    text: str
+
+
 class _Item(Struct):
     """Any item: a message, a function call, something of next year."""
 
@@ -198,6 +203,7 @@ _read_transcribed = _reader(_Transcribed)
 _read_transcription_failed = _reader(_TranscriptionFailed)
 _read_response_created = _reader(_ResponseCreated)
 _read_spoken = _reader(_Spoken)
+_read_written = _reader(_Written)
 _read_item_done = _reader(_ItemDone)
 _read_response_done = _reader(_ResponseDone)
 _read_details = _reader(_Details)
@@ -267,6 +273,11 @@ def _spoken(text: str) -> e.AgentTranscribed:
     return e.AgentTranscribed(item.response_id, item.item_id, item.transcript)
 
 
+def _written(text: str) -> e.AgentWrote:
+    done = _read_written(text)
+    return e.AgentWrote(done.response_id, done.text)
+
+
 def _item_done(text: str) -> e.FunctionCalled | None:
     done = _read_item_done(text)
     item = done.item
@@ -311,6 +322,7 @@ _READERS: Final[dict[str, Callable[[str], e.Event | AudioDelta | AudioDone | Non
     "response.output_audio.delta": _read_delta,
     "response.output_audio.done": _read_audio_done,
     "response.output_audio_transcript.done": _spoken,
+    "response.output_text.done": _written,
     "response.output_item.done": _item_done,
     "response.done": _response_done,
     "error": _errored,

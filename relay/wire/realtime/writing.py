@@ -20,6 +20,7 @@ ModelMessage: TypeAlias = (
     | c.AppendAudio
     | c.AddText
     | c.CreateResponse
+    | c.AskPrivately
     | c.CancelResponse
     | c.TruncateItem
     | c.DeleteItem
@@ -30,6 +31,8 @@ _FORMATS: Final[dict[str, dict[str, Any]]] = {
     "pcm": {"type": "audio/pcm", "rate": 24000},
     "pcmu": {"type": "audio/pcmu"},
 }
+# Of what is written out of band: two sentences, and what a reasoning model thinks before them.
+PRIVATE_TOKENS: Final = 600
 _ROLES: Final = frozenset({"system", "user", "assistant"})
 
 
@@ -97,6 +100,17 @@ def render(command: ModelMessage, event_id: str, settings: SessionSettings) -> s
             response: dict[str, Any] = {"metadata": {"purpose": purpose}}
             if instructions:
                 response["instructions"] = _sound(instructions)
+            return _event("response.create", event_id, response=response)
+        case c.AskPrivately(purpose=purpose, instructions=instructions):
+            response = {
+                "conversation": "none",
+                "output_modalities": ["text"],
+                "metadata": {"purpose": purpose},
+                "instructions": _sound(instructions),
+                "tools": [],
+                "tool_choice": "none",
+                "max_output_tokens": PRIVATE_TOKENS,
+            }
             return _event("response.create", event_id, response=response)
         case c.CancelResponse(response_id=response_id):
             return _event("response.cancel", event_id, response_id=response_id)
