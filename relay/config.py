@@ -27,6 +27,7 @@ from relay.errors import ConfigError
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+MIN_SECRET_CHARS = 16
 _DATABASES = ("sqlite", "postgres", "postgresql", "postgresql+psycopg")
 
 
@@ -58,6 +59,11 @@ def _base_url(url: str) -> str:
     if _web_url(url, "https", "http").query or url.endswith("?"):
         raise ValueError("must not have a query string")
     return url.rstrip("/")
+
+
+def _hook_url(url: str) -> str:
+    _web_url(url, "https", "http")
+    return url
 
 
 def _socket_url(url: str) -> str:
@@ -115,6 +121,7 @@ def _not_held(cap: float | None) -> float | None:
 
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+HookUrl = Annotated[str, AfterValidator(_hook_url)]
 SocketUrl = Annotated[str, AfterValidator(_socket_url)]
 PhoneNumber = Annotated[str, AfterValidator(_phone_number)]
 People = Annotated[str, AfterValidator(_people)]
@@ -257,6 +264,22 @@ class Settings(BusinessSettings):
         description="words that bring the emergency line, separated by ; (unset: a packaged list)",
     )
 
+    # ---- what the owner is told -------------------------------------------------------------
+    notify_url: HookUrl | None = Field(
+        default=None,
+        description="where bookings, messages and failed calls are posted; unset: nowhere",
+    )
+    notify_secret: Secret | None = Field(
+        default=None, description="what those posts are signed with, 16 characters or more"
+    )
+    notify_sms_to: PhoneNumber | None = Field(
+        default=None, description="the owner's mobile, told of the same by SMS; unset: no SMS"
+    )
+    confirm_by_sms: bool = Field(
+        default=False,
+        description="whether callers get an SMS about what they booked, changed or cancelled",
+    )
+
     # ---- this process -----------------------------------------------------------------------
     host: str = Field(default="0.0.0.0", min_length=1, description="address to listen on")  # noqa: S104
     port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0: any free")
@@ -294,6 +317,18 @@ class Settings(BusinessSettings):
                     f"{which} and TWILIO_PHONE_NUMBER are the same: "
                     "a transfer would call the relay itself"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _notices_can_be_delivered(self) -> Settings:
+        secret = self.notify_secret.get_secret_value() if self.notify_secret else ""
+        if self.notify_url is not None and len(secret) < MIN_SECRET_CHARS:
+            raise ValueError(
+                f"NOTIFY_URL needs a NOTIFY_SECRET of {MIN_SECRET_CHARS} characters or more: "
+                "without one anybody could post there in the relay's name"
+            )
+        if self.notify_sms_to == self.twilio_phone_number:
+            raise ValueError("NOTIFY_SMS_TO is the relay's own number, which cannot text itself")
         return self
 
     @property

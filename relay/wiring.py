@@ -33,7 +33,7 @@ from relay.cabinet import AFTER_HOURS, Cabinet, Voice
 from relay.config import Settings
 from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
 from relay.errors import ConfigError
-from relay.ports import BusinessApi, PhoneControl, Socket
+from relay.ports import BusinessApi, PhoneControl, Socket, Webhook
 from relay.prompts import Prompts, load_prompts
 from relay.shell import clip_studio, sockets
 from relay.shell.humans import Humans
@@ -48,6 +48,7 @@ from relay.web.desk import FrontDesk
 from relay.web.health import Probe
 from relay.web.outcomes import Outcomes
 from relay.wire.realtime import SessionSettings
+from relay.wiring_notices import channels, make_notifier, open_webhook
 
 # gpt-transcribe replaces the models that are shut down on 2027-02-26.
 TRANSCRIPTION_MODEL: Final = "gpt-transcribe"
@@ -81,13 +82,14 @@ async def serve(
     prompts, clips = load_prompts(settings.prompts_dir), load_clips()
     dial = model_dialer or partial(dial_openai, settings)
     recorder = _recorder(settings)
-    store = open_store(database_url)
+    store = open_store(database_url, channels=channels(settings))
     try:
         await trio.to_thread.run_sync(upgrade, database_url)
         await trio.to_thread.run_sync(_probe, store)
         async with (
             _open_business(settings, store) as business,
             aclosing(_phone_control(settings)) as phone_control,
+            open_webhook(settings) as webhook,
         ):
             about = About(business)
             await about.ask()
@@ -98,6 +100,7 @@ async def serve(
                 store=store,
                 business=business,
                 phone_control=phone_control,
+                webhook=webhook,
                 about=about,
                 prompts=prompts,
                 cabinet=cabinet,
@@ -123,6 +126,7 @@ def _parts(
     store: SqlStore,
     business: BusinessApi,
     phone_control: PhoneControl,
+    webhook: Webhook | None,
     about: About,
     prompts: Prompts,
     cabinet: Cabinet,
@@ -183,7 +187,8 @@ def _parts(
         await run_call(phone, call_sid=call_sid, kit=newest, choose=choose, before=before)
 
     app = create_app(desk, Probe(partial(_probe, store)))
-    background = [about.keep_fresh, humans.run]
+    notifier = make_notifier(settings, store, webhook, phone_control, about)
+    background = [about.keep_fresh, humans.run, notifier.run]
     if settings.clips == "model":
         background.append(cabinet.keep_filled)
     return server.Parts(board, journal, outcomes, app, carry, background)

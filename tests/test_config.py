@@ -84,6 +84,11 @@ def test_missing_and_malformed_are_reported_together() -> None:
         ("OPENAI_REALTIME_URL", "ws://api.openai.com/v1/realtime"),
         ("TWILIO_API_URL", "http://api.twilio.com"),
         ("BUSINESS_API_BASE", "file:///etc/passwd"),
+        ("NOTIFY_URL", "http://shop.example.com/hook"),
+        ("NOTIFY_URL", "https://user:word@shop.example.com/hook"),
+        ("NOTIFY_SECRET", "two words of secret"),
+        ("NOTIFY_SMS_TO", "the owner"),
+        ("CONFIRM_BY_SMS", "perhaps"),
         ("DATABASE_URL", "mysql://localhost/relay"),
         ("DATABASE_URL", "relay.db"),
         ("DATABASE_URL", "sqlite://relay.db"),
@@ -138,6 +143,22 @@ def test_public_url_loses_its_slash_and_gives_the_stream_url() -> None:
 
 def test_the_human_must_not_be_the_relay_itself() -> None:
     assert "the same" in fault(HUMAN_TRANSFER_NUMBER=ENVIRON["TWILIO_PHONE_NUMBER"])
+
+
+@pytest.mark.parametrize("secret", [{}, {"NOTIFY_SECRET": "too-short"}])
+def test_a_webhook_needs_a_secret(secret: dict[str, str]) -> None:
+    assert "needs a NOTIFY_SECRET" in fault(NOTIFY_URL="https://shop.example.com/hook", **secret)
+
+
+@pytest.mark.parametrize("url", ["https://shop.example.com/hook?key=1", "http://127.0.0.1:8090/"])
+def test_a_webhook_and_its_secret_are_taken(url: str) -> None:
+    settings = load({**ENVIRON, "NOTIFY_URL": url, "NOTIFY_SECRET": "0123456789abcdef"})
+    assert settings.notify_url == url
+    assert "0123456789abcdef" not in repr(settings)
+
+
+def test_the_relay_does_not_text_itself() -> None:
+    assert "cannot text itself" in fault(NOTIFY_SMS_TO=ENVIRON["TWILIO_PHONE_NUMBER"])
 
 
 def test_secrets_show_in_no_repr_and_in_no_fault() -> None:
