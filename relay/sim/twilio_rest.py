@@ -225,10 +225,16 @@ class RestTransport(httpx.AsyncBaseTransport):
                 raise httpx.ConnectError("connection refused", request=request)
             if answer.status == 0:
                 await trio.sleep_forever()
-            return httpx.Response(
-                answer.status,
-                headers={"Content-Type": "application/json"},
-                text=answer.text,
-                request=request,
-            )
+            return _response(answer, request)
         raise httpx.ReadTimeout("no answer in time", request=request)
+
+
+def _response(answer: RestAnswer, request: httpx.Request) -> httpx.Response:
+    """An answer that may be read whole or as a stream, as from a socket."""
+    body = answer.text.encode()
+    headers = {"Content-Length": str(len(body))} if answer.status != 204 else {}
+    if body:
+        headers["Content-Type"] = "application/json"
+    return httpx.Response(
+        answer.status, headers=headers, stream=httpx.ByteStream(body), request=request
+    )
