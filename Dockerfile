@@ -52,9 +52,10 @@ COPY prompts /srv/relay/prompts
 ENV PATH=/opt/relay/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PROMPTS_DIR=/srv/relay/prompts \
-    DATABASE_URL=sqlite:////data/relay.db
+    DATABASE_URL=sqlite:////data/relay.db \
+    SPOOL_DIR=/data/spool
 
-# SQLite, and flight recordings if there are any, live here; the rest of the disk is not written.
+# SQLite, the spool, and flight recordings if there are any, live here; the rest of the disk is not written.
 WORKDIR /data
 VOLUME /data
 

@@ -283,6 +283,11 @@ class Settings(BusinessSettings):
     # ---- this process -----------------------------------------------------------------------
     host: str = Field(default="0.0.0.0", min_length=1, description="address to listen on")  # noqa: S104
     port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0: any free")
+    spool_dir: Path | None = Field(
+        default=None,
+        description="folder where records wait while the database is away, one a process;"
+        " unset: spool, beside the SQLite file or here",
+    )
     max_calls: int | None = Field(
         default=None, ge=1, description="calls at once; more go to the human; unset: no cap"
     )
@@ -342,6 +347,15 @@ class Settings(BusinessSettings):
         if self.emergency_phrases is None:
             return None
         return tuple(each.strip() for each in self.emergency_phrases.split(";") if each.strip())
+
+    @property
+    def spool_folder(self) -> Path:
+        """SPOOL_DIR, or where it is without one."""
+        if self.spool_dir is not None:
+            return self.spool_dir
+        scheme, _, rest = self.database_url.get_secret_value().partition(":///")
+        file = rest.partition("?")[0] if scheme == "sqlite" else ""
+        return Path(file).parent / "spool"
 
     @property
     def stream_url(self) -> str:

@@ -11,6 +11,7 @@
     ├── SocketClosed          the peer's socket is gone (code and reason say how)
     └── PortError             something outside did not do what it should
         ├── StoreError            the database
+        ├── SpoolError            the disk that records wait on
         ├── BusinessError         the business's own system
         ├── PhoneControlError     Twilio's REST API
         ├── NoticeError           the owner's webhook
@@ -78,7 +79,18 @@ class PortError(RelayError):
 
 
 class StoreError(PortError):
-    """The database refused or could not be reached."""
+    """The database refused or could not be reached.
+
+    refused: what was to be written will never be accepted, so that trying again is in vain
+    """
+
+    def __init__(self, text: str, *, refused: bool = False) -> None:
+        super().__init__(text)
+        self.refused = refused
+
+
+class SpoolError(PortError):
+    """The disk that records wait on is full, broken or away."""
 
 
 class BusinessError(PortError):

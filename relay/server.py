@@ -5,7 +5,7 @@
     cut off  DRAIN_S is over: the streams that still run are closed (1001), Twilio asks
              `after-stream` what next, and is told: the human
     end      no call left, or a second signal, which waits for nothing
-    flush    what the calls left behind is written, for FLUSH_S at most
+    flush    what the calls left behind is stored, or put on disk, for FLUSH_S at most
     exit     whatever hangs by then is ended by a thread that nothing can hold up
 
 The listener stays open to the end: running calls still need their webhooks answered, and the last
@@ -35,7 +35,6 @@ from relay.ports import Socket
 from relay.shell.journal import Journal
 from relay.shell.sockets import WebSocket
 from relay.switchboard import Switchboard
-from relay.web.outcomes import Outcomes
 
 LINGER_S: Final = 2.0  # Twilio asks `after-stream` within some hundred milliseconds
 CUT_OFF_S: Final = 4.0  # closing takes a deaf peer 2 s, then the last webhooks
@@ -56,7 +55,6 @@ class Parts:
 
     board: Switchboard
     journal: Journal
-    outcomes: Outcomes
     app: QuartTrio
     carry: Carry
     background: Sequence[Callable[[], Awaitable[None]]] = ()
@@ -97,7 +95,7 @@ async def serve(
     reception = _Reception(parts.board, parts.carry)
     door = Door(parts.app, reception.admit, reception.take)
     async with trio.open_nursery() as background:
-        for task in (parts.journal.run, parts.outcomes.run, *parts.background):
+        for task in (parts.journal.run, *parts.background):
             background.start_soon(task)
         async with trio.open_nursery() as front:
             await front.start(door.serve, listeners)
@@ -107,10 +105,10 @@ async def serve(
             await _until_over(parts.board, reception, drain_s, stop)
             front.cancel_scope.cancel()
         with trio.move_on_after(FLUSH_S):
-            await parts.outcomes.written()
             await parts.journal.flushed()
         background.cancel_scope.cancel()
-    _log.info("= ended", unwritten=parts.journal.depth() + parts.outcomes.depth())
+    journal = parts.journal
+    _log.info("= ended", unwritten=journal.depth(), on_disk=journal.spooled())
 
 
 class _Reception:

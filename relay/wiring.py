@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import tomllib
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -37,10 +37,13 @@ from relay.ports import BusinessApi, PhoneControl, Socket, Webhook
 from relay.prompts import Prompts, load_prompts
 from relay.shell import clip_studio, sockets
 from relay.shell.humans import Humans
+from relay.shell.intents import Intents
 from relay.shell.journal import Journal
 from relay.shell.kit import CallFacts, CallKit
 from relay.shell.recorder import Recorder, into_folder
 from relay.shell.session import run_call
+from relay.shell.spool import Spool, open_spool
+from relay.shell.tool_runner import UNAVAILABLE, attempt_again
 from relay.switchboard import Asker, Switchboard
 from relay.tools import Tool, registry
 from relay.web.app import create_app
@@ -87,6 +90,7 @@ async def serve(
         await trio.to_thread.run_sync(upgrade, database_url)
         await trio.to_thread.run_sync(_probe, store)
         async with (
+            _open_spool(settings) as spool,
             _open_business(settings, store) as business,
             aclosing(_phone_control(settings)) as phone_control,
             open_webhook(settings) as webhook,
@@ -98,6 +102,7 @@ async def serve(
             parts = _parts(
                 settings,
                 store=store,
+                spool=spool,
                 business=business,
                 phone_control=phone_control,
                 webhook=webhook,
@@ -124,6 +129,7 @@ def _parts(
     settings: Settings,
     *,
     store: SqlStore,
+    spool: Spool,
     business: BusinessApi,
     phone_control: PhoneControl,
     webhook: Webhook | None,
@@ -141,8 +147,8 @@ def _parts(
         stream_base=settings.stream_url,
         max_calls=settings.max_calls,
     )
-    journal = Journal(store)
-    outcomes = Outcomes(store, journal_flushed=journal.flushed)
+    journal = Journal(store, spool)
+    intents = Intents(store, journal, unavailable=UNAVAILABLE)
     humans = _humans(settings, store, phone_control, about)
     tools = registry(
         larger_model=settings.realtime_model_hard is not None,
@@ -164,6 +170,7 @@ def _parts(
         business=business,
         phone_control=phone_control,
         journal=journal,
+        intents=intents,
         humans=humans,
         loops=lambda caller: caller in settings.people.values(),
         audio_format=settings.realtime_audio_format,
@@ -171,7 +178,7 @@ def _parts(
     )
     desk = FrontDesk(
         board=board,
-        outcomes=outcomes,
+        outcomes=Outcomes(journal.keep),
         humans=humans,
         keep=journal.keep,
         auth_token=auth_token,
@@ -183,15 +190,21 @@ def _parts(
 
     async def carry(phone: Socket, call_sid: str, choose: Callable[[str], None]) -> None:
         newest = replace(kit, clips=cabinet.at_hand())
-        before = await board.story(call_sid, journal_flushed=journal.flushed)
+        before = await board.story(call_sid, journal_flushed=journal.drained)
         await run_call(phone, call_sid=call_sid, kit=newest, choose=choose, before=before)
 
-    app = create_app(desk, Probe(partial(_probe, store)))
+    app = create_app(desk, Probe(partial(_probe, store), journal))
     notifier = make_notifier(settings, store, webhook, phone_control, about)
-    background = [about.keep_fresh, humans.run, notifier.run]
+    again = partial(attempt_again, tools=tools, business=business)
+    background: list[Callable[[], Awaitable[None]]] = [
+        about.keep_fresh,
+        humans.run,
+        notifier.run,
+        partial(intents.finish_others, again, business),
+    ]
     if settings.clips == "model":
         background.append(cabinet.keep_filled)
-    return server.Parts(board, journal, outcomes, app, carry, background)
+    return server.Parts(board, journal, app, carry, background)
 
 
 # ---- the database ---------------------------------------------------------------------------
@@ -200,6 +213,12 @@ def _parts(
 def _probe(store: SqlStore) -> None:
     """Write one row, always the same one: whether the database can be written. Blocks."""
     store.claim_stream(PROBE_NONCE, "", datetime.now(UTC))
+
+
+@asynccontextmanager
+async def _open_spool(settings: Settings) -> AsyncIterator[Spool]:
+    with closing(await trio.to_thread.run_sync(open_spool, settings.spool_folder)) as spool:
+        yield spool
 
 
 # ---- the business ---------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""A store in memory, that can also be away, slow or hung; bookings in memory; telephones that a
-test answers."""
+"""A store, bookings and a disk in memory, which can also be away, full, slow or hung; telephones
+that a test answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -23,9 +24,15 @@ from relay.ports import (
     Entry,
     Leg,
     Message,
+    OutcomeSettled,
+    WriteBegun,
+    WriteEnded,
+    WriteRow,
 )
 from relay.ports.humans import BEFORE
+from relay.shell.disk import Disk
 from relay.shell.humans import Humans
+from relay.shell.spool import Spool, open_spool
 
 SOME_TIME = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -105,7 +112,7 @@ def make_humans(phone: FakePhone, store: FakeStore, **more: Any) -> Humans:
 
 @dataclass
 class FakeStore:
-    """A ports.CallStore and AttemptStore.
+    """A ports.CallStore, AttemptStore and WriteStore.
 
     away: every question fails; hung: every question waits for release
     """
@@ -116,6 +123,7 @@ class FakeStore:
     nonces: set[str] = field(default_factory=set)
     entries: list[Entry] = field(default_factory=list)
     attempts: dict[str, Attempt] = field(default_factory=dict)
+    writes: dict[str, WriteRow] = field(default_factory=dict)
     release: threading.Event = field(default_factory=threading.Event)
 
     def _asked(self) -> None:
@@ -135,6 +143,17 @@ class FakeStore:
                     self.change(entry.call_sid, disposition=disposition)
                 case CallEnded(_, outcome, reason):
                     self.change(entry.call_sid, outcome=outcome, reason=reason)
+                case OutcomeSettled(outcome, reason, guess):
+                    row = self.rows.get(entry.call_sid)
+                    if not (guess and row and row.outcome):
+                        self.change(entry.call_sid, outcome=outcome, reason=reason)
+                case WriteBegun() as begun:
+                    self._begin(entry.call_sid, entry.at, begun)
+                case WriteEnded(key, status, output, outcome):
+                    row = self.writes[key]
+                    if row.status != "done":
+                        ended = replace(row, status=status, output=output, outcome=outcome)
+                        self.writes[key] = ended
 
     def call(self, call_sid: str) -> CallRow | None:
         self._asked()
@@ -146,10 +165,6 @@ class FakeStore:
         latest = {row.item_id: row for row in rows if isinstance(row, TranscriptLine)}
         in_order = sorted(latest.values(), key=lambda row: row.position)
         return [(row.speaker, row.heard_text) for row in in_order]
-
-    def set_outcome(self, call_sid: str, at: datetime, outcome: str, reason: str) -> None:
-        self._asked()
-        self.change(call_sid, outcome=outcome, reason=reason)
 
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
         self._asked()
@@ -191,6 +206,107 @@ class FakeStore:
         names = ("caller", "called", "disposition", "outcome", "reason")
         kept = {name: changes.get(name, getattr(row, name)) for name in names}
         self.rows[call_sid] = CallRow(call_sid, row.started_at, **kept)
+
+    # ---- writes
+
+    def begin_write(self, entry: Entry) -> WriteRow:
+        self.write([entry])
+        return self.writes[entry.record.key]
+
+    def unfinished_writes(self, begun_before: datetime) -> Sequence[WriteRow]:
+        self._asked()
+        return [
+            row
+            for row in self.writes.values()
+            if row.status is None and row.begun_at < begun_before
+        ]
+
+    def _begin(self, call_sid: str, at: datetime, begun: WriteBegun) -> None:
+        row = self.writes.get(begun.key)
+        if row is None:
+            wish = (begun.caller, begun.tool, begun.arguments, begun.call_id)
+            self.writes[begun.key] = WriteRow(begun.key, call_sid, *wish, at, None, "", "")
+        elif row.status != "done":
+            self.writes[begun.key] = replace(row, begun_at=at, status=None)
+
+
+@dataclass
+class MemoryDisk(Disk):
+    """A shell.disk.Disk without a disk. fail: told each step's name, may raise OSError."""
+
+    files: dict[Path, bytearray] = field(default_factory=dict)
+    fail: Callable[[str], None] = lambda step: None
+    open_files: dict[int, Path] = field(default_factory=dict)
+    synced: list[Path] = field(default_factory=list)
+    created: int = 0
+
+    def make_folder(self, path: Path) -> None:
+        self.fail("make_folder")
+
+    def names(self, folder: Path) -> Sequence[str]:
+        self.fail("names")
+        return [path.name for path in self.files]
+
+    def lock(self, path: Path) -> int:
+        self.fail("lock")
+        return -1
+
+    def create(self, path: Path) -> int:
+        self.fail("create")
+        if path in self.files:
+            raise FileExistsError(path)
+        self.files[path] = bytearray()
+        self.created += 1  # no descriptor is ever given twice
+        self.open_files[self.created] = path
+        return self.created
+
+    def write(self, fd: int, data: bytes) -> None:
+        """A write that fails leaves half of it behind, as a full disk does."""
+        file = self.files[self.open_files[fd]]
+        try:
+            self.fail("write")
+        except OSError:
+            file += data[: len(data) // 2]
+            raise
+        file += data
+
+    def sync(self, fd: int) -> None:
+        self.fail("sync")
+        self.synced.append(self.open_files[fd])
+
+    def close(self, fd: int) -> None:
+        self.fail("close")
+        self.open_files.pop(fd, None)
+
+    def sync_folder(self, folder: Path) -> None:
+        self.fail("sync_folder")
+
+    def size(self, path: Path) -> int:
+        self.fail("size")
+        return len(self.files[path])
+
+    def read(self, path: Path, start: int, length: int) -> bytes:
+        self.fail("read")
+        return bytes(self.files[path][start : start + length])
+
+    def truncate(self, path: Path, size: int) -> None:
+        self.fail("truncate")
+        del self.files[path][size:]
+
+    def rename(self, old: Path, new: Path) -> None:
+        self.fail("rename")
+        self.files[new] = self.files.pop(old)
+
+    def remove(self, path: Path) -> None:
+        self.fail("remove")
+        if path not in self.files:
+            raise FileNotFoundError(path)
+        del self.files[path]
+
+
+def memory_spool(disk: MemoryDisk | None = None) -> Spool:
+    """An open spool that leaves nothing behind."""
+    return open_spool(Path("spool"), disk or MemoryDisk())
 
 
 class MemoryBookings:

@@ -182,6 +182,20 @@ def test_serving_a_business_asks_for_nothing_else() -> None:
         load({"BUSINESS_API_TOKEN": "open sesame"}, kind=BusinessSettings)
 
 
+@pytest.mark.parametrize(
+    ("changes", "folder"),
+    [
+        ({}, "spool"),
+        ({"DATABASE_URL": "sqlite:////data/relay.db"}, "/data/spool"),
+        ({"DATABASE_URL": "sqlite:///some/relay.db?timeout=5"}, "some/spool"),
+        ({"DATABASE_URL": "postgresql://db.example.com/relay"}, "spool"),
+        ({"DATABASE_URL": "sqlite:////data/relay.db", "SPOOL_DIR": "/other"}, "/other"),
+    ],
+)
+def test_the_spool_lies_beside_the_database_or_here(changes: dict[str, str], folder: str) -> None:
+    assert load({**ENVIRON, **changes}).spool_folder == Path(folder)
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(pydantic.ValidationError):
         load(ENVIRON).port = 1

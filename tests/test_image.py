@@ -111,6 +111,7 @@ def test_it_runs_as_nobody_in_particular_and_its_home_is_the_volume() -> None:
 def test_the_image_starts_with_its_own_environment_and_the_needed_settings() -> None:
     settings = config.load({**image_environment(), **NEEDED})
     assert settings.database_url.get_secret_value() == "sqlite:////data/relay.db"
+    assert settings.spool_folder == Path("/data/spool")
     copied = {step.rest.split()[-1] for step in STAGES[-1].steps if step.name == "COPY"}
     assert str(settings.prompts_dir) in copied
     assert STAGES[-1].last("EXPOSE") == str(settings.port)

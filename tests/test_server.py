@@ -30,7 +30,7 @@ from relay.web.app import create_app
 from relay.web.desk import FrontDesk
 from relay.web.health import Probe
 from relay.web.outcomes import Outcomes
-from tests.fakes import FakePhone, FakeStore, make_humans
+from tests.fakes import FakePhone, FakeStore, make_humans, memory_spool
 
 AUTH, OURS, HUMAN = "12345", "+14155550100", "+14155550199"
 PUBLIC = "relay.example.com"
@@ -94,8 +94,8 @@ async def open_site(*, drain_s: float = 5.0, **options: int) -> AsyncIterator[Si
 
     stream_base = f"wss://{PUBLIC}"
     board = Switchboard(store, auth_token=AUTH, stream_base=stream_base, **options)
-    journal = Journal(store)
-    outcomes = Outcomes(store, journal_flushed=journal.flushed)
+    journal = Journal(store, memory_spool())
+    outcomes = Outcomes(journal.keep)
     humans = make_humans(FakePhone(), store)
     desk = FrontDesk(
         board,
@@ -108,8 +108,8 @@ async def open_site(*, drain_s: float = 5.0, **options: int) -> AsyncIterator[Si
         OURS,
         {"": HUMAN},
     )
-    app = create_app(desk, Probe(lambda: store.write([])))
-    parts = Parts(board, journal, outcomes, app, carry)
+    app = create_app(desk, Probe(lambda: store.write([]), journal))
+    parts = Parts(board, journal, app, carry)
     async with trio.open_nursery() as nursery:
 
         async def run(task_status: trio.TaskStatus[Served]) -> None:
@@ -295,7 +295,7 @@ async def test_a_peer_that_never_reads_does_not_hold_up_the_end(
 @pytest.mark.parametrize("host", ["256.1.1.1", "no.such.host.invalid", "127.0.0.1"])
 async def test_an_address_that_cannot_be_had_is_one_clear_line(host: str) -> None:
     async with open_site() as site:
-        parts = Parts(site.served.board, None, None, None, None)
+        parts = Parts(site.served.board, None, None, None)
         with pytest.raises(ConfigError, match=f"cannot listen on HOST {host}, PORT") as caught:
             await server.serve(parts, host=host, port=site.served.port, drain_s=1, stop=Stop())
         assert len(str(caught.value).splitlines()) == 1

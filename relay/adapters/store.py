@@ -1,10 +1,10 @@
 """The relay's records in a database: SQLite by default, PostgreSQL by DATABASE_URL.
 
 This file is the face; beside it lie store_tables (what is kept), store_records (how a record
-becomes an upsert), store_notices (what the owner shall hear of), store_bookings (appointments),
-store_messages (what callers leave), store_attempts (humans who were rung), store_clips (the agent's
-voice), store_engine (drivers), store_upgrade and migrations/ (how the tables come to be). Every
-method blocks: call them from worker threads.
+becomes an upsert), store_intents (writes that happen once), store_notices (what the owner shall
+hear of), store_bookings (appointments), store_messages (what callers leave), store_attempts (humans
+who were rung), store_clips (the agent's voice), store_engine (drivers), store_upgrade and
+migrations/ (how the tables come to be). Every method blocks: call them from worker threads.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from relay.adapters import (
     store_attempts,
     store_bookings,
     store_clips,
+    store_intents,
     store_messages,
     store_notices,
     store_records,
@@ -28,6 +29,7 @@ from relay.adapters.store_engine import mapped, parse_url, pooled
 from relay.adapters.store_notices import Channels
 from relay.adapters.store_tables import call_outcomes, calls, stream_claims, transcripts
 from relay.adapters.store_upgrade import upgrade
+from relay.errors import Misuse
 from relay.ports import (
     Appointment,
     Attempt,
@@ -41,6 +43,8 @@ from relay.ports import (
     Notice,
     Settled,
     StoredClip,
+    WriteBegun,
+    WriteRow,
 )
 
 __all__ = ["SqlStore", "open_store", "upgrade"]
@@ -130,16 +134,26 @@ class SqlStore:
         with self._read() as connection:
             return [(speaker, text) for speaker, text in connection.execute(query)]
 
-    def set_outcome(self, call_sid: str, at: datetime, outcome: str, reason: str) -> None:
-        """What became of a call after its stream; stands above what the call itself reports."""
-        with self._write() as connection:
-            store_records.settle(connection, call_sid, at, outcome, reason, channels=self._channels)
-
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
         """Use up a stream's token: True the first time, False ever after."""
         row = {"nonce": nonce, "call_sid": call_sid, "at": at}
         with self._write() as connection:
             return store_records.inserted(connection, stream_claims, row) == 1
+
+    # ---- WriteStore
+
+    def begin_write(self, entry: Entry) -> WriteRow:
+        """Commit a WriteBegun, and say what is known of its key."""
+        if not isinstance(entry.record, WriteBegun):
+            raise Misuse(f"{type(entry.record).__name__} begins no write")
+        with self._write() as connection:
+            store_records.write(connection, [entry], self._channels)
+            return store_intents.find(connection, entry.record.key)
+
+    def unfinished_writes(self, begun_before: datetime) -> list[WriteRow]:
+        """Writes whose end nobody has told, oldest first."""
+        with self._read() as connection:
+            return store_intents.unfinished(connection, begun_before)
 
     # ---- NoticeStore
 

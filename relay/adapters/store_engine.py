@@ -19,7 +19,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    IntegrityError,
+    SQLAlchemyError,
+    StatementError,
+)
 
 from relay.errors import ConfigError, StoreError
 
@@ -128,4 +134,7 @@ def mapped(url: URL) -> Iterator[None]:
         line = lines[0].strip()
         if "unable to open database file" in line:
             line += ": its folder must exist, and the relay be allowed to write in it"
-        raise StoreError(f"{url.render_as_string(hide_password=True)}: {line}") from error
+        # A plain StatementError is a value that did not even reach the driver.
+        refused = isinstance(error, DataError | IntegrityError) or type(error) is StatementError
+        shown = url.render_as_string(hide_password=True)
+        raise StoreError(f"{shown}: {line}", refused=refused) from error

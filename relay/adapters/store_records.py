@@ -6,8 +6,10 @@ table says which of two versions of a row stays, in the WHERE of its upsert:
     calls          the earliest opening; the latest disposition
     transcripts    the latest version of an item; at the same moment, the one heard further
     tool_calls     a final status before "running"; then the latest
-    call_outcomes  the latest end; but the aftermath (`settle`) has the last word on the outcome
+    call_outcomes  the latest end; but the aftermath (OutcomeSettled) has the last word on the
+                   outcome, and a guess yields to everything
     notices        the earliest, until it is on its way (store_notices)
+    intents        what was done stays done, else the latest (store_intents)
 
 Any order of any writes ends in the same rows: tests/adapters/test_store_contract.py shuffles.
 """
@@ -17,24 +19,35 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from relay.adapters import store_intents
 from relay.adapters.store_notices import Channels, notice_rows
-from relay.adapters.store_tables import call_outcomes, calls, notices, tool_calls, transcripts
+from relay.adapters.store_tables import (
+    call_outcomes,
+    calls,
+    intents,
+    notices,
+    tool_calls,
+    transcripts,
+)
 from relay.errors import Misuse
 from relay.ports import (
     CallEnded,
     CallOpened,
     DispositionChosen,
     Entry,
+    OutcomeSettled,
     OwnerNotice,
     ToolCalled,
     TranscriptLine,
+    WriteBegun,
+    WriteEnded,
     failed_notice,
 )
 
@@ -79,25 +92,25 @@ def write(connection: sa.Connection, entries: Sequence[Entry], channels: Channel
             # The same order of tables and keys everywhere, so that two writers queue up.
             rows.sort(key=lambda row: [row[column] for column in key])
             connection.execute(_statement(connection.dialect.name, merge, table), rows)
+    for entry in sorted(entries, key=lambda each: each.call_sid):
+        if isinstance(entry.record, OutcomeSettled):
+            _settle(connection, entry, entry.record, channels)
 
 
-def settle(
-    connection: sa.Connection,
-    call_sid: str,
-    at: datetime,
-    outcome: str,
-    reason: str,
-    *,
-    channels: Channels,
+def _settle(
+    connection: sa.Connection, entry: Entry, settled: OutcomeSettled, channels: Channels
 ) -> None:
-    """The aftermath's word on a call's outcome; the latest stays. The owner hears of a failure."""
-    row = {"call_sid": call_sid, "outcome": outcome, "reason": reason, "settled_at": at}
-    known = {"call_sid": call_sid, "started_at": at}
-    dialect = connection.dialect.name
-    connection.execute(_statement(dialect, _merge_mentioned, calls), [known])
-    last_word = _statement(dialect, _merge_settled, call_outcomes).returning(sa.literal(1))
-    if connection.scalar(last_word, row) and outcome == "failed":
-        write(connection, [Entry(call_sid, at, failed_notice(0.0, reason))], channels)
+    """The aftermath's word on a call's outcome. If it stands, the owner hears of a failure."""
+    row = {"call_sid": entry.call_sid, "outcome": settled.outcome, "reason": settled.reason}
+    if settled.guess:
+        stands = inserted(connection, call_outcomes, row) == 1
+    else:
+        statement = _statement(connection.dialect.name, _merge_settled, call_outcomes)
+        last_word = statement.returning(sa.literal(1))
+        stands = connection.scalar(last_word, row | {"settled_at": entry.at}) is not None
+    if stands and settled.outcome == "failed":
+        notice = failed_notice(0.0, settled.reason)
+        write(connection, [Entry(entry.call_sid, entry.at, notice)], channels)
 
 
 def _rows(entry: Entry, channels: Channels) -> list[tuple[Callable[[Insert], Insert], Row]]:
@@ -127,6 +140,12 @@ def _rows(entry: Entry, channels: Channels) -> list[tuple[Callable[[Insert], Ins
             ]
         case OwnerNotice() as notice:
             return [(_merge_notice, row) for row in notice_rows(call_sid, at, notice, channels)]
+        case OutcomeSettled():  # and its outcome: see _settle
+            return [(_merge_mentioned, {"call_sid": call_sid, "started_at": at})]
+        case WriteBegun() as begun:
+            return [(store_intents.merge_begun, store_intents.begun_row(call_sid, at, begun))]
+        case WriteEnded() as ended:
+            return [(store_intents.merge_ended, store_intents.ended_row(call_sid, at, ended))]
         case other:
             raise Misuse(f"no table for {type(other).__name__}")
 
@@ -246,4 +265,6 @@ _ORDER: tuple[tuple[Callable[[Insert], Insert], sa.Table, tuple[str, ...]], ...]
     (_merge_tool, tool_calls, ("call_sid", "call_id")),
     (_merge_ended, call_outcomes, _CALL),
     (_merge_notice, notices, ("id", "channel")),
+    (store_intents.merge_begun, intents, ("key",)),
+    (store_intents.merge_ended, intents, ("key",)),
 )

@@ -4,6 +4,7 @@
     transcripts    one row an utterance: what was said, what of it was heard
     call_outcomes  one row a call: what came of it
     tool_calls     one row a function call
+    intents        one row a write that outlives its call, by its idempotency key
     bookings       the embedded business's appointments, as they stand now
     booking_slots  one row a filled slot; its primary key is what stops a double booking
     booking_writes what was booked, changed and cancelled, by which number: one row an
@@ -118,6 +119,25 @@ tool_calls = sa.Table(
     sa.Column("status", Words, nullable=False),
     sa.Column("output", Words, nullable=False),
     sa.Column("duration_ms", sa.BigInteger),
+)
+
+intents = sa.Table(
+    "intents",
+    metadata,
+    sa.Column("key", Words, primary_key=True),
+    sa.Column("call_sid", Words, nullable=False, index=True),
+    sa.Column("caller", Words, nullable=False),
+    sa.Column("tool", Words, nullable=False),
+    sa.Column("arguments", Words, nullable=False),
+    sa.Column("call_id", Words, nullable=False),
+    # The first beginning and the last; null while only the end is known.
+    sa.Column("first_at", Utc),
+    sa.Column("begun_at", Utc, index=True),
+    sa.Column("ended_at", Utc),
+    # done | refused | failed; null: nobody has said yet.
+    sa.Column("status", Words),
+    sa.Column("output", Words, nullable=False),
+    sa.Column("outcome", Words, nullable=False),
 )
 
 bookings = sa.Table(

@@ -2,6 +2,7 @@
 
 Socket       one WebSocket, either side (shell/sockets.py in production, sim/pair.py in tests)
 CallStore    where records go (adapters/store.py); synchronous, called in worker threads
+WriteStore   writes that happen once (adapters/store.py); synchronous
 ClipStore    where the clips in the agent's own voice are kept (adapters/store.py); synchronous
 Bookings     where the embedded business keeps appointments (adapters/store.py); synchronous
 BusinessApi  the business's own system (adapters/business_local.py, adapters/business_http.py)
@@ -43,7 +44,18 @@ from relay.ports.clips import ClipStore, StoredClip
 from relay.ports.humans import Attempt, AttemptStore, HumanDesk
 from relay.ports.notices import Claimed, Notice, NoticeStore, Settled, Webhook
 from relay.ports.phone import Leg, PhoneControl
-from relay.ports.records import CallRow, CallStore, Entry
+from relay.ports.records import (
+    CallRow,
+    CallStore,
+    Entry,
+    Kept,
+    OutcomeSettled,
+    WriteBegun,
+    WriteEnded,
+    WriteRow,
+    WriteStatus,
+    WriteStore,
+)
 from relay.ports.sockets import Socket
 
 # Adapters see records through this seam: they never import the core.
@@ -68,11 +80,13 @@ __all__ = [
     "Entry",
     "FreeStarts",
     "HumanDesk",
+    "Kept",
     "Leg",
     "Message",
     "NotBooked",
     "Notice",
     "NoticeStore",
+    "OutcomeSettled",
     "OwnerNotice",
     "PhoneControl",
     "Record",
@@ -83,6 +97,11 @@ __all__ = [
     "ToolCalled",
     "TranscriptLine",
     "Webhook",
+    "WriteBegun",
+    "WriteEnded",
+    "WriteRow",
+    "WriteStatus",
+    "WriteStore",
     "failed_notice",
     "is_number",
 ]

@@ -1,13 +1,63 @@
-"""Where the records of calls go. Every method blocks: call them from worker threads."""
+"""Where the records of calls go. Every method blocks: call them from worker threads.
+
+Beside what the core leaves behind there are three records that the shell makes: what became of a
+call after its stream, and the two ends of a write that shall happen once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from relay.core.records import Record
+
+WriteStatus: TypeAlias = Literal["done", "refused", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeSettled:
+    """Key: the call. What became of it after its stream ended (a transfer answered, or not).
+
+    guess: stands only as long as nothing else is known
+    """
+
+    outcome: str
+    reason: str = ""
+    guess: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBegun:
+    """Key: key. A function is about to change something that outlives the call.
+
+    key: its idempotency key; caller and arguments are personal
+    call_id: the model's, of the request that came first
+    """
+
+    key: str
+    caller: str
+    tool: str
+    arguments: str
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteEnded:
+    """Key: key. What came of it.
+
+    status: done, and so it stays | refused, nothing was changed | failed, nobody knows
+    output: what the model was told; outcome: what it means for the call
+    """
+
+    key: str
+    status: WriteStatus
+    output: str
+    outcome: str = ""
+
+
+Kept: TypeAlias = Record | OutcomeSettled | WriteBegun | WriteEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +66,7 @@ class Entry:
 
     call_sid: str
     at: datetime
-    record: Record
+    record: Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +82,22 @@ class CallRow:
     reason: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class WriteRow:
+    """What the store knows of a write. status: None while nobody has said how it ended."""
+
+    key: str
+    call_sid: str
+    caller: str
+    tool: str
+    arguments: str
+    call_id: str
+    begun_at: datetime
+    status: WriteStatus | None
+    output: str
+    outcome: str
+
+
 class CallStore(Protocol):
     """Durable records. Every method blocks and may raise StoreError."""
 
@@ -45,10 +111,18 @@ class CallStore(Protocol):
         """Speaker (caller | agent) and heard text of a call's transcript, in its order."""
         ...
 
-    def set_outcome(self, call_sid: str, at: datetime, outcome: str, reason: str) -> None:
-        """What became of a call after its stream ended (a transfer answered, or not)."""
-        ...
-
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
         """Use up a stream's token: True the first time, False ever after, on any process."""
+        ...
+
+
+class WriteStore(Protocol):
+    """Writes that happen once. Every method blocks and may raise StoreError."""
+
+    def begin_write(self, entry: Entry) -> WriteRow:
+        """Commit a WriteBegun. Returns what is known of its key, this beginning included."""
+        ...
+
+    def unfinished_writes(self, begun_before: datetime) -> Sequence[WriteRow]:
+        """Writes whose end nobody has told, oldest first; some hundred at most."""
         ...

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from relay.core.policy import CallPolicy, Clip
 from relay.ports import BusinessApi, PhoneControl, Socket
 from relay.shell.humans import Humans
+from relay.shell.intents import Intents
 from relay.shell.journal import Journal
 from relay.shell.recorder import Recorder
 from relay.tools.tool import Tool
@@ -50,6 +51,7 @@ class CallKit:
     tools: Mapping[str, Tool]
     business: BusinessApi
     journal: Journal
+    intents: Intents
     humans: Humans
     loops: Callable[[str], bool] = lambda _caller: False
     audio_format: str = "pcm"

@@ -307,15 +307,16 @@ class Session:
         self._model_scope.deadline = trio.current_time() + WIND_DOWN_S / 2
 
     async def _run_tool(self, command: do.RunTool) -> None:
-        finished = await run_tool(
+        await run_tool(
             self._kit.tools[command.name],
             command,
             business=self._kit.business,
             human=self._desk(),
             caller=self._facts.caller,
             call_sid=self._facts.call_sid,
+            intents=self._kit.intents,
+            tell=self.feed,
         )
-        self.feed(finished)
 
     def _desk(self) -> CallDesk:
         call_sid, caller = self._facts.call_sid, self._facts.caller

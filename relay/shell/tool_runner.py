@@ -2,10 +2,15 @@
 
 One of the three places that catch broadly: a tool is other people's code and other people's
 systems, and it must not end a call. What the model is told of a failure is written here and never
-holds a traceback. A write that was begun is finished, with a deadline, even when the call is not.
+holds a traceback. A write that was begun is finished, with a deadline, even when the call is not;
+one that outlives the call goes through the intents, and is tried again while there is time.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
 
 import msgspec
 import structlog
@@ -14,16 +19,19 @@ import trio
 from relay.core.commands import RunTool
 from relay.core.events import ToolFinished
 from relay.errors import BusinessError
-from relay.ports import BusinessApi, HumanDesk
+from relay.ports import BusinessApi, HumanDesk, WriteBegun, WriteRow, WriteStatus
+from relay.shell.intents import Answer, Intents
 from relay.tools.tool import BadArguments, Tool, ToolPorts, idempotency_key
 
 log = structlog.get_logger("relay.tools")
 
 # The longest that a tool may run at all. The core tells the model "pending" long before.
-TOOL_S = 10.0
+TOOL_S: Final = 10.0
+# A lasting write is asked again after these pauses: its key makes that safe.
+RETRY_S: Final = (0.5, 1.0, 2.0)
 
-FAILED = '{"error":"failed","message":"That did not work. Apologise, and offer a human."}'
-UNAVAILABLE = (
+FAILED: Final = '{"error":"failed","message":"That did not work. Apologise, and offer a human."}'
+UNAVAILABLE: Final = (
     '{"error":"unavailable","message":"Our system does not answer now. Apologise, and offer to'
     ' try again or a human."}'
 )
@@ -37,29 +45,81 @@ async def run_tool(
     human: HumanDesk,
     caller: str,
     call_sid: str,
-) -> ToolFinished:
-    """Run a tool to its end. Never raises because of the tool."""
-    if tool.invoke is None:
-        return ToolFinished(command.call_id, FAILED, ok=False)
+    intents: Intents,
+    tell: Callable[[ToolFinished], None],
+) -> None:
+    """Run a tool to its end, and tell. Never raises because of the tool."""
+
+    def told(answer: Answer) -> None:
+        tell(
+            ToolFinished(
+                command.call_id,
+                answer.output,
+                ok=answer.ok,
+                outcome=answer.outcome,
+                notice=answer.notice,
+            )
+        )
+
     try:
         key = idempotency_key(call_sid, tool.name, command.arguments)
-        ports = ToolPorts(business, caller, call_sid, key, human)
-        with trio.CancelScope(
-            deadline=trio.current_time() + TOOL_S, shield=tool.effect == "write"
-        ) as scope:
-            result = await tool.invoke(command.arguments, ports)
-            return ToolFinished(
-                command.call_id, result.text(), outcome=result.outcome, notice=result.notice
-            )
-        if scope.cancelled_caught:
-            log.warning("tool took too long", tool=tool.name)
-        return ToolFinished(command.call_id, UNAVAILABLE, ok=False)
     except BadArguments as wrong:
-        told = msgspec.json.encode({"error": "bad_arguments", "message": str(wrong)}).decode()
-        return ToolFinished(command.call_id, told, ok=False)
-    except BusinessError as failed:
-        log.warning("business failed", tool=tool.name, error=str(failed))
-        return ToolFinished(command.call_id, UNAVAILABLE, ok=False)
-    except Exception:
-        log.exception("tool failed", tool=tool.name)
-        return ToolFinished(command.call_id, FAILED, ok=False)
+        told(_bad(wrong))
+        return
+    ports = ToolPorts(business, caller, call_sid, key, human)
+    perform = partial(attempt, tool, command.arguments, ports)
+    with trio.CancelScope(shield=tool.effect == "write"):
+        if tool.lasting:
+            wish = WriteBegun(key, caller, tool.name, command.arguments, command.call_id)
+            await intents.once(call_sid, wish, perform, told)
+        else:
+            told(await perform())
+
+
+async def attempt(tool: Tool, arguments: str, ports: ToolPorts) -> Answer:
+    """Run a tool's code, within TOOL_S. Never raises because of the tool."""
+    if tool.invoke is None:
+        return Answer(FAILED, ok=False, status="refused")
+    pauses = list(reversed(RETRY_S)) if tool.lasting else []
+    with trio.move_on_after(TOOL_S):
+        while True:
+            try:
+                result = await tool.invoke(arguments, ports)
+            except BadArguments as wrong:
+                return _bad(wrong)
+            except BusinessError as failed:
+                log.warning("business failed", tool=tool.name, error=str(failed))
+            except Exception:
+                log.exception("tool failed", tool=tool.name)
+                return Answer(FAILED, ok=False, status="failed")
+            else:
+                status: WriteStatus = "done" if result.outcome else "refused"
+                return Answer(result.text(), True, status, result.outcome, result.notice)
+            if not pauses:
+                return Answer(UNAVAILABLE, ok=False, status="failed")
+            await trio.sleep(pauses.pop())
+    log.warning("tool took too long", tool=tool.name)
+    return Answer(UNAVAILABLE, ok=False, status="failed")
+
+
+async def attempt_again(
+    row: WriteRow, *, tools: Mapping[str, Tool], business: BusinessApi
+) -> Answer:
+    """Run what another process began, under the same key."""
+    tool = tools.get(row.tool)
+    if tool is None:
+        return Answer(FAILED, ok=False, status="failed")
+    ports = ToolPorts(business, row.caller, row.call_sid, row.key, _Nobody())
+    return await attempt(tool, row.arguments, ports)
+
+
+class _Nobody:
+    """Who can be rung for a call that is over."""
+
+    async def ring(self, person: str, reason: str) -> str:  # noqa: ARG002
+        return "closed"
+
+
+def _bad(wrong: BadArguments) -> Answer:
+    told = msgspec.json.encode({"error": "bad_arguments", "message": str(wrong)}).decode()
+    return Answer(told, ok=False, status="refused")

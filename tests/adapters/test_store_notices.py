@@ -15,7 +15,16 @@ from relay.adapters.store_engine import make_engine, parse_url
 from relay.adapters.store_notices import MAX_ERROR_CHARS, MAX_TEXT_CHARS, notice_id
 from relay.adapters.store_tables import notices
 from relay.errors import StoreError
-from relay.ports import CallOpened, Claimed, Entry, Notice, OwnerNotice, Settled
+from relay.ports import (
+    CallEnded,
+    CallOpened,
+    Claimed,
+    Entry,
+    Notice,
+    OutcomeSettled,
+    OwnerNotice,
+    Settled,
+)
 
 START = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -128,8 +137,8 @@ def test_a_text_without_end_has_one(queue: SqlStore, database_url: str) -> None:
 
 
 def test_a_hand_over_that_nobody_answered_is_told_once(queue: SqlStore, database_url: str) -> None:
-    queue.set_outcome("CA1", START, "failed", "human_no-answer")
-    queue.set_outcome("CA1", START + MINUTE, "failed", "human_busy")
+    queue.write([Entry("CA1", START, OutcomeSettled("failed", "human_no-answer"))])
+    queue.write([Entry("CA1", START + MINUTE, OutcomeSettled("failed", "human_busy"))])
     told = [row for row in rows(database_url) if row["channel"] == "webhook"]
     assert [(row["kind"], row["ref"], row["at"]) for row in told] == [("failed", "failed", START)]
     assert "human no-answer" in told[0]["text"]
@@ -137,9 +146,21 @@ def test_a_hand_over_that_nobody_answered_is_told_once(queue: SqlStore, database
 
 @pytest.mark.parametrize("outcome", ["transferred", "abandoned"])
 def test_another_aftermath_is_no_failure(queue: SqlStore, database_url: str, outcome: str) -> None:
-    queue.set_outcome("CA1", START + MINUTE, outcome, "")
-    queue.set_outcome("CA1", START, "failed", "an older word")
+    queue.write([Entry("CA1", START + MINUTE, OutcomeSettled(outcome, ""))])
+    queue.write([Entry("CA1", START, OutcomeSettled("failed", "an older word"))])
     assert rows(database_url) == []
+
+
+def test_a_guess_is_a_failure_only_where_nothing_is_known(
+    queue: SqlStore, database_url: str
+) -> None:
+    guess = OutcomeSettled("failed", "ended_without_outcome", guess=True)
+    ended = CallEnded(1.0, "resolved", "goodbye", 1000, 5, True)
+    queue.write([Entry("CA1", START, ended), Entry("CA1", START + MINUTE, guess)])
+    assert rows(database_url) == []
+    queue.write([Entry("CA2", START, guess)])
+    queue.write([Entry("CA2", START, guess)])
+    assert {row["call_sid"] for row in rows(database_url)} == {"CA2"}
 
 
 # ---- claimed --------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from relay.adapters.store_engine import make_engine, parse_url
 from relay.adapters.store_tables import metadata
 from relay.adapters.store_upgrade import alembic_config
 from relay.errors import ConfigError, StoreError
+from relay.ports import Entry, OutcomeSettled
 
 
 def engine_of(url: str) -> sa.Engine:
@@ -41,7 +42,8 @@ def test_the_migrations_make_the_tables_that_the_code_knows(empty_url: str) -> N
 def test_an_upgrade_is_done_once_and_keeps_what_is_there(empty_url: str) -> None:
     upgrade(empty_url)
     store = open_store(empty_url)
-    store.set_outcome("CA1", datetime(2026, 11, 20, tzinfo=UTC), "abandoned", "r")
+    settled = OutcomeSettled("abandoned", "r")
+    store.write([Entry("CA1", datetime(2026, 11, 20, tzinfo=UTC), settled)])
     upgrade(empty_url)
     row = store.call("CA1")
     store.close()

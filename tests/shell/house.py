@@ -38,11 +38,13 @@ from relay.core.records import CallEnded, DispositionChosen, ToolCalled, Transcr
 from relay.errors import DialError
 from relay.ports import BusinessApi, Socket
 from relay.replay import first_difference
+from relay.shell.intents import Intents
 from relay.shell.journal import Journal
 from relay.shell.kit import CallFacts, CallKit
 from relay.shell.recorder import Recorder
 from relay.shell.recording import parse
 from relay.shell.session import run_call
+from relay.shell.tool_runner import UNAVAILABLE
 from relay.sim.brains import Brain, Scripted
 from relay.sim.line import Line
 from relay.sim.pair import MemorySocket, memory_pair
@@ -53,7 +55,7 @@ from relay.sim.twilio_stream import NO_FAULTS, StreamFaults, StreamLeg
 from relay.sim.ulaw import pcm16, tone
 from relay.tools import Tool, registry
 from relay.wire.realtime import SessionSettings
-from tests.fakes import FakePhone, FakeStore, MemoryBookings, make_humans
+from tests.fakes import FakePhone, FakeStore, MemoryBookings, make_humans, memory_spool
 from tests.sim.strictness import check_session
 from tests.wire.strictness import client_event
 
@@ -91,6 +93,11 @@ async def inline(function: Callable[[], T]) -> T:
     """Blocking calls without threads, which a jumping clock does not wait for."""
     await trio.lowlevel.checkpoint()
     return function()
+
+
+def clock() -> datetime:
+    """UTC, as far from MONDAY as the simulated time has come."""
+    return MONDAY + timedelta(seconds=trio.current_time())
 
 
 def session_settings(call: CallFacts, tools: Mapping[str, Tool]) -> SessionSettings:
@@ -401,7 +408,7 @@ async def open_house(
     policy: values of CallPolicy to replace
     """
     store, bookings = FakeStore(), MemoryBookings()
-    journal = Journal(store, run_sync=inline)
+    journal = Journal(store, memory_spool(), run_sync=inline)
     tools = tools or registry()
     embedded: BusinessApi = LocalBusiness(
         load_business(), bookings, clock=lambda: MONDAY, run_sync=inline
@@ -422,7 +429,10 @@ async def open_house(
                 journal=journal,
                 humans=humans,
                 phone_control=phone,
-                wall_clock=lambda: MONDAY + timedelta(seconds=trio.current_time()),
+                intents=Intents(
+                    store, journal, unavailable=UNAVAILABLE, wall_clock=clock, run_sync=inline
+                ),
+                wall_clock=clock,
                 recorder=Recorder(house.flights.__setitem__, FLIGHT_BYTES, run_sync=inline),
             )
             nursery.start_soon(journal.run)

@@ -12,12 +12,13 @@ from twilio.request_validator import RequestValidator
 
 from relay.ports import Entry
 from relay.shell.humans import Humans
+from relay.shell.journal import Journal
 from relay.switchboard import Switchboard
 from relay.web.app import create_app
 from relay.web.desk import FrontDesk
 from relay.web.health import Probe
 from relay.web.outcomes import Outcomes
-from tests.fakes import FakePhone, FakeStore, make_humans
+from tests.fakes import FakePhone, FakeStore, MemoryDisk, make_humans, memory_spool
 
 AUTH = "12345"
 PUBLIC = "https://relay.example.com"
@@ -32,10 +33,11 @@ class Office:
 
     store: FakeStore
     board: Switchboard
-    outcomes: Outcomes
+    journal: Journal
     phone: FakePhone
     humans: Humans
     app: QuartTrio
+    disk: MemoryDisk
     kept: list[Entry] = field(default_factory=list)
 
     async def post(self, page: str, **params: str) -> Response:
@@ -74,11 +76,10 @@ def make_office(
         store, auth_token=AUTH, stream_base="wss://relay.example.com", max_calls=max_calls
     )
 
-    async def flushed() -> None:
-        pass
-
-    outcomes = Outcomes(store, journal_flushed=flushed)
     kept: list[Entry] = []
+    outcomes = Outcomes(kept.append)
+    disk = MemoryDisk()
+    journal = Journal(store, memory_spool(disk))
     phone = FakePhone(place_s=0)
     rung = make_humans(phone, store, numbers={"": HUMAN, "billing": BILLING}, **humans)
     desk = FrontDesk(
@@ -92,8 +93,8 @@ def make_office(
         OURS,
         {"": HUMAN, "billing": BILLING},
     )
-    app = create_app(desk, Probe(lambda: store.write([])))
-    return Office(store, board, outcomes, phone, rung, app, kept)
+    app = create_app(desk, Probe(lambda: store.write([]), journal))
+    return Office(store, board, journal, phone, rung, app, disk, kept)
 
 
 @pytest.fixture

@@ -253,12 +253,11 @@ async def test_without_an_agent_the_human_is_asked_for_a_key_as_well(office) -> 
     ],
 )
 async def test_a_transfer_s_outcome_is_whether_they_talked(
-    office: Office, nursery, params: dict[str, str], outcome: str, reason: str
+    office: Office, params: dict[str, str], outcome: str, reason: str
 ) -> None:
-    nursery.start_soon(office.outcomes.run)
     document = await office.twiml("after-dial", **params)
     assert verbs(document) == (["Hangup"] if outcome == "transferred" else VOICEMAIL)
-    await written(office)
+    written(office)
     row = office.store.rows["CA1"]
     assert (row.outcome, row.reason) == (outcome, reason)
 
@@ -272,15 +271,14 @@ MESSAGE = {
 }
 
 
-async def test_a_message_reaches_the_owner_once(office: Office, nursery) -> None:
-    nursery.start_soon(office.outcomes.run)
+async def test_a_message_reaches_the_owner_once(office: Office) -> None:
     await office.twiml("voicemail", **MESSAGE)
     assert (await office.post("voicemail-recording", **MESSAGE)).status_code == 204
     notices = [e.record for e in office.kept if isinstance(e.record, OwnerNotice)]
     assert {(n.ref, n.kind) for n in notices} == {("RE1", "voicemail")}
     assert CALLER in notices[0].text
     assert MESSAGE["RecordingUrl"] in notices[0].text
-    await written(office)
+    written(office)
     assert office.store.rows["CA1"].outcome == "message"
 
 
