@@ -7,7 +7,7 @@ import trio
 
 from relay.core import events as on
 from relay.core.records import OwnerNotice
-from tests.fakes import FakeStore
+from tests.fakes import FakeStore, ask_inline
 from tests.web.conftest import CALLER, HUMAN, PUBLIC, Office, make_office
 from tests.web.test_twilio import VOICEMAIL, carry, verbs, written
 
@@ -199,6 +199,7 @@ async def test_a_key_that_reaches_another_process_brings_caller_and_human_togeth
     store = FakeStore()
     ours = make_office(store=store, look_s=0.25)
     theirs = make_office(store=store, look_s=0.25)
+    theirs.board._ask = ask_inline  # a jumping clock does not wait for threads
     nursery.start_soon(theirs.humans.run)
     await carry(ours, "join")
     store.change("CA1", disposition="join")
