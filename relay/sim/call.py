@@ -20,12 +20,14 @@ import trio
 from relay.errors import Misuse
 from relay.sim import voice
 from relay.sim.line import FRAME, RATE, stereo_wav
-from relay.sim.person import AUDIBLE_DB, Person, say_nothing
+from relay.sim.person import AUDIBLE_DB, Person
 from relay.sim.room import Room
 from relay.sim.twilio_call import Number, PhoneCall
 from relay.sim.twilio_cloud import TwilioCloud
-from relay.sim.twilio_dial import HumanPhone
+from relay.sim.twilio_dial import Act, HumanPhone
 from relay.sim.twilio_net import open_internet
+from relay.sim.twilio_rest import open_rest
+from relay.sim.twilio_rest_server import serve_rest
 from relay.sim.ulaw import loudness_db
 
 GREETING_S = 10.0  # after this a caller has given up hoping for one
@@ -188,7 +190,17 @@ def _origins(pairs: Sequence[str]) -> dict[str, str]:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="16-bit WAV, played after what --say says.",
 )
-@click.option("--human", multiple=True, metavar="NUMBER", help="Answers when dialled; says hello.")
+@click.option(
+    "--human",
+    multiple=True,
+    metavar="NUMBER",
+    help="Answers when rung, says hello, and presses 1 after the first announcement.",
+)
+@click.option(
+    "--api-port",
+    type=click.IntRange(1, 65_535),
+    help="Serve Twilio's REST API on this port; TWILIO_API_URL=http://127.0.0.1:PORT leads there.",
+)
 @click.option(
     "--record",
     metavar="FILE",
@@ -212,6 +224,7 @@ def main(
     say: tuple[str, ...],
     wav: tuple[Path, ...],
     human: tuple[str, ...],
+    api_port: int | None,
     record: Path | None,
     quiet_ms: int,
     echo_loss_db: float | None,
@@ -230,9 +243,13 @@ def main(
                 account_sid, auth_token, internet, phones=_humans(human), speak=_speak
             )
             call = cloud.place(number, caller, room=room)
-            timing = await phone(
-                cloud, call, clips, quiet_ms=quiet_ms, time_limit_s=time_limit, show=click.echo
-            )
+            cloud.own(number)
+            async with open_rest(cloud) as rest:
+                if api_port is not None:
+                    await rest.nursery.start(serve_rest, rest, api_port)
+                timing = await phone(
+                    cloud, call, clips, quiet_ms=quiet_ms, time_limit_s=time_limit, show=click.echo
+                )
             return call, timing
 
     call, timing = trio.run(run)
@@ -243,7 +260,8 @@ def main(
 
 
 def _humans(numbers: Sequence[str]) -> Mapping[str, HumanPhone]:
-    return {n: HumanPhone(says=_speak(HUMAN_SAYS), script=say_nothing) for n in numbers}
+    press = Act(press="1", prompt="", after_s=0.5)
+    return {n: HumanPhone(says=_speak(HUMAN_SAYS), acts=[press]) for n in numbers}
 
 
 def _sum_up(call: PhoneCall, timing: Timing) -> None:

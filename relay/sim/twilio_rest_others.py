@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import partial
 
 import trio
 
@@ -56,10 +57,13 @@ def create_message(
         raise RestError(400, 21602, "Message body is required.")
     if len(body) > MAX_BODY:
         raise RestError(400, 21617, f"The message body is longer than {MAX_BODY} characters")
+    to, sender = fields.number("To", 21211), fields.number("From", 21212)
+    if account.numbers and sender not in {number.number for number in account.numbers.values()}:
+        raise RestError(400, 21606, f"{sender} is not one of the account's numbers")
     message = Message(
         account.account_sid,
-        fields.number("To", 21211),
-        fields.number("From", 21212),
+        to,
+        sender,
         body,
         fields.url("StatusCallback"),
     )
@@ -69,7 +73,7 @@ def create_message(
     def tell(form: dict[str, str]) -> None:
         if message.status_url:
             url = message.status_url
-            job = lambda: post(account, "POST", url, form)  # noqa: E731
+            job = partial(post, account, "POST", url, form)
             courier.send(job, account.deliveries(url, form), nursery)
 
     nursery.start_soon(deliver, message, account.text_fate(message.to), tell)

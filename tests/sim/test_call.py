@@ -3,11 +3,13 @@
 import base64
 import io
 import json
+import socket as sockets
 import wave
 from contextlib import suppress
 from functools import partial
 
 import click
+import httpx
 import pytest
 import trio
 import trio_websocket
@@ -22,6 +24,7 @@ from relay.sim.ulaw import loudness_db, pcm16, tone
 
 NUMBER = Number("+15125550100", "https://relay.example.com/voice")
 STREAM = '<Response><Connect><Stream url="wss://relay.example.com/s"/></Connect></Response>'
+ACCOUNT = "AC" + "0" * 32  # the command's default
 GREETING = tone(400, 600)
 REPLY = tone(500, 400)
 
@@ -159,7 +162,7 @@ def test_what_is_no_wav_is_named(tmp_path):
 def test_help_names_what_matters():
     result = CliRunner().invoke(main, ["--help"])
     assert result.exit_code == 0
-    for word in ("--say", "--wav", "--record", "--human", "--origin", "--auth-token"):
+    for word in ("--api-port", "--say", "--wav", "--record", "--human", "--origin", "--auth-token"):
         assert word in result.output
 
 
@@ -194,22 +197,37 @@ async def answer_voice(seen, stream):
     await stream.aclose()
 
 
-async def answer_stream(request):
+def free_port():
+    with sockets.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+async def answer_stream(api, request):
+    """Serve a stream, and meanwhile look whose number was called."""
     socket = await request.accept()
+    url = f"http://127.0.0.1:{api['port']}/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers.json"
+    async with httpx.AsyncClient(auth=(ACCOUNT, "12345"), trust_env=False) as client:
+        api["numbers"] = (await client.get(url)).json()["incoming_phone_numbers"]
     with suppress(trio_websocket.ConnectionClosed):
         await agent(socket.get_message, socket.send_message)
 
 
 async def test_the_command_phones_a_relay_over_the_network(tmp_path):
     clip, record = wav_file(tmp_path / "in.wav", pcm16(tone(300, 300))), tmp_path / "out.wav"
-    signatures = []
+    signatures, api = [], {"port": free_port()}
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(
             partial(trio.serve_tcp, partial(answer_voice, signatures), 0, host="127.0.0.1")
         )
         http_port = listeners[0].socket.getsockname()[1]
         server = await nursery.start(
-            partial(trio_websocket.serve_websocket, answer_stream, "127.0.0.1", 0, ssl_context=None)
+            partial(
+                trio_websocket.serve_websocket,
+                partial(answer_stream, api),
+                "127.0.0.1",
+                0,
+                ssl_context=None,
+            )
         )
         # One public origin a server here: the webhook's own, and the stream's.
         page_origin = "https://hooks.example.com"
@@ -221,6 +239,7 @@ async def test_the_command_phones_a_relay_over_the_network(tmp_path):
             *("--wav", str(clip)),
             *("--record", str(record)),
             *("--quiet-ms", "200"),
+            *("--api-port", str(api["port"])),
         ]
         with trio.fail_after(15):
             result = await trio.to_thread.run_sync(
@@ -231,6 +250,7 @@ async def test_the_command_phones_a_relay_over_the_network(tmp_path):
     assert "greeting-heard" in result.output
     assert "answer-heard" in result.output
     assert len(signatures) == 1
+    assert [number["voice_url"] for number in api["numbers"]] == [f"{page_origin}/voice"]
     with wave.open(io.BytesIO(record.read_bytes())) as file:
         assert file.getnchannels() == 2
         assert file.getnframes() > 8000

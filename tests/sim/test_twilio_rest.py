@@ -151,10 +151,12 @@ async def test_what_makes_no_sense_is_refused_with_twilio_s_code(
     assert twilio.cloud.calls == {}
 
 
-async def test_a_number_of_somebody_else_s_cannot_call(autojump_clock):
+async def test_a_number_of_somebody_else_s_can_neither_call_nor_text(autojump_clock):
+    text = {"To": HUMAN, "From": NUMBER.number, "Body": "x"}
     async with open_twilio(Relay()) as twilio:
         twilio.cloud.own(Number("+15125550777", ""))
         assert (await twilio.post("Calls", **CALL)).json()["code"] == 21210
+        assert (await twilio.post("Messages", **text)).json()["code"] == 21606
 
 
 @pytest.mark.parametrize(
