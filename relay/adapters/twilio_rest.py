@@ -275,11 +275,13 @@ class _Http(AsyncHttpClient):  # type: ignore[misc]
 
 async def _bounded(response: httpx.Response) -> bytes:
     """A body; of one that is too long, hardly more than its beginning, which no JSON is."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        return b""  # asked for or not, nothing is unpacked
     body = bytearray()
     # Leaving the loop would leave httpx's nested generators to the garbage collector. A
     # cancellation ends them in order, from within.
     with trio.CancelScope() as scope:
-        async for chunk in response.aiter_raw():
+        async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 scope.cancel()

@@ -593,7 +593,7 @@ class Call:
             self._talk.barge_ins,
         )
         self._out.append(do.Keep(ended))
-        if self._exit.failed_for_good(outcome):
+        if outcome == "failed":
             self._out.append(do.Keep(failed_notice(now, reason)))
         self._out.append(do.EndCall())
 

@@ -86,10 +86,6 @@ class Leaving:
             ClosePhone(farewell.disposition, farewell.reason),
         ]
 
-    def failed_for_good(self, outcome: str) -> bool:
-        """Whether a call failed that nothing can save: of a hand-over, its aftermath tells."""
-        return outcome == "failed" and self._acted != "transfer"
-
     def outcome(self, tool_outcomes: list[str], answers: int) -> tuple[str, str]:
         """Outcome and reason. Only a human who waits for the caller is a success by now."""
         if self._acted == "join":

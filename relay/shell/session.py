@@ -155,8 +155,7 @@ class Session:
         if not self._ended:
             seen = self._call.statistics()
             lasted_ms = round((now - self._began) * 1000)
-            if self._disposition != "transfer":  # of which its aftermath tells
-                self._keep(failed_notice(now, "crashed"))
+            self._keep(failed_notice(now, "crashed"))
             self._keep(
                 CallEnded(
                     now,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
@@ -349,6 +350,19 @@ async def test_an_endless_answer_is_left() -> None:
         with pytest.raises(PhoneControlError, match="names no SID"):
             await phone(Served(endless)).place(LEG)
         assert tracemalloc.get_traced_memory()[1] < 64 * MAX_BODY_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+async def test_a_compressed_answer_is_not_unpacked() -> None:
+    bomb = httpx.Response(
+        200, headers={"Content-Encoding": "gzip"}, stream=Body(gzip.compress(b"0" * 9_999_999))
+    )
+    tracemalloc.start()
+    try:
+        with pytest.raises(PhoneControlError, match="names no SID"):
+            await phone(Served(bomb)).place(LEG)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
 
