@@ -29,6 +29,9 @@ NOTICE: Final = (
     "You are speaking with an AI assistant, and this call may be recorded and transcribed."
 )
 MAX_CHARS: Final = 40_000  # every session pays for each of them
+# What is longer, or comes after so much of them, is looked up when it is asked for.
+MAX_FACT_CHARS: Final = 160
+MAX_FACTS_CHARS: Final = 1_500
 _BRACES = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -112,7 +115,18 @@ def _read(file: Path) -> str:
 
 
 def _facts(facts: Mapping[str, str]) -> str:
-    return _lines(f"{topic.replace('_', ' ')}: {fact}" for topic, fact in facts.items())
+    """The short facts as they are, and the topics of the others."""
+    lines, left, spent = [], [], 0
+    for name, fact in facts.items():
+        topic = name.replace("_", " ")
+        if len(fact) <= MAX_FACT_CHARS and spent + len(fact) <= MAX_FACTS_CHARS:
+            spent += len(fact)
+            lines.append(f"{topic}: {fact}")
+        else:
+            left.append(topic)
+    if left:
+        lines.append(f"ask answer_question about: {', '.join(left)}")
+    return _lines(lines)
 
 
 def _lines(items: Iterable[str]) -> str:

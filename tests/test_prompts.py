@@ -7,7 +7,7 @@ import pytest
 
 from relay.errors import ConfigError
 from relay.ports import BusinessProfile, Service
-from relay.prompts import NOTICE, PLACEHOLDERS, Prompts, load_prompts
+from relay.prompts import MAX_FACT_CHARS, NOTICE, PLACEHOLDERS, Prompts, load_prompts
 
 PROFILE = BusinessProfile(
     "Corner Salon",
@@ -43,6 +43,16 @@ def test_the_shipped_prompts_fill_and_leave_no_braces() -> None:
 def test_a_withheld_number_and_an_empty_business_are_said_so() -> None:
     text = Prompts("{caller}|{facts}|{services}").system(BusinessProfile("X", "UTC"), "", NOON)
     assert text == "unknown, because it is withheld|- none|- none"
+
+
+def test_long_facts_and_many_facts_are_named_and_left_to_be_asked_for() -> None:
+    facts = {"first_visit": "x" * (MAX_FACT_CHARS + 1)}
+    facts |= {f"topic_{number:02}": "y" * MAX_FACT_CHARS for number in range(20)}
+    text = Prompts("{facts}").system(BusinessProfile("X", "UTC", (), facts), "", NOON)
+    *told, last = text.splitlines()
+    assert [line.partition(":")[0] for line in told] == [f"- topic {n:02}" for n in range(9)]
+    assert last.startswith("- ask answer_question about: first visit, topic 09, topic 10")
+    assert last.endswith("topic 19")
 
 
 def test_an_unknown_placeholder_stops_the_start(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ class DispositionChosen:
 class CallEnded:
     """Key: the call. Its outcome: exactly one a call.
 
-    outcome: resolved | booked | message | transferred | abandoned | failed
+    outcome: booked | changed | cancelled | quoted | message, as the last function that wrote said;
+        or else resolved | transferred | abandoned | failed
     greeting_ms: `start` to the first media sent; None when none was
     notice_heard: whether the notice's mark came back, without which no transcript is kept
     """

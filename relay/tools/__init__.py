@@ -10,11 +10,18 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from relay.tools import (
+    answer_question,
     ask_larger_model,
     book_appointment,
+    cancel_appointment,
     cancel_transfer,
+    change_appointment,
     end_call,
+    list_appointments,
+    list_slots,
     lookup_hours,
+    request_quote,
+    take_message,
     transfer_to_human,
     wait_for_caller,
 )
@@ -30,7 +37,14 @@ __all__ = ["BadArguments", "Tool", "ToolPorts", "ToolResult", "idempotency_key",
 
 _TOOLS = (
     lookup_hours.TOOL,
+    answer_question.TOOL,
+    list_slots.TOOL,
     book_appointment.TOOL,
+    list_appointments.TOOL,
+    change_appointment.TOOL,
+    cancel_appointment.TOOL,
+    request_quote.TOOL,
+    take_message.TOOL,
     transfer_to_human.TOOL,
     cancel_transfer.TOOL,
     wait_for_caller.TOOL,

@@ -12,11 +12,10 @@ from typing import Annotated
 import msgspec
 
 from relay.ports import Booked, BookingRequest, NotBooked
-from relay.tools.days import Day, TimeOfDay, read_day, read_time, weekday
-from relay.tools.tool import Arguments, BadArguments, ToolPorts, ToolResult, clip, tool
-
-# More than this nobody remembers on a telephone.
-MAX_ALTERNATIVES = 5
+from relay.tools.appointments import Again, describe, offer, undone
+from relay.tools.days import Day, TimeOfDay, read_coming_day, read_time, written
+from relay.tools.people import Name, named, read_name
+from relay.tools.tool import Arguments, ToolPorts, ToolResult, clip, tool
 
 
 class BookAppointment(Arguments):
@@ -28,52 +27,39 @@ class BookAppointment(Arguments):
     ]
     day: Day
     time: TimeOfDay
-    name: Annotated[
-        str, msgspec.Meta(description="the caller's own name", min_length=1, max_length=80)
-    ]
+    name: Name
+    again: Again = False
 
 
 async def run(args: BookAppointment, ports: ToolPorts) -> ToolResult:
     today = (await ports.business.now()).date()
+    name = read_name(args.name)
     request = BookingRequest(
         service=clip(args.service, 60),
-        starts_at=datetime.combine(read_day(args.day, today), read_time(args.time)),
-        name=_person(args.name),
+        starts_at=datetime.combine(read_coming_day(args.day, today), read_time(args.time)),
+        name=name,
         phone=ports.caller,
     )
     match await ports.business.book(request, ports.key):
         case Booked() as booked:
-            return ToolResult(_told(booked), outcome="booked")
+            if (stale := await undone(booked, ports)) is not None:
+                return ToolResult({"booked": False, **stale})
+            return ToolResult(_told(booked), "booked", _notice(booked, name, ports))
         case NotBooked() as refused:
-            return ToolResult(await _offer(refused, ports))
-
-
-def _person(text: str) -> str:
-    name = clip(text, 80)
-    if not any(character.isalpha() for character in name):
-        raise BadArguments("name must be the caller's name. Ask the caller for it.")
-    return name
+            return ToolResult({"booked": False, **await _offer(refused, ports)})
 
 
 def _told(booked: Booked) -> dict[str, object]:
-    return {
-        "booked": True,
-        "reference": clip(booked.reference, 40),
-        "service": clip(booked.service, 60),
-        "day": weekday(booked.starts_at),
-        "date": booked.starts_at.date().isoformat(),
-        "time": f"{booked.starts_at:%H:%M}",
-    }
+    return {"booked": True, "reference": clip(booked.reference, 40), **describe(booked)}
+
+
+def _notice(booked: Booked, name: str, ports: ToolPorts) -> str:
+    what, when = clip(booked.service, 60), written(booked.starts_at)
+    return f"{named(name, ports)} booked: {what}, {when}, no. {clip(booked.reference, 40)}"
 
 
 async def _offer(refused: NotBooked, ports: ToolPorts) -> dict[str, object]:
-    output: dict[str, object] = {
-        "booked": False,
-        "reason": clip(refused.reason, 40),
-        "alternatives": [
-            at.isoformat(timespec="minutes") for at in refused.alternatives[:MAX_ALTERNATIVES]
-        ],
-    }
+    output = offer(refused)
     if refused.reason == "unknown_service":
         services = (await ports.business.profile()).services
         output["services"] = [clip(service.name, 30) for service in services[:8]]

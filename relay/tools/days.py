@@ -1,9 +1,9 @@
-"""Days and times as a model writes them, read against the business's own today."""
+"""Days and times as a model writes them, read against the business's own today; and told to it."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -48,6 +48,16 @@ def read_day(text: str, today: date) -> date:
         ) from None
 
 
+def read_coming_day(text: str, today: date) -> date:
+    """A day that is not past. Raises BadArguments."""
+    day = read_day(text, today)
+    if day < today:
+        raise BadArguments(
+            f"{day.isoformat()} is past. Today is {weekday(today)} {today.isoformat()}."
+        )
+    return day
+
+
 def read_time(text: str) -> time:
     """The time of day that HH:MM means. Raises BadArguments."""
     hour, colon, minute = text.strip().partition(":")
@@ -62,3 +72,13 @@ def read_time(text: str) -> time:
 def weekday(day: date) -> str:
     """The English name of a date's weekday, whatever the machine's locale."""
     return WEEKDAYS[day.weekday()]
+
+
+def told(at: datetime) -> dict[str, object]:
+    """A moment as the model is told it, ready to be said."""
+    return {"day": weekday(at), "date": at.date().isoformat(), "time": f"{at:%H:%M}"}
+
+
+def written(at: datetime) -> str:
+    """A moment as the business's owner reads it: Tuesday 2026-11-24 10:30."""
+    return f"{weekday(at)} {at:%Y-%m-%d %H:%M}"

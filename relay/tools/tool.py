@@ -152,6 +152,14 @@ def clip(text: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def fitting(output: dict[str, Any], name: str) -> dict[str, Any]:
+    """The output without as many of `output[name]`'s last as make it too long for the model."""
+    items = list(output[name])
+    while items and len(msgspec.json.encode({**output, name: items})) > MAX_OUTPUT_BYTES:
+        items.pop()
+    return {**output, name: items}
+
+
 # ---- the idempotency key --------------------------------------------------------------------
 
 

@@ -24,7 +24,7 @@ def test_the_packaged_example_is_a_business_that_opens() -> None:
     assert business.profile.name
     assert len(business.profile.services) >= 2
     assert any(business.week)
-    assert all(len(fact) < 200 for fact in business.profile.facts.values())
+    assert all(len(fact) <= 500 for fact in business.profile.facts.values())
 
 
 def test_every_fault_of_a_file_is_named_at_once(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ async def test_hours_are_looked_up_while_the_agent_speaks(autojump_clock):
         "date": "2026-11-24",
         "open": [["09:00", "17:00"]],
         "note": "",
+        "timezone": "America/New_York",
     }
     first, second = (placed.converted(item) for item in placed.spoken_items())
     heard = placed.heard()

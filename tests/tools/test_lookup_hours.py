@@ -3,9 +3,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
+from typing import Any
 
 import pytest
 
+from relay.ports import DayHours
 from relay.tools import BadArguments, ToolPorts, ToolResult, registry
 from relay.tools.tool import MAX_OUTPUT_BYTES
 
@@ -23,6 +26,7 @@ async def test_an_open_day(ports: ToolPorts) -> None:
         "date": "2026-11-24",
         "open": [["09:00", "17:00"]],
         "note": "",
+        "timezone": "Europe/Berlin",
     }
     assert result.outcome == ""
 
@@ -43,3 +47,42 @@ async def test_a_note_of_others_is_clipped(
     result = await ask(loud, "monday")
     assert len(json.dumps(result.output).encode()) <= MAX_OUTPUT_BYTES
     assert len(result.text().encode()) <= MAX_OUTPUT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("day", "hour", "expected"),
+    [
+        (23, 10, {"time": "10:00", "open": True, "until": "17:00"}),
+        (23, 9, {"time": "09:00", "open": True, "until": "17:00"}),
+        (23, 8, ("Monday", "2026-11-23")),
+        (23, 17, ("Wednesday", "2026-11-25")),
+        (22, 12, ("Monday", "2026-11-23")),
+        (27, 18, ("Monday", "2026-11-30")),
+    ],
+)
+async def test_of_today_it_says_whether_it_is_open_now(
+    ports: ToolPorts, business: Any, day: int, hour: int, expected: Any
+) -> None:
+    """The Tuesday is a holiday."""
+    business.closed = {date(2026, 11, 24)}
+    business.clock = business.clock.replace(day=day, hour=hour)
+    now = (await ask(ports, "today")).output["now"]
+    if isinstance(expected, tuple):
+        name, iso = expected
+        opens = {"day": name, "date": iso, "time": "09:00"}
+        expected = {"time": f"{hour:02}:00", "open": False, "opens_next": opens}
+    assert now == expected
+
+
+async def test_a_business_that_never_opens_is_not_asked_for_ever(
+    ports: ToolPorts, business: Any
+) -> None:
+    days = []
+
+    async def hours(day: date) -> DayHours:
+        days.append(day)
+        return DayHours(day, ())
+
+    business.hours = hours
+    assert (await ask(ports, "today")).output["now"]["opens_next"] is None
+    assert len(days) == 8
