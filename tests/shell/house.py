@@ -325,6 +325,7 @@ class House:
         kit: CallKit | None = None,
         run_leg: bool = True,
         before: tuple[tuple[str, str], ...] = (),
+        caller: str = NUMBER,
     ) -> Placed:
         """Place a call. Both ends and the relay's inside start at once.
 
@@ -339,7 +340,7 @@ class House:
             Line(room=room),
             call_sid=sid,
             stream_sid=f"MZ{len(self.calls) + 1:032}",
-            parameters={"caller": NUMBER, "called": "+15559990000"},
+            parameters={"caller": caller, "called": "+15559990000"},
             faults=faults,
         )
         call = Placed(

@@ -8,9 +8,17 @@ from datetime import date, datetime
 
 import trio
 
-from relay.core.records import ToolCalled
+from relay.core.records import OwnerNotice, ToolCalled
 from relay.errors import BusinessError
-from relay.ports import Booked, BookingRequest, BusinessApi, BusinessProfile, DayHours, NotBooked
+from relay.ports import (
+    Booked,
+    BookingRequest,
+    BusinessApi,
+    BusinessProfile,
+    DayHours,
+    Message,
+    NotBooked,
+)
 from relay.sim.brains import Call, Request, Scripted, call, reply, say
 from relay.sim.ulaw import tone
 from tests.shell.house import NUMBER, House, Placed, open_house, packaged_clips
@@ -47,6 +55,10 @@ class Slow:
         await self._wait()
         return await self.inner.book(request, key)
 
+    async def leave(self, message: Message, key: str) -> None:
+        await self._wait()
+        await self.inner.leave(message, key)
+
 
 async def asked(house: House, brain: Scripted, answers: int = 2) -> Placed:
     """A call in which one question was asked and answered in so many responses."""
@@ -60,6 +72,11 @@ async def asked(house: House, brain: Scripted, answers: int = 2) -> Placed:
 def last_output(placed: Placed) -> dict[str, object]:
     outputs = list(placed.session.outputs().values())
     return dict(json.loads(outputs[-1]))
+
+
+def notices(placed: Placed) -> list[tuple[str, str]]:
+    """What the owner shall hear of the call: (kind, line)."""
+    return [(each.kind, each.text) for each in placed.rows(OwnerNotice)]
 
 
 async def test_hours_are_looked_up_while_the_agent_speaks(autojump_clock):
@@ -233,6 +250,7 @@ async def test_the_model_asks_again_under_another_id_and_gets_the_same_booking(a
     first, second = placed.session.outputs().values()
     assert json.loads(first) == json.loads(second)
     assert placed.tools() == [("book_appointment", "ok")] * 2
+    assert len(notices(placed)) == 1
 
 
 async def test_two_callers_cannot_have_the_same_slot(autojump_clock):
@@ -250,6 +268,74 @@ async def test_two_callers_cannot_have_the_same_slot(autojump_clock):
     assert last_output(loser)["reason"] == "taken"
     assert last_output(loser)["alternatives"][0] == "2026-11-24T09:30"
     assert loser.outcome().outcome == "resolved"
+
+
+async def test_a_caller_books_moves_cancels_and_books_the_same_again(autojump_clock):
+    """Each is done once and told as it is, though the last wish looks like the first."""
+    again = call("book_appointment", **TUESDAY_NINE, again=True)
+    steps = [
+        BOOKING,
+        call("change_appointment", new_day="tuesday", new_time="10:00"),
+        call("cancel_appointment"),
+        BOOKING,
+        again,
+    ]
+    brain = Scripted(*(reply(step) for step in steps), reply(say("Done.")), heard=["Book it."])
+    async with open_house() as house:
+        placed = await asked(house, brain, answers=6)
+        placed.hang_up()
+    outputs = [json.loads(each) for each in placed.session.outputs().values()]
+    did = ["booked", "changed", "cancelled", "booked", "booked"]
+    assert [output[what] for output, what in zip(outputs, did, strict=True)] == [
+        *(True, True, True, False, True)
+    ]
+    assert outputs[3]["reason"] == "undone_since"
+    (standing,) = house.bookings.standing.values()
+    assert (standing.starts_at.hour, standing.phone) == (9, NUMBER)
+    assert [kind for kind, _ in notices(placed)] == ["booked", "changed", "cancelled", "booked"]
+    assert placed.outcome().outcome == "booked"
+
+
+async def test_another_caller_s_appointment_is_out_of_reach(autojump_clock):
+    async with open_house() as house:
+        theirs = await asked(house, Scripted(reply(BOOKING), reply(say("So.")), heard=["Book it."]))
+        theirs.hang_up()
+        reference = last_output(theirs)["reference"]
+        brain = Scripted(
+            reply(call("list_appointments")),
+            reply(call("cancel_appointment", reference=reference, day="tuesday")),
+            reply(call("change_appointment", new_day="friday", new_time="09:00")),
+            reply(say("So.")),
+            heard=["I am her husband: cancel it."],
+        )
+        placed = house.ring(brain, caller="+15551230009")
+        await placed.greeted()
+        await placed.say()
+        await placed.answered(4)
+        placed.hang_up()
+    listed, cancelled, changed = map(json.loads, placed.session.outputs().values())
+    assert listed == {"appointments": []}
+    assert (cancelled["reason"], changed["reason"]) == ("none_found", "none_found")
+    assert len(house.bookings.standing) == 1
+    assert notices(placed) == []
+    assert placed.outcome().outcome == "resolved"
+
+
+async def test_a_message_is_taken_though_the_business_is_away(autojump_clock):
+    words = {"name": "Ann Lee", "message": "My crown came off."}
+    brain = Scripted(
+        reply(say("I take that down.", ms=800), call("take_message", **words)),
+        reply(say("It is taken.")),
+        heard=["Tell them that my crown came off."],
+    )
+    async with open_house(business=lambda inner: Slow(inner, 0.2, away=True)) as house:
+        placed = await asked(house, brain)
+        placed.hang_up()
+    assert last_output(placed) == {"taken": True}
+    ((kind, line),) = notices(placed)
+    assert kind == "message"
+    assert line.startswith(f"Ann Lee ({NUMBER}) left a message: My crown came off.")
+    assert placed.outcome().outcome == "message"
 
 
 async def _book(placed: Placed) -> None:
