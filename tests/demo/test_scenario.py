@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from relay.adapters.business_local import load_business
+from relay.adapters.business_file import load_business
 from relay.demo.scenario import (
     BOOK,
     EARLY_HOUR,
