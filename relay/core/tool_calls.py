@@ -68,7 +68,6 @@ class ToolCalls:
         self._claimed: set[str] = set()
         self.failures = 0  # in a row
         self.outcomes: list[str] = []
-        self._last_notice = ""
 
     def claim(self, call_id: str) -> bool:
         """True the first time that this call is seen; a repeat comes from the wire."""
@@ -128,10 +127,7 @@ class ToolCalls:
             out.insert(0, AddText("system", f"The result of {call.name} has come: {event.output}"))
         elif not call.ours:
             out.insert(0, PostToolOutput(call.call_id, event.output))
-        # A model that asks again gets the same answer again; the owner has read of it already.
-        # Only the last one counts: moved there, back, and there again is three times news.
-        if event.notice and event.notice != self._last_notice:
-            self._last_notice = event.notice
+        if event.notice:
             out.append(Keep(OwnerNotice(now, call.call_id, event.outcome, event.notice)))
         return out
 

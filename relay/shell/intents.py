@@ -14,6 +14,8 @@ A repeat of a key, under whatever call_id, from whatever session or process:
 
     still running here     joins, and gets the same answer
     done                   gets the first answer; the business is not asked, the owner not told
+    done, and the call has asks again with the same key, since what was booked may be cancelled by
+    done something since   now; the tool sees that the business's answer is an old one
     refused                asks again. Nothing was changed by a refusal, and what was taken may
                            be free now; so says the business's contract, too
     failed, or unfinished  asks again with the same key, which the business knows if it ever
@@ -121,6 +123,7 @@ class Intents:
         self._run_sync = run_sync or in_threads(THREADS)
         self._runs: dict[str, _Run] = {}
         self._done: OrderedDict[str, Answer] = OrderedDict()
+        self._latest: OrderedDict[str, str] = OrderedDict()  # what a call did last: its key
 
     async def once(
         self, call_sid: str, wish: WriteBegun, perform: Perform, tell: Callable[[Answer], None]
@@ -135,7 +138,7 @@ class Intents:
             self.joined += 1
             await run.over.wait()
             tell(replace(run.answer or self._not_kept, notice=""))
-        elif wish.key in self._done:
+        elif wish.key in self._done and not self._superseded(call_sid, wish.key):
             self.repeated += 1
             tell(self._done[wish.key])
         else:
@@ -147,10 +150,15 @@ class Intents:
         run = self._runs[wish.key] = _Run()
         try:
             known = await self._committed(call_sid, wish)
-            if isinstance(known, WriteRow) and known.status == "done":
+            if wish.key in self._done:
+                # The end is written and the owner told: this is for the caller's ears only.
+                self.repeated += 1
+                run.answer = replace(await perform(), notice="")
+                tell(run.answer)
+            elif isinstance(known, WriteRow) and known.status == "done":
                 self.repeated += 1
                 run.answer = Answer(known.output, True, "done", known.outcome)
-                self._remember(wish.key, run.answer)
+                self._remember(call_sid, wish.key, run.answer)
                 tell(run.answer)
             else:
                 run.answer = await perform() if known else self._not_kept
@@ -182,15 +190,21 @@ class Intents:
         if answer.status is None:
             return
         if answer.status == "done":
-            self._remember(wish.key, answer)
+            self._remember(call_sid, wish.key, answer)
         if answer.status == "failed":
             self._keep(call_sid, doubtful(wish))
         self._keep(call_sid, WriteEnded(wish.key, answer.status, answer.output, answer.outcome))
 
-    def _remember(self, key: str, answer: Answer) -> None:
+    def _remember(self, call_sid: str, key: str, answer: Answer) -> None:
         self._done[key] = replace(answer, notice="")
-        if len(self._done) > MAX_REMEMBERED:
-            self._done.popitem(last=False)
+        self._latest[call_sid] = key
+        for kept in (self._done, self._latest):
+            if len(kept) > MAX_REMEMBERED:
+                kept.popitem(last=False)
+
+    def _superseded(self, call_sid: str, key: str) -> bool:
+        """Whether the call has done something else since."""
+        return self._latest.get(call_sid, key) != key
 
     def _keep(self, call_sid: str, record: Kept) -> None:
         self._journal.keep(self._entry(call_sid, record))

@@ -194,6 +194,23 @@ async def test_other_arguments_or_another_call_are_another_wish(autojump_clock, 
     assert len(set(desk.clerk.asked)) == 3
 
 
+async def test_a_repeat_after_another_write_is_asked_again_with_the_same_key(
+    autojump_clock, nursery
+) -> None:
+    """Booked, cancelled, and asked for once more: only the business knows what stands."""
+    desk = Desk(nursery, Clerk())
+    await desk.ask("call_1")
+    await desk.ask("call_2", what="cancelled")
+    await desk.ask("call_3")
+    await desk.ask("call_4", what="cancelled")
+    await desk.journal.flushed()
+    first, second, third = desk.clerk.asked
+    assert first == third != second
+    assert [bool(each.notice) for each in desk.told] == [True, True, False, False]
+    assert len(desk.rows(OwnerNotice)) == 2
+    assert desk.statuses() == ["done", "done"]
+
+
 async def test_a_repeat_that_comes_meanwhile_joins(autojump_clock, nursery) -> None:
     desk = Desk(nursery, Clerk(slow_s=2.0))
     async with trio.open_nursery() as calls:
@@ -223,10 +240,10 @@ async def test_an_answer_is_forgotten_at_last_but_not_by_the_store(
     monkeypatch.setattr(module, "MAX_REMEMBERED", 2)
     desk = Desk(nursery, Clerk())
     for n in range(5):
-        await desk.ask(what=f"slot {n}")
+        await desk.ask(sid=f"CA{n}")
     await desk.journal.flushed()
-    await desk.ask("call_again", what="slot 0")
-    assert len(desk.intents._done) == 2
+    await desk.ask("call_again", sid="CA0")
+    assert (len(desk.intents._done), len(desk.intents._latest)) == (2, 2)
     assert len(desk.clerk.asked) == 5
 
 
