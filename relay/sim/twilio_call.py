@@ -117,6 +117,7 @@ class PhoneCall:
     """One call: a caller's, one placed by REST, or the leg of a <Dial>.
 
     number, caller: whom it goes to, and from whom
+    line: of the caller; of whoever is called, once that is answered
     status: queued -> ringing -> in-progress -> completed, or it ends as busy, no-answer, failed or
     canceled; direction: inbound | outbound-api | outbound-dial
     complaints: what the debugger shows (each stream's own list has the repeats too)

@@ -20,6 +20,7 @@ from relay.sim.twilio_call import Ask, Number, PhoneCall
 from relay.sim.twilio_conductor import Conductor
 from relay.sim.twilio_perform import conduct
 from relay.sim.twilio_stream import NO_FAULTS, StreamFaults
+from relay.sim.twilio_verbs import Callback
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,7 @@ class TwilioCloud(Account):
                     await conduct(conductor, Ask(call.number.voice_url, call.number.voice_method))
                 nursery.cancel_scope.cancel()
             call.end("time limit" if limit.cancelled_caught else "relay")
-            if call.number.status_url:
-                await conductor.post("POST", call.number.status_url, call.status_form())
+            conductor.tell(call.courier, Callback(call.number.status_url), call.status_form())
         call.log.close()
 
 

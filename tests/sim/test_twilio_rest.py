@@ -171,7 +171,7 @@ async def test_only_the_account_itself_is_admitted(autojump_clock, url, auth):
     async with open_twilio(Relay()) as twilio:
         twilio.client.auth = auth
         answer = await twilio.client.post(url, data=CALL)
-    assert answer.status_code in (401, 404)
+    assert (answer.status_code, answer.json()["code"]) == (401, 20003)
     assert twilio.cloud.calls == {}
 
 
