@@ -36,6 +36,7 @@ import structlog
 import trio
 
 from relay.errors import PhoneProtocolError, StoreError
+from relay.limits import NO_RULES, NumberLimits, NumberRules
 from relay.ports import CallRow, CallStore
 from relay.wire import signature, ticket
 
@@ -109,9 +110,14 @@ class Switchboard:
         auth_token: str,
         stream_base: str,
         max_calls: int | None = None,
+        rules: NumberRules = NO_RULES,
+        strained: Callable[[], bool] = lambda: False,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """stream_base: PUBLIC_URL as wss://, to which a stream's path is added."""
+        """stream_base: PUBLIC_URL as wss://, to which a stream's path is added.
+
+        strained: whether the process has no time for another call
+        """
         self.counts: Counter[str] = Counter()
         self.draining = False
         self._store = store
@@ -120,6 +126,8 @@ class Switchboard:
         self._secret = _derived(auth_token)
         self._stream_base = stream_base
         self._max_calls = max_calls
+        self._limits = NumberLimits(rules)
+        self._strained = strained
         self._wall_clock = wall_clock
         self._lines: OrderedDict[str, Line] = OrderedDict()
         self._open: dict[str, Line] = {}  # those of them that may take up room
@@ -136,9 +144,10 @@ class Switchboard:
         line = self._lines.get(call_sid)
         if line is not None and (line.step is not Step.EXPECTED or now < line.expires_at):
             return line.token
-        if self.draining or (self._max_calls is not None and self.busy() >= self._max_calls):
-            self.counts["full"] += 1
+        if refusal := self._refusal(caller, now):
+            self._turn_away(refusal)
             return None
+        self._limits.began(caller, now)
         self.counts["expected"] += 1
         return self._issue(call_sid, Line(caller, called))
 
@@ -157,6 +166,30 @@ class Switchboard:
         line.token = ticket.issue(self._secret, call_sid, expires_at, nonce, again=line.again)
         self._enter(call_sid, line)
         return line.token
+
+    def blocked(self, caller: str) -> bool:
+        """Whether a number is on the block-list; then its call is not even answered."""
+        blocked = self._limits.rules.blocked(caller)
+        if blocked:
+            self._turn_away("blocked")
+        return blocked
+
+    def _refusal(self, caller: str, now: float) -> str:
+        """Why a new call gets no stream, "" when it does."""
+        if self.draining:
+            return "draining"
+        if self._strained():
+            return "strained"
+        if self._max_calls is not None and self.busy() >= self._max_calls:
+            return "full"
+        calls_now = sum(
+            line.caller == caller and line.counts_at(now) for line in self._open.values()
+        )
+        return self._limits.refusal(caller, calls_now, now)
+
+    def _turn_away(self, why: str) -> None:
+        self.counts[f"turned_away:{why}"] += 1
+        _log.warning("! no stream for a call", why=why)
 
     async def admit(self, path: str, token: str, claimed_signature: str) -> str | None:
         """The CallSid whose stream this is, or None for a stranger. Uses the token up.

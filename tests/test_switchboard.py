@@ -1,11 +1,13 @@
 """The desk, with a wall clock of its own and a store that can go away."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import trio
 
 from relay import switchboard as module
+from relay.limits import NumberRules
 from relay.switchboard import Step, Switchboard
 from relay.wire import signature
 from tests.fakes import FakeStore
@@ -40,10 +42,10 @@ class Desk:
         return token
 
 
-def make_desk(max_calls: int | None = None, store: FakeStore | None = None) -> Desk:
+def make_desk(max_calls: int | None = None, store: FakeStore | None = None, **options: Any) -> Desk:
     store, clock = store or FakeStore(), Clock()
     board = Switchboard(
-        store, auth_token=AUTH, stream_base=BASE, max_calls=max_calls, wall_clock=clock
+        store, auth_token=AUTH, stream_base=BASE, max_calls=max_calls, wall_clock=clock, **options
     )
     return Desk(board, store, clock)
 
@@ -167,6 +169,38 @@ async def test_max_calls_counts_live_calls_and_those_that_may_still_come() -> No
         desk.expect("CA6")
     assert desk.board.busy() == 1
     assert second
+
+
+async def test_only_a_call_that_goes_on_counts_against_its_number() -> None:
+    desk = make_desk(rules=NumberRules(at_once=1, an_hour=3))
+    caller, other = "+14155550123", "+14155550124"
+    await desk.open(desk.expect("CA1"))
+    with desk.board.on_line("CA1"):
+        assert desk.board.expect("CA2", caller, "") is None
+        assert desk.board.expect("CA3", other, "") is not None
+    for number in (4, 5):
+        desk.expect(f"CA{number}")
+        desk.board.hung_up(f"CA{number}")
+    assert desk.board.expect("CA6", caller, "") is None
+    assert desk.board.counts["turned_away:number_at_once"] == 1
+    assert desk.board.counts["turned_away:number_an_hour"] == 1
+    desk.clock.now += 3600
+    desk.expect("CA7")
+
+
+async def test_the_same_call_asked_about_twice_is_one_call() -> None:
+    desk = make_desk(rules=NumberRules(at_once=1, an_hour=1))
+    assert desk.expect("CA1") == desk.expect("CA1")
+
+
+async def test_a_process_without_time_takes_no_new_call() -> None:
+    late = [False]
+    desk = make_desk(strained=lambda: late[0])
+    token = desk.expect("CA1")
+    late[0] = True
+    assert desk.board.expect("CA2", "", "") is None
+    assert desk.board.counts["turned_away:strained"] == 1
+    assert await desk.open(token) == "CA1", "what was promised is held"
 
 
 async def test_draining_takes_what_is_expected_and_nothing_else() -> None:

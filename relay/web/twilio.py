@@ -45,6 +45,7 @@ def signed_pages(desk: FrontDesk, name: str) -> Blueprint:
         g.form = await signed_form(request, auth_token=desk.auth_token, public_url=desk.public_url)
         if not 0 < len(g.form.call_sid) <= MAX_SID_CHARS:
             abort(400)
+        structlog.contextvars.bind_contextvars(call_sid=g.form.call_sid)
 
     return pages
 
@@ -81,6 +82,8 @@ def blueprint(desk: FrontDesk) -> Blueprint:
 def _incoming(desk: FrontDesk, form: Form) -> str:
     """Connect a ringing call to a stream of its own."""
     call_sid, caller, called = form.call_sid, form.number("From"), form.number("To")
+    if desk.board.blocked(caller):
+        return twiml.reject("rejected")
     # A call is written down when it rings: it may have no stream, or die with this process.
     opened = CallOpened(at=trio.current_time(), stream_sid="", caller=caller, called=called)
     desk.keep(Entry(call_sid, datetime.now(UTC), opened))
@@ -89,7 +92,6 @@ def _incoming(desk: FrontDesk, form: Form) -> str:
         return desk.voicemail()
     token = desk.board.expect(call_sid, caller, called)
     if token is None:
-        _log.warning("! no room for a call", call_sid=call_sid, draining=desk.board.draining)
         return desk.bridge(form, APOLOGY)
     _log.info("< call", call_sid=call_sid, **{"pii.caller": caller})
     return desk.connect(token, caller, called)

@@ -10,6 +10,7 @@ from quart import Response
 from quart_trio import QuartTrio
 from twilio.request_validator import RequestValidator
 
+from relay.limits import NO_RULES, NumberRules
 from relay.ports import Entry
 from relay.shell.humans import Humans
 from relay.shell.journal import Journal
@@ -68,12 +69,19 @@ class Office:
 
 
 def make_office(
-    max_calls: int | None = None, store: FakeStore | None = None, **humans: Any
+    max_calls: int | None = None,
+    store: FakeStore | None = None,
+    rules: NumberRules = NO_RULES,
+    **humans: Any,
 ) -> Office:
     """humans: settings of Humans, `there` for one."""
     store = store or FakeStore()
     board = Switchboard(
-        store, auth_token=AUTH, stream_base="wss://relay.example.com", max_calls=max_calls
+        store,
+        auth_token=AUTH,
+        stream_base="wss://relay.example.com",
+        max_calls=max_calls,
+        rules=rules,
     )
 
     kept: list[Entry] = []

@@ -4,6 +4,7 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from relay.core.records import CallOpened
+from relay.limits import NumberRules
 from tests.web.conftest import AUTH, BILLING, CALLER, HUMAN, OURS, PUBLIC, Office, make_office
 
 VOICEMAIL = ["Say", "Record", "Say", "Hangup"]
@@ -78,6 +79,25 @@ async def test_beyond_max_calls_and_while_draining_the_human_is_dialled() -> Non
     (entry,) = [e for e in office.kept if e.call_sid == "CA2"]
     assert isinstance(entry.record, CallOpened)
     assert (entry.record.caller, entry.record.called) == (CALLER, OURS)
+
+
+async def test_a_blocked_number_is_rejected_before_it_is_answered() -> None:
+    office = make_office(rules=NumberRules(3, 10, block=(CALLER,)))
+    document = await office.twiml("incoming")
+    assert verbs(document) == ["Reject"]  # the first verb: only then is nothing charged
+    assert (office.board.busy(), office.kept) == (0, [])
+    assert office.board.counts["turned_away:blocked"] == 1
+    assert verbs(await office.twiml("incoming", From="anonymous")) == ["Connect", "Redirect"]
+
+
+async def test_a_flood_of_one_number_goes_to_the_human_and_keeps_nobody_else_out() -> None:
+    office = make_office(rules=NumberRules(3, 10))
+    answers = [await office.twiml("incoming", CallSid=f"CA{number}") for number in range(500)]
+    assert [verbs(each)[0] for each in answers] == ["Connect"] * 3 + ["Say"] * 497
+    assert all(dials_human(each) for each in answers[3:])
+    other = await office.twiml("incoming", CallSid="CAother", From="+14155550124")
+    assert verbs(other) == ["Connect", "Redirect"]
+    assert office.board.counts["turned_away:number_at_once"] == 497
 
 
 @pytest.mark.parametrize(
