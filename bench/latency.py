@@ -92,6 +92,7 @@ def environment(port: int, model_port: int, folder: Path) -> dict[str, str]:
         "HUMAN_TRANSFER_NUMBER": "+15125550199",
         "OPENAI_API_KEY": "benchmark",
         "OPENAI_REALTIME_URL": f"ws://127.0.0.1:{model_port}/v1/realtime",
+        "MAX_CALLS_PER_NUMBER_HOUR": "0",  # a simulated caller calls again and again
         "CLIPS": "packaged",  # else the clip studio would have the model speak them meanwhile
     }
 

@@ -51,9 +51,12 @@ class About:
                 self._hours = {day: await self._business.hours(day) for day in days}
                 self._told = True
         except (BusinessError, trio.TooSlowError) as error:
-            silent_on_hours = "! the business does not say its hours"
-            silent = "! the business does not say who it is"
-            _log.warning(silent_on_hours if self.known else silent, error=str(error))
+            _log.warning(
+                "! the business does not say its hours"
+                if self.known
+                else "! the business does not say who it is",
+                error=str(error),
+            )
 
     async def keep_fresh(self) -> None:
         """Ask again from time to time, for ever."""

@@ -19,9 +19,12 @@ from relay.adapters.store import upgrade
 from relay.cli_business import business_command
 from relay.cli_clips import clips_group
 from relay.config import Settings
+from relay.log_pipe import LogPipe
 from relay.logs import set_up_logs
 from relay.plainly import told_plainly
+from relay.pulse import Pulse, watch_over
 from relay.replay import replay
+from relay.seeing import Process
 from relay.server import Stop, obey_signals, prepare_process
 from relay.shell.recording import read
 from relay.timeline import heading, timeline
@@ -42,9 +45,17 @@ def serve_command() -> None:
     """Answer calls, until SIGTERM. Settings come from the environment and .env."""
     with told_plainly():
         settings = config.load()
-        set_up_logs(settings.log_level)
+        pipe = LogPipe(sys.stdout.fileno())
+        set_up_logs(
+            settings.log_level, pipe, settings.log_format, personal=settings.log_personal == "show"
+        )
         prepare_process()
-        trio.run(_serve, settings)
+        process = Process(Pulse(), lambda: pipe.dropped)
+        watch_over(process.pulse, pipe.close)
+        try:
+            trio.run(_serve, settings, process)
+        finally:
+            pipe.close()
 
 
 @main.command("demo")
@@ -94,9 +105,9 @@ def upgrade_command() -> None:
     click.echo("The database is up to date.")
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, process: Process) -> None:
     stop = Stop()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(obey_signals, stop, settings.drain_s)
-        await serve(settings, stop=stop)
+        await serve(settings, stop=stop, process=process)
         nursery.cancel_scope.cancel()

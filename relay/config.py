@@ -18,14 +18,27 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, overload
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from relay.errors import ConfigError
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+_CALLERS = re.compile(r"\+[1-9][0-9]{0,14}\*|\+[1-9][0-9]{6,14}|withheld")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 MIN_SECRET_CHARS = 16
 _DATABASES = ("sqlite", "postgres", "postgresql", "postgresql+psycopg")
@@ -120,6 +133,17 @@ def _not_held(cap: float | None) -> float | None:
     return cap
 
 
+def _callers(listed: object) -> object:
+    """A list with commas. The values come as text, from either source."""
+    if not isinstance(listed, str):
+        return listed
+    entries = tuple(entry.strip() for entry in listed.split(",") if entry.strip())
+    for entry in entries:
+        if not _CALLERS.fullmatch(entry):
+            raise ValueError("must list numbers (+14155550100), beginnings (+1900*) or `withheld`")
+    return entries
+
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 HookUrl = Annotated[str, AfterValidator(_hook_url)]
 SocketUrl = Annotated[str, AfterValidator(_socket_url)]
@@ -128,6 +152,7 @@ People = Annotated[str, AfterValidator(_people)]
 Secret = Annotated[SecretStr, AfterValidator(_filled)]
 OptionalSecret = Annotated[SecretStr | None, AfterValidator(lambda s: s and _filled(s))]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+Callers = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_callers)]
 MoneyCap = Annotated[float | None, AfterValidator(_not_held)]
 
 
@@ -291,6 +316,19 @@ class Settings(BusinessSettings):
     max_calls: int | None = Field(
         default=None, ge=1, description="calls at once; more go to the human; unset: no cap"
     )
+    max_calls_per_number: int = Field(
+        default=3, ge=0, description="calls of one number at once; more go to the human; 0: no cap"
+    )
+    max_calls_per_number_hour: int = Field(
+        default=10, ge=0, le=1000, description="calls of one number within an hour; 0: no cap"
+    )
+    allow_numbers: Callers = Field(
+        default=(),
+        description="numbers that those two caps do not bind: +14155550100,+1212555*,withheld",
+    )
+    block_numbers: Callers = Field(
+        default=(), description="numbers whose calls are rejected unanswered, listed likewise"
+    )
     max_call_s: int = Field(
         default=600, ge=30, le=14400, description="seconds after which a call is wound up"
     )
@@ -301,6 +339,24 @@ class Settings(BusinessSettings):
         ge=0,
         le=3600,
         description="seconds that running calls get to end after SIGTERM (Fly allows 300)",
+    )
+    log_format: Literal["json", "console"] | None = Field(
+        default=None,
+        description="how log lines look: json or console; unset: console on a terminal, else json",
+    )
+    log_personal: Literal["mask", "show"] = Field(
+        default="mask", description="whether numbers and quotations are legible in the log"
+    )
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="port of GET /metrics, for Prometheus; 0: any free; unset: none",
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="private address of that port; never a public one",
     )
     flight_dir: Path | None = Field(
         default=None,

@@ -157,8 +157,11 @@ def _harden(listening: trio.socket.SocketType) -> None:
 class Door:
     """What the connections of one process share. `counts` tells what became of them."""
 
-    def __init__(self, app: QuartTrio, admit: Admit, take: Take) -> None:
-        self.counts: Counter[str] = Counter()
+    def __init__(
+        self, app: QuartTrio, admit: Admit, take: Take, counts: Counter[str] | None = None
+    ) -> None:
+        """counts: to count in, for somebody who reads it elsewhere."""
+        self.counts: Counter[str] = Counter() if counts is None else counts
         self._admit = admit
         self._take = take
         self._app = ASGIWrapper(app)  # no lifespan: the app has nothing to start or stop

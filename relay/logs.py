@@ -1,35 +1,60 @@
 """How the process logs: one JSON object a line, or coloured text on a terminal.
 
 Events are static text, values are fields; a call's SID is bound to every line of its tasks, and
-personal values stand only under keys that begin with `pii.`. Lines of the libraries (trio, quart,
-alembic) take the same way out. Tracebacks never show local variables: those hold what callers say.
+personal values stand only under keys that begin with `pii.`, where all but a number's last two
+digits is hidden unless `LOG_PERSONAL=show`. Lines of the libraries (trio, quart, alembic) take the
+same way out. Tracebacks never show local variables: those hold what callers say.
+
+`relay serve` logs into a LogPipe, which no reader can hold up.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from typing import Literal, Protocol
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+Form = Literal["json", "console"]
+
+PERSONAL = "pii."
 
 
-def set_up_logs(level: str, stream: TextIO | None = None) -> None:
-    """Log to a stream, stdout unless given, from this level on."""
-    stream = stream or sys.stdout
+class Sink(Protocol):
+    """Where lines go: a text stream, as much as logging needs of one."""
+
+    def write(self, text: str, /) -> int: ...
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool: ...
+
+
+def set_up_logs(
+    level: str, sink: Sink | None = None, form: Form | None = None, *, personal: bool = False
+) -> None:
+    """Log to a stream, stdout unless given, from this level on.
+
+    form: as a terminal reads it or as a machine does, by what the stream is unless given
+    personal: show what stands under `pii.` keys
+    """
+    sink = sink or sys.stdout
+    form = form or ("console" if sink.isatty() else "json")
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([] if personal else [_hidden]),
     ]
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(sink)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_renderers(stream.isatty()),
+                *_renderers(form),
             ],
             foreign_pre_chain=shared,
         )
@@ -52,7 +77,22 @@ def set_up_logs(level: str, stream: TextIO | None = None) -> None:
     )
 
 
-def _renderers(terminal: bool) -> list[Processor]:
-    if terminal:
+def masked(value: object) -> str:
+    """What may be shown of a personal value: a number's last two digits, of words their length."""
+    text = str(value)
+    if text.startswith("+") and text[1:].isdigit():
+        return f"…{text[-2:]}"
+    return f"({len(text)} characters)" if text else ""
+
+
+def _hidden(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    for key, value in line.items():
+        if key.startswith(PERSONAL):
+            line[key] = masked(value)
+    return line
+
+
+def _renderers(form: Form) -> list[Processor]:
+    if form == "console":
         return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

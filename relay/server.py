@@ -19,9 +19,10 @@ import resource
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -51,13 +52,17 @@ Carry = Callable[[Socket, str, Callable[[str], None]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a server is made of. background: further tasks that last as long as it does."""
+    """What a server is made of. background: further tasks that last as long as it does.
+
+    door_counts: what becomes of connections
+    """
 
     board: Switchboard
     journal: Journal
     app: QuartTrio
     carry: Carry
     background: Sequence[Callable[[], Awaitable[None]]] = ()
+    door_counts: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ async def serve(
     """Run a server to its end. Raises ConfigError when the address cannot be listened on."""
     listeners = await _listen(host, port)
     reception = _Reception(parts.board, parts.carry)
-    door = Door(parts.app, reception.admit, reception.take)
+    door = Door(parts.app, reception.admit, reception.take, parts.door_counts)
     async with trio.open_nursery() as background:
         for task in (parts.journal.run, *parts.background):
             background.start_soon(task)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import tomllib
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, closing
 from dataclasses import replace
@@ -33,8 +34,11 @@ from relay.cabinet import AFTER_HOURS, Cabinet, Voice
 from relay.config import Settings
 from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
 from relay.errors import ConfigError
+from relay.limits import NumberRules
+from relay.metrics import Metrics
 from relay.ports import BusinessApi, PhoneControl, Socket, Webhook
 from relay.prompts import Prompts, load_prompts
+from relay.seeing import Process, watch_server
 from relay.shell import clip_studio, sockets
 from relay.shell.humans import Humans
 from relay.shell.intents import Intents
@@ -73,12 +77,15 @@ async def serve(
     model_dialer: DialModel | None = None,
     policy: CallPolicy | None = None,
     stop: server.Stop | None = None,
+    process: Process | None = None,
     task_status: trio.TaskStatus[server.Served] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a relay until it is told to stop.
 
+
     model_dialer: opens a session for a call; OpenAI's unless given. Raises DialError
     policy: the numbers that calls live by, over which the settings go
+    process: what the server runs in, when that is all it runs
     Raises ConfigError or StoreError, one line each, when it cannot start.
     """
     database_url = settings.database_url.get_secret_value()
@@ -112,6 +119,7 @@ async def serve(
                 dial=dial,
                 policy=policy or CallPolicy(),
                 recorder=recorder,
+                process=process or Process(),
             )
             await server.serve(
                 parts,
@@ -139,6 +147,7 @@ def _parts(
     dial: DialModel,
     policy: CallPolicy,
     recorder: Recorder | None,
+    process: Process,
 ) -> server.Parts:
     auth_token = settings.twilio_auth_token.get_secret_value()
     board = Switchboard(
@@ -146,6 +155,8 @@ def _parts(
         auth_token=auth_token,
         stream_base=settings.stream_url,
         max_calls=settings.max_calls,
+        rules=_number_rules(settings),
+        strained=lambda: process.pulse.strained,
     )
     journal = Journal(store, spool)
     intents = Intents(store, journal, unavailable=UNAVAILABLE)
@@ -154,6 +165,7 @@ def _parts(
         larger_model=settings.realtime_model_hard is not None,
         people=[name for name in settings.people if name],
     )
+    metrics = Metrics(tools)
     kit = CallKit(
         policy=_policy(settings, policy, tools),
         clips=cabinet.at_hand(),
@@ -175,6 +187,7 @@ def _parts(
         loops=lambda caller: caller in settings.people.values(),
         audio_format=settings.realtime_audio_format,
         recorder=recorder,
+        meter=metrics,
     )
     desk = FrontDesk(
         board=board,
@@ -204,7 +217,20 @@ def _parts(
     ]
     if settings.clips == "model":
         background.append(cabinet.keep_filled)
-    return server.Parts(board, journal, app, carry, background)
+    door_counts: Counter[str] = Counter()
+    background += watch_server(
+        settings, metrics, process, board=board, journal=journal, door_counts=door_counts
+    )
+    return server.Parts(board, journal, app, carry, background, door_counts)
+
+
+def _number_rules(settings: Settings) -> NumberRules:
+    return NumberRules(
+        settings.max_calls_per_number,
+        settings.max_calls_per_number_hour,
+        settings.allow_numbers,
+        settings.block_numbers,
+    )
 
 
 # ---- the database ---------------------------------------------------------------------------

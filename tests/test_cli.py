@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -18,6 +19,11 @@ from urllib.request import urlopen
 import pytest
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
+UPGRADE = (
+    b"GET /twilio/stream/x HTTP/1.1\r\nHost: relay.example.com\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 START_S = 20.0  # a loaded machine imports slowly
 
 
@@ -136,6 +142,23 @@ def test_a_signal_ends_an_idle_relay_cleanly(tmp_path: Path, number: signal.Sign
     assert process.returncode == 0
     events = [json.loads(line)["event"] for line in output.splitlines()]
     assert events == ["< signal", "= draining", "= ended"]
+
+
+def test_a_log_that_nobody_reads_stops_nobody(tmp_path: Path) -> None:
+    with running(tmp_path) as (process, port):
+        assert process.stdout is not None
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        for _ in range(100):  # some 20 KB of lines, and a pipe of 4
+            with socket.create_connection(("127.0.0.1", port), timeout=START_S) as stranger:
+                stranger.sendall(UPGRADE)
+                assert stranger.recv(64).startswith(b"HTTP/1.1 403")
+        assert get(port, "/readyz") == 200
+        process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + START_S
+        while process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert process.returncode == 0
 
 
 def test_a_process_that_hangs_is_ended_by_its_last_resort(tmp_path: Path) -> None:

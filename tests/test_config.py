@@ -104,6 +104,15 @@ def test_missing_and_malformed_are_reported_together() -> None:
         ("MAX_CALL_S", "1"),
         ("DRAIN_S", "-1"),
         ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_PERSONAL", "yes"),
+        ("METRICS_PORT", "65536"),
+        ("MAX_CALLS_PER_NUMBER", "-1"),
+        ("MAX_CALLS_PER_NUMBER_HOUR", "1001"),
+        ("ALLOW_NUMBERS", "4155550100"),
+        ("BLOCK_NUMBERS", "+1415555*0100"),
+        ("BLOCK_NUMBERS", "+14155550100 +14155550101"),
+        ("BLOCK_NUMBERS", "*"),
     ],
 )
 def test_a_malformed_value_is_named_and_nothing_else_is(name: str, value: str) -> None:
@@ -196,6 +205,16 @@ def test_the_spool_lies_beside_the_database_or_here(changes: dict[str, str], fol
     assert load({**ENVIRON, **changes}).spool_folder == Path(folder)
 
 
+@pytest.mark.parametrize("from_file", [False, True])
+def test_lists_of_numbers_are_written_with_commas(from_file: bool, tmp_path: Path) -> None:
+    listed = "+14155550100, +1900* ,withheld,"
+    file = tmp_path / ".env"
+    file.write_text(f"BLOCK_NUMBERS={listed}\n" if from_file else "")
+    settings = load({**ENVIRON, **({} if from_file else {"BLOCK_NUMBERS": listed})}, file)
+    assert settings.block_numbers == ("+14155550100", "+1900*", "withheld")
+    assert settings.allow_numbers == ()
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(pydantic.ValidationError):
         load(ENVIRON).port = 1
@@ -232,10 +251,14 @@ def test_env_example_lists_every_setting_and_shows_the_defaults() -> None:
     assert {name for name in listed if re.search(rf"^{name}=", text, re.MULTILINE)} == set(ENVIRON)
     shown = load({**ENVIRON, **{k: v for k, v in listed.items() if v}})
     silent = {
+        "allow_numbers",
+        "block_numbers",
         "business_api_base",
         "business_file",
         "emergency_phrases",
+        "log_format",
         "max_calls",
+        "metrics_port",
         "noise_reduction",
         "realtime_model_hard",
     }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
+import relay
 from relay.logs import set_up_logs
 
 
@@ -28,9 +31,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def printed(level: str = "INFO") -> tuple[io.StringIO, Any]:
+def printed(level: str = "INFO", *, personal: bool = False) -> tuple[io.StringIO, Any]:
     stream = io.StringIO()
-    set_up_logs(level, stream)
+    set_up_logs(level, stream, personal=personal)
     return stream, structlog.get_logger("relay.test")
 
 
@@ -49,9 +52,60 @@ def test_a_line_is_one_json_object_with_its_fields() -> None:
         "level": "info",
         "logger": "relay.test",
         "call_sid": "CA1",
-        "pii.caller": "+14155550123",
+        "pii.caller": "…23",
         "text": "a\nb",
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("+14155550123", "…23"), ("Jane Doe", "(8 characters)"), ("", ""), (12, "(2 characters)")],
+)
+def test_personal_values_are_hidden_unless_asked_for(value: object, shown: str) -> None:
+    for personal, expected in ((False, shown), (True, value)):
+        stream, log = printed(personal=personal)
+        log.info("= something", **{"pii.value": value})
+        assert lines(stream)[0]["pii.value"] == expected
+
+
+def test_the_form_can_be_chosen_against_the_stream() -> None:
+    for stream, form, is_json in (
+        (Terminal(), "json", True),
+        (io.StringIO(), "console", False),
+        (Terminal(), None, False),
+    ):
+        set_up_logs("INFO", stream, form)
+        structlog.get_logger("relay.test").info("= listening")
+        assert stream.getvalue().startswith("{") is is_json
+
+
+def test_every_event_is_static_text() -> None:
+    """What varies stands in fields, so that lines can be counted and searched for."""
+    package = Path(relay.__file__).parent
+    seen = 0
+    for file in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(
+                        value=ast.Name(id="log" | "_log"),
+                        attr="debug" | "info" | "warning" | "error" | "critical" | "exception",
+                    ),
+                    args=[event],
+                ):
+                    seen += 1
+                    assert _is_static(event), f"{file}:{node.lineno}"
+    assert seen > 30
+
+
+def _is_static(event: ast.expr) -> bool:
+    match event:
+        case ast.Constant(value=str()):
+            return True
+        case ast.IfExp(body=body, orelse=orelse):
+            return _is_static(body) and _is_static(orelse)
+        case _:
+            return False
 
 
 def test_levels_below_the_set_one_are_silent() -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import structlog
 import structlog.testing
@@ -21,6 +26,7 @@ from relay.cabinet import AFTER_HOURS
 from relay.config import Settings
 from relay.core.policy import CLIP_NAMES
 from relay.errors import ConfigError, DialError, StoreError
+from relay.logs import set_up_logs
 from relay.ports import Socket
 from relay.prompts import NOTICE
 from relay.server import Served, Stop
@@ -118,6 +124,47 @@ async def test_a_call_is_greeted_carried_and_written_down(tmp_path: Path) -> Non
     assert row is not None
     assert (row.caller, row.called) == (CALLER, "+14155550100")
     assert row.outcome == "abandoned"
+
+
+async def test_the_metrics_know_of_a_call_and_the_log_of_no_person(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = make_settings(tmp_path, METRICS_PORT=str(port))
+    secrets = {CALLER, "sk-secret", "12345", settings.human_transfer_number}
+    log = io.StringIO()
+    with trio.fail_after(20), logging_into(log):
+        models = partial(scripted_model, [])
+        async with (
+            open_relay(settings, model_dialer=models) as served,
+            httpx.AsyncClient(trust_env=False) as client,
+        ):
+            call = await phone(served.port, listen_s=0.5)
+            public = await client.get(f"http://127.0.0.1:{served.port}/metrics")
+            page = await client.get(f"http://127.0.0.1:{port}/metrics")
+    assert public.status_code == 404
+    assert 'relay_calls_total{outcome="abandoned"} 1.0' in page.text
+    assert "relay_greeting_seconds_count 1.0" in page.text
+    assert "relay_event_loop_lag_seconds_count" in page.text
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert {line["event"] for line in lines} >= {"call began", "call over", "= listening"}
+    for line in lines:
+        if line["logger"] in {"relay.call", "relay.web", "relay.tools"}:
+            assert line["call_sid"] == call.sid, line
+    for text in (log.getvalue(), page.text):
+        assert not [secret for secret in secrets if secret in text]
+    assert "/twilio/stream/" not in log.getvalue(), "its token opens a stream"
+
+
+@contextmanager
+def logging_into(stream: io.StringIO) -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    set_up_logs("DEBUG", stream)
+    try:
+        yield
+    finally:
+        root.handlers, root.level = handlers, level
+        structlog.reset_defaults()
 
 
 async def logged(logs: list[Any], event: str) -> None:

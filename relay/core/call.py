@@ -59,7 +59,11 @@ _STAYED = "The caller went on speaking, so the call was not ended. Go on with th
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """A snapshot for logs and tests."""
+    """A snapshot for logs, metrics and tests.
+
+    answers_s: from each end of the caller's speech, as the model's VAD reported it, to the first
+        sound of the answer
+    """
 
     phase: str
     epoch: int
@@ -68,6 +72,7 @@ class Statistics:
     held_audio_ms: int
     dropped_audio_ms: int
     notice_heard: bool
+    answers_s: tuple[float, ...] = ()
 
 
 class Call:
@@ -127,6 +132,7 @@ class Call:
             held_audio_ms=self._link.held_ms,
             dropped_audio_ms=self._link.dropped_ms,
             notice_heard=self._talk.transcript.gate_open,
+            answers_s=tuple(self._talk.answers_s),
         )
 
     def _go(self, trigger: str) -> bool:
@@ -183,7 +189,7 @@ class Call:
                 if talk.speech_started(event, now, greeting=greeting):
                     self._caller_confirmed(now)
             case on.SpeechStopped(item_id, buffer_ms):
-                talk.utterances.stopped(item_id, buffer_ms)
+                talk.speech_stopped(item_id, buffer_ms, now)
             case on.InputCommitted():
                 self._out += talk.committed(event, now)
             case on.CallerTranscribed():

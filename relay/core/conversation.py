@@ -21,6 +21,9 @@ from relay.core.tool_calls import ToolCalls
 from relay.core.transcript import Transcript
 from relay.core.turns import Responses, Utterance, Utterances
 
+#: More answers than any call has; what comes behind them is not measured.
+MAX_MEASURED = 1000
+
 
 class Conversation:
     """The talking part of one call."""
@@ -48,6 +51,8 @@ class Conversation:
         self._collecting = False  # numbers, names, addresses
         self.barge_ins = 0
         self.answers = 0
+        self.answers_s: list[float] = []  # how long each was waited for
+        self._spoken_at: float | None = None
         self._items: dict[str, str] = {}  # item with audio -> its response
         self._loudness: dict[str, float] = {}  # committed utterance without words yet -> dBFS
         self._clips = 0
@@ -80,6 +85,7 @@ class Conversation:
 
     def speech_started(self, event: on.SpeechStarted, now: float, *, greeting: bool) -> bool:
         """An utterance begins. True: it is confirmed already."""
+        self._spoken_at = None
         over_agent = not self.playout.quiet() or self.responses.busy
         self.utterances.started(
             Utterance(event.item_id, now, event.buffer_ms, over_agent, greeting)
@@ -87,6 +93,11 @@ class Conversation:
         self.transcript.caller_spoke(event.item_id, now)
         self.ear.listen()
         return self.confirm(now)
+
+    def speech_stopped(self, item_id: str, buffer_ms: int, now: float) -> None:
+        """An utterance ends, and with it the caller's wait for an answer begins."""
+        if self.utterances.stopped(item_id, buffer_ms) is not None:
+            self._spoken_at = now
 
     def committed(self, event: on.InputCommitted, now: float) -> list[Command]:
         """The utterance is an item now: it wants an answer unless it was a mere noise or hello."""
@@ -166,8 +177,16 @@ class Conversation:
         if event.response_id in self.responses.dead:
             return  # a late delta of what was cut
         if self.playout.add(event.item_id, event.mulaw, event.level_db):
+            if event.item_id not in self._items:
+                self._answered(now)
             self._items[event.item_id] = event.response_id
             self.transcript.agent_spoke(event.item_id, now)
+
+    def _answered(self, now: float) -> None:
+        """The agent begins to speak: the caller's wait is over, if there was one."""
+        if self._spoken_at is not None and len(self.answers_s) < MAX_MEASURED:
+            self.answers_s.append(now - self._spoken_at)
+        self._spoken_at = None
 
     def agent_transcribed(self, event: on.AgentTranscribed, now: float) -> list[Command]:
         self.responses.progress(now)

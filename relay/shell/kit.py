@@ -12,6 +12,7 @@ from relay.ports import BusinessApi, PhoneControl, Socket
 from relay.shell.humans import Humans
 from relay.shell.intents import Intents
 from relay.shell.journal import Journal
+from relay.shell.meter import UNCOUNTED, Meter
 from relay.shell.recorder import Recorder
 from relay.tools.tool import Tool
 from relay.wire.realtime import SessionSettings
@@ -42,6 +43,7 @@ class CallKit:
     humans: who can be rung for a caller
     loops: whether a caller is somebody who would be rung, so that nobody is
     recorder: makes a flight recording of every call; None: of none
+    meter: counts for /metrics
     """
 
     policy: CallPolicy
@@ -58,3 +60,4 @@ class CallKit:
     wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     phone_control: PhoneControl | None = None
     recorder: Recorder | None = None
+    meter: Meter = UNCOUNTED

@@ -26,7 +26,7 @@ import trio
 from relay.audio import ModelToPhone, PhoneToModel
 from relay.core import commands as do
 from relay.core import events as on
-from relay.core.call import Call
+from relay.core.call import Call, Statistics
 from relay.core.emergency import alarming
 from relay.core.records import CallEnded, DispositionChosen, Record, failed_notice
 from relay.errors import Misuse
@@ -76,6 +76,7 @@ async def run_call(
             session.let_go()
             await session.keep_recording()
         log.info("call over", **session.summary())
+        kit.meter.over(session.statistics())
 
 
 class Session:
@@ -130,6 +131,10 @@ class Session:
                 self.feed(on.CallResumed(self._before))
             self._alarm.set(self._call.deadline)
             await read_phone(self._phone, self._to_model, self._facts.call_sid, self.feed)
+
+    def statistics(self) -> Statistics:
+        """What the core has seen so far."""
+        return self._call.statistics()
 
     def summary(self) -> dict[str, object]:
         """For the one log line at a call's end."""
@@ -257,6 +262,7 @@ class Session:
         self._ended = self._ended or isinstance(record, CallEnded)
         at = self._epoch + timedelta(seconds=record.at)
         self._kit.journal.keep(Entry(self._facts.call_sid, at, record))
+        self._kit.meter.kept(record)
 
     def _tell_model(self, command: realtime.ModelMessage) -> None:
         if self._settings is None:
@@ -326,6 +332,7 @@ class Session:
 
         A detail may quote a peer, so it counts as personal.
         """
+        self._kit.meter.noted(kind, detail)
         first = (kind, detail.partition(":")[0]) not in self._noted
         self._noted.add((kind, detail.partition(":")[0]))
         if kind == "fault":

@@ -126,3 +126,37 @@ def test_a_voice_that_was_learnt_makes_a_television_deaf_to_the_server():
     out = driver.hear(3.0, LOUD - 20) + ends(driver, "u2", "")
     assert of(out, do.ClearPhone) == []
     assert of(out, do.DeleteItem) == [do.DeleteItem("u2")]
+
+
+# ---- how long callers wait ------------------------------------------------------------------
+
+
+def test_an_answer_is_waited_for_from_the_end_of_speech_to_its_first_sound():
+    driver = Driver()
+    driver.greeted()
+    for item, wait_s in (("1", 0.25), ("2", 2.0)):
+        driver.caller_says(f"u{item}", words=None)
+        driver.feed(on.ResponseStarted(f"r{item}"))
+        driver.wait(wait_s)
+        for _ in range(3):  # only the first sound of an answer ends the wait
+            driver.feed(on.AgentAudio(f"r{item}", f"a{item}", bytes(800), LOUD))
+            driver.wait(0.1)
+        driver.feed(on.AgentAudioEnded(f"r{item}", f"a{item}"))
+        driver.feed(on.ResponseEnded(f"r{item}", "completed"))
+        driver.wait(1.0)
+    assert driver.call.statistics().answers_s == pytest.approx((0.25, 2.0))
+
+
+def test_what_the_agent_goes_on_saying_is_no_answer_to_a_noise_over_it():
+    driver = Driver()
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(on.ResponseStarted("r1"), on.AgentAudio("r1", "a1", bytes(64_000), LOUD))
+    driver.wait(1.0)
+    before = driver.call.statistics().answers_s
+    driver.feed(on.SpeechStarted("u2", 3000))
+    breathe(driver, 0.4)
+    ends(driver, "u2", "")
+    driver.feed(on.AgentAudio("r1", "a1", bytes(800), LOUD))
+    assert len(before) == 1
+    assert driver.call.statistics().answers_s == before

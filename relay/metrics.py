@@ -1,0 +1,224 @@
+"""What the process counts, and under which names: the one place that knows prometheus-client.
+
+Nothing is counted on the path of a frame. Calls are counted from what passes anyway: their records
+on the way to the journal, the core's notes, and the statistics at their end. What others keep count
+of by themselves (the switchboard, the door, the journal) is read when somebody asks for the page.
+
+Label values come from small sets of our own. A peer's words never become one as they are: an error
+code that is no short word, or one too many, counts as "other".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from relay.core.call import Statistics
+from relay.core.records import CallEnded, Record, ToolCalled
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OTHER: Final = "other"
+MAX_CODES: Final = 50
+_CODE = re.compile(r"[a-z0-9_.]{1,60}")
+
+GREETING_BUCKETS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+ANSWER_BUCKETS: Final = (0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
+TOOL_BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.7, 1.0, 2.0, 3.0, 5.0, 10.0)
+CALL_BUCKETS: Final = (5, 15, 30, 60, 120, 180, 300, 600, 1200)
+LAG_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+
+# What the core notes and an operator wants to see: note -> metric's label.
+_OVERFLOWS: Final = {"phone_slow": "phone", "model_slow": "model"}
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is read when the page is asked for. Each function answers from memory.
+
+    refused: calls that got no stream, by reason; strangers: streams and connections, by reason
+    """
+
+    live: Callable[[], int]
+    draining: Callable[[], bool]
+    strained: Callable[[], bool]
+    refused: Callable[[], Mapping[str, int]]
+    strangers: Callable[[], Mapping[str, int]]
+    journal_depth: Callable[[], int]
+    journal_spooled: Callable[[], int]
+    journal_state: Callable[[], str]
+    records_lost: Callable[[], int]
+    lines_dropped: Callable[[], int]
+
+
+class Metrics:
+    """One server's metrics: a shell.kit.Meter, and a page."""
+
+    def __init__(self, tools: Collection[str] = ()) -> None:
+        """tools: names of the functions there are; the model may ask for others."""
+        self.registry = CollectorRegistry()
+        self._tools = frozenset(tools)
+        self._codes: set[str] = set()
+        ProcessCollector(registry=self.registry)
+        self._ended = self._counter(
+            "relay_calls", "Calls whose stream has ended, by what had become of them", "outcome"
+        )
+        self._seconds = self._histogram("relay_call_seconds", "Length of a call", CALL_BUCKETS)
+        self._greeting = self._histogram(
+            "relay_greeting_seconds",
+            "From the stream's start to the greeting's first sound",
+            GREETING_BUCKETS,
+        )
+        self._answer = self._histogram(
+            "relay_answer_seconds",
+            "From the end of the caller's speech, as the VAD has it, to the answer's first sound",
+            ANSWER_BUCKETS,
+        )
+        self._barge_ins = self._counter("relay_barge_ins", "Times that a caller cut the agent off")
+        self._tool = self._histogram(
+            "relay_tool_seconds", "How long a function took", TOOL_BUCKETS, "tool"
+        )
+        self._tool_calls = self._counter(
+            "relay_tool_calls", "Functions that the model called, by how it ended", "tool", "status"
+        )
+        self._model_errors = self._counter(
+            "relay_model_errors",
+            "Errors, failed responses and closes of the model, by code",
+            "code",
+        )
+        self._faults = self._counter(
+            "relay_faults", "Faults that a call had to get over, by kind", "kind"
+        )
+        self._overflows = self._counter(
+            "relay_outbox_overflows", "Times that a peer did not read what was sent", "side"
+        )
+        self._broken = self._counter(
+            "relay_broken_messages", "Messages that broke their protocol and were dropped", "side"
+        )
+        self.lag = self._histogram(
+            "relay_event_loop_lag_seconds", "How late the event loop is", LAG_BUCKETS
+        )
+
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(name, what, labels, registry=self.registry)
+
+    def _histogram(self, name: str, what: str, buckets: Iterable[float], *labels: str) -> Histogram:
+        return Histogram(name, what, labels, buckets=tuple(buckets), registry=self.registry)
+
+    # ---- told by the calls ------------------------------------------------------------------
+
+    def kept(self, record: Record) -> None:
+        match record:
+            case CallEnded():
+                self._ended.labels(record.outcome).inc()
+                self._barge_ins.inc(record.barge_ins)
+                self._seconds.observe(record.duration_ms / 1000)
+                if record.greeting_ms is not None:
+                    self._greeting.observe(record.greeting_ms / 1000)
+            case ToolCalled(name=name, status=status) if status != "running":
+                tool = name if name in self._tools else OTHER
+                self._tool_calls.labels(tool, status).inc()
+                if record.duration_ms is not None:
+                    self._tool.labels(tool).observe(record.duration_ms / 1000)
+            case _:
+                pass
+
+    def noted(self, kind: str, detail: str) -> None:
+        match kind:
+            case "model_error" | "response_failed":
+                self._model_errors.labels(self._code(detail.partition(":")[0])).inc()
+            case "model_closed":
+                self._model_errors.labels(f"closed_{self._code(detail.partition(' ')[0])}").inc()
+            case "fault":
+                self._faults.labels(detail).inc()
+                if detail in _OVERFLOWS:
+                    self._overflows.labels(_OVERFLOWS[detail]).inc()
+            case "phone_misbehaved" | "model_misbehaved":
+                self._broken.labels(kind.partition("_")[0]).inc()
+            case _:
+                pass
+
+    def over(self, seen: Statistics) -> None:
+        for wait_s in seen.answers_s:
+            self._answer.observe(wait_s)
+
+    def _code(self, code: str) -> str:
+        if code not in self._codes:
+            if len(self._codes) >= MAX_CODES or not _CODE.fullmatch(code):
+                return OTHER
+            self._codes.add(code)
+        return code
+
+    # ---- read from the others ---------------------------------------------------------------
+
+    def watch(self, watched: Watched) -> None:
+        """Read these from now on, once a server."""
+        gauges: Mapping[tuple[str, str], Callable[[], float]] = {
+            ("relay_calls_live", "Calls whose stream is open"): watched.live,
+            ("relay_draining", "1 when no new call is taken"): watched.draining,
+            ("relay_strained", "1 when new calls are refused, as the loop is late"): (
+                watched.strained
+            ),
+            ("relay_journal_depth", "Records that are in memory alone"): watched.journal_depth,
+            ("relay_journal_spooled", "Records that wait on disk"): watched.journal_spooled,
+            ("relay_journal_spooling", "1 when records go to the disk, not the database"): (
+                lambda: watched.journal_state() == "spooling"
+            ),
+            ("relay_journal_refusing", "1 when neither takes them and memory fills"): (
+                lambda: watched.journal_state() == "refusing"
+            ),
+        }
+        for (name, what), read in gauges.items():
+            Gauge(name, what, registry=self.registry).set_function(read)
+        self.registry.register(_Counts(watched))
+
+    def page(self) -> bytes:
+        """All of it, as Prometheus reads it."""
+        return generate_latest(self.registry)
+
+
+class _Counts(Collector):
+    """Counters that others keep."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+
+    def collect(self) -> Iterable[Metric]:
+        watched = self._watched
+        yield _family(
+            "relay_calls_refused", "Calls that got no stream, by reason", watched.refused()
+        )
+        yield _family(
+            "relay_strangers_refused",
+            "Streams and connections that were turned away at the door, by reason",
+            watched.strangers(),
+        )
+        yield CounterMetricFamily(
+            "relay_records_lost",
+            "Records that found the journal full",
+            value=watched.records_lost(),
+        )
+        yield CounterMetricFamily(
+            "relay_log_lines_dropped",
+            "Log lines that nobody read in time",
+            value=watched.lines_dropped(),
+        )
+
+
+def _family(name: str, what: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, what, labels=["reason"])
+    for reason, count in counts.items():
+        family.add_metric([reason], count)
+    return family
