@@ -1,0 +1,151 @@
+"""Killed, cut off and brought back: what was promised is there, and it is there once.
+
+CRASH_KILLS and OUTAGE_S make these longer: `make crash`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.databases import rows
+
+KILLS = int(os.environ.get("CRASH_KILLS", "10"))
+CHILD = Path(__file__).with_name("crash_child.py")
+ROOT = Path(__file__).parents[2]
+
+
+class Lives:
+    """The process that has the lives, and what they have promised."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.acked: dict[str, int] = {}
+        self.told: set[str] = set()
+        self.killed = 0
+        self._buffer = b""
+
+    def ask(self, command: str) -> None:
+        self.process.stdin.write(f"{command}\n".encode())
+        self.process.stdin.flush()
+
+    def until(self, word: str, timeout_s: float) -> int:
+        """Take note of promises until a line begins so. Returns its number."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            line = self._line(deadline)
+            kind, *rest = line.split()
+            match kind:
+                case "ack":
+                    self.acked[rest[0]] = max(self.acked.get(rest[0], 0), int(rest[1]))
+                case "told":
+                    self.told.add(rest[0])
+            if kind == word:
+                return int(rest[0])
+
+    def _line(self, deadline: float) -> str:
+        while b"\n" not in self._buffer:
+            ready, _, _ = select.select([self.process.stdout], [], [], deadline - time.monotonic())
+            assert ready, "the process says nothing"
+            more = os.read(self.process.stdout.fileno(), 1 << 16)
+            assert more, "the process is gone"
+            self._buffer += more
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode()
+
+    def live(self, seed: int, seconds: float) -> None:
+        """Let one live so long, unless it dies by itself in a write, and kill it."""
+        self.ask(f"run {seed}")
+        pid = self.until("pid", 20)
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGKILL)
+        self.ask("reap")
+        assert self.until("over", 20) == -signal.SIGKILL
+        self.killed += 1
+
+
+@contextmanager
+def lives(url: str, folder: Path) -> Iterator[Lives]:
+    business = folder / "business.db"
+    connection = sqlite3.connect(business)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("CREATE TABLE acts (key TEXT PRIMARY KEY, what TEXT)")
+    connection.close()
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, CHILD, url, folder / "spool", business],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    with process, log:
+        yield Lives(process)
+        process.stdin.close()
+
+
+def test_nothing_that_was_promised_is_lost_by_kills_and_nothing_is_there_twice(
+    database_url: str, tmp_path: Path
+) -> None:
+    dice = random.Random(KILLS)
+    with lives(database_url, tmp_path) as crowd:
+        for seed in range(KILLS):
+            crowd.live(seed, dice.uniform(0.2, 1.2))
+        crowd.ask("drain")
+        crowd.ask("reap")
+        assert crowd.until("over", 90) == 0, (tmp_path / "log").read_text()[-2000:]
+    assert crowd.killed == KILLS
+    assert list((tmp_path / "spool").glob("*.spool")) == []
+    _check_lines(database_url, crowd)
+    _check_writes(database_url, tmp_path, crowd)
+    sys.stdout.write(
+        f"{KILLS} kills: {sum(crowd.acked.values())} acknowledged records of"
+        f" {len(rows(database_url, 'transcripts'))} stored, {len(crowd.told)} bookings told of"
+        f" {len(rows(database_url, 'intents'))} made\n"
+    )
+
+
+def _check_lines(url: str, crowd: Lives) -> None:
+    stored: dict[str, set[int]] = {}
+    lines = rows(url, "transcripts")
+    for line in lines:
+        number = line["position"]
+        assert line["item_id"] == f"i{number}"
+        assert line["heard_text"] == f"{line['call_sid']} says {number}", "whole, and its own"
+        stored.setdefault(line["call_sid"], set()).add(number)
+    assert sum(map(len, stored.values())) == len(lines), "none twice"
+    assert sum(crowd.acked.values()) > 100 * KILLS, "a test of next to nothing"
+    for sid, count in crowd.acked.items():
+        assert set(range(count)) <= stored.get(sid, set()), sid
+    calls = {row["call_sid"] for row in rows(url, "calls")}
+    assert set(crowd.acked) <= calls
+
+
+def _check_writes(url: str, folder: Path, crowd: Lives) -> None:
+    connection = sqlite3.connect(folder / "business.db")
+    acted = dict(connection.execute("SELECT key, what FROM acts"))
+    connection.close()
+    intents = {row["key"]: row for row in rows(url, "intents")}
+    assert len(crowd.told) > KILLS
+    assert crowd.told <= set(acted), "what a caller was told has happened"
+    assert set(acted) == set(intents), "what was done, or begun, was finished and written down"
+    assert {row["status"] for row in intents.values()} == {"done"}
+    for key, row in intents.items():
+        assert row["output"] == f'{{"booked":"{acted[key]}"}}'
+    told = Counter(row["text"] for row in rows(url, "notices"))
+    assert set(told) == {f"booked {what}" for what in acted.values()}
+    finals = {row["arguments"] for row in rows(url, "tool_calls") if row["status"] == "ok"}
+    assert finals == {row["arguments"] for row in intents.values()}
+    assert {row["outcome"] for row in intents.values()} == {"booked"}
+    assert max(told.values()) == 1, "the owner hears of each once"
