@@ -3,7 +3,7 @@
 PYTHON_VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo serve test check format bench fuzz image-check clean
+.PHONY: help setup setup-test demo serve test check format bench fuzz crash image-check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench: setup ## Measure: every program in bench/
 fuzz: setup ## Fuzz the C core under sanitizers (needs clang), then the call's core; FUZZ_SECONDS
 	@sh tests/fuzz/run.sh
 	@FUZZ_TIMES=20 $(PYTHON_VENV) -m pytest tests/core/test_playout.py tests/core/test_call_machine.py
+
+crash: setup-test ## Kill the relay's journal 50 times on each database, and stop PostgreSQL for 30 s
+	@CRASH_KILLS=50 OUTAGE_S=30 $(PYTHON_VENV) -m pytest -s tests/adapters/test_durability.py
 
 image-check: ## Prove the Dockerfile without Docker (needs root and debootstrap)
 	@scripts/image_check.sh

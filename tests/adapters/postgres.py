@@ -31,6 +31,8 @@ QUICK = [
     "--full_page_writes=off",
     "--max_connections=60",
 ]
+# For who stops it in the middle: what was committed has left the server's own memory.
+KEEPING = [*QUICK, "--synchronous_commit=on"]
 
 
 def binaries(debian: Path = Path("/usr/lib/postgresql")) -> Path:
@@ -48,9 +50,45 @@ def binaries(debian: Path = Path("/usr/lib/postgresql")) -> Path:
     raise LookupError(MISSING)
 
 
+class Server:
+    """A server on a folder of its own, which can be stopped as a crash does, and started again."""
+
+    def __init__(self, folder: Path, home: Path, as_whom: dict[str, Any], options: list[str]):
+        self.home = home
+        self._command = [folder / "postgres", "-D", home / "data", "-k", home, *options]
+        self._common = {"cwd": home, "stdin": subprocess.DEVNULL, **as_whom}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.home / "log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, **self._common)
+        _wait(self.home, self._process)
+
+    def freeze(self) -> None:
+        """Let every process of it stand still: connections stay open, and nobody answers."""
+        self._tell_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._tell_all(signal.SIGCONT)
+
+    def _tell_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        main = self._process.pid
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        for pid in (main, *map(int, children)):
+            os.kill(pid, number)
+
+    def stop(self) -> None:
+        """At once, whoever is connected; what was committed is found again at the next start."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(timeout=10)
+            self._process = None
+
+
 @contextmanager
-def running() -> Iterator[Path]:
-    """A server; yields the folder of its socket. User postgres, no password."""
+def server(options: list[str] | None = None) -> Iterator[Server]:
+    """A server that runs. User postgres, no password."""
     folder = binaries()
     home = Path(tempfile.mkdtemp(prefix="relay-pg-"))
     # Unix sockets have short paths, and pytest's own folders are closed to other users.
@@ -58,29 +96,26 @@ def running() -> Iterator[Path]:
     if os.geteuid() == 0:
         shutil.chown(home, "postgres", "postgres")
         as_whom = {"user": "postgres", "group": "postgres", "extra_groups": []}
-    common = {"cwd": home, "stdin": subprocess.DEVNULL, **as_whom}
-    data = home / "data"
     try:
         _checked(
-            [folder / "initdb", "-D", data, *INIT],
-            common,
+            [folder / "initdb", "-D", home / "data", *INIT],
+            {"cwd": home, "stdin": subprocess.DEVNULL, **as_whom},
         )
-        log = (home / "log").open("wb")
-        server = subprocess.Popen(
-            [folder / "postgres", "-D", data, "-k", home, *QUICK],
-            stdout=log,
-            stderr=log,
-            **common,
-        )
+        one = Server(folder, home, as_whom, QUICK if options is None else options)
         try:
-            _wait(home, server)
-            yield home
+            one.start()
+            yield one
         finally:
-            server.send_signal(signal.SIGQUIT)
-            server.wait(timeout=10)
-            log.close()
+            one.stop()
     finally:
         shutil.rmtree(home)
+
+
+@contextmanager
+def running() -> Iterator[Path]:
+    """A server; yields the folder of its socket."""
+    with server() as one:
+        yield one.home
 
 
 def url(home: Path, database: str) -> str:

@@ -10,16 +10,28 @@ import random
 import select
 import signal
 import sqlite3
+import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
+import pytest
+import trio
+
+from relay.adapters.store import open_store, upgrade
+from relay.core.records import CallEnded, CallOpened, TranscriptLine
+from relay.ports import Entry
+from relay.shell.journal import Journal
+from relay.shell.spool import open_spool
 from tests.databases import rows
 
+OUTAGE_S = float(os.environ.get("OUTAGE_S", "3"))
 KILLS = int(os.environ.get("CRASH_KILLS", "10"))
 CHILD = Path(__file__).with_name("crash_child.py")
 ROOT = Path(__file__).parents[2]
@@ -149,3 +161,85 @@ def _check_writes(url: str, folder: Path, crowd: Lives) -> None:
     assert finals == {row["arguments"] for row in intents.values()}
     assert {row["outcome"] for row in intents.values()} == {"booked"}
     assert max(told.values()) == 1, "the owner hears of each once"
+
+
+# ---- PostgreSQL goes away under fifty calls -------------------------------------------------
+
+CALLS = 50
+FRAME_S = 0.02
+BEFORE_S = 1.5
+
+
+class Load:
+    """Fifty calls on one loop: frames on time, and a record now and then."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.kept = 0
+        self.late_s: list[float] = []
+        self.keep_s: list[float] = []
+        self.states: set[str] = set()
+        self.hung_up = trio.Event()
+
+    async def call(self, n: int) -> None:
+        sid = f"CA{n}"
+        self.keep(sid, CallOpened(0.0, f"MZ{n}", "+15551230001"))
+        due, count = trio.current_time() + n * FRAME_S / CALLS, 0
+        while not self.hung_up.is_set():
+            due += FRAME_S
+            await trio.sleep_until(due)
+            self.late_s.append(trio.current_time() - due)
+            count += 1
+            if count % 25 == 0:
+                text = f"{sid} says {count}"
+                self.keep(sid, TranscriptLine(0.0, f"i{count}", "caller", count, text, text))
+                self.states.add(self.journal.state())
+        self.keep(sid, CallEnded(0.0, "resolved", "goodbye", count * 20, 5, True))
+
+    def keep(self, sid: str, record: object) -> None:
+        began = time.perf_counter()
+        self.journal.keep(Entry(sid, datetime.now(UTC), record))
+        self.keep_s.append(time.perf_counter() - began)
+        self.kept += 1
+
+
+@pytest.mark.parametrize("how", ["stopped", "frozen"])
+async def test_no_call_notices_that_the_database_is_away_and_all_rows_arrive(
+    tmp_path: Path, postgres: ModuleType, how: str
+) -> None:
+    """On the real clock. Stopped: connections break. Frozen: they are open, and nobody answers."""
+    with postgres.server(postgres.KEEPING) as server:
+        url = postgres.url(server.home, "postgres")
+        await trio.to_thread.run_sync(upgrade, url)
+        store, spool = open_store(url), open_spool(tmp_path)
+        load = Load(Journal(store, spool))
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(load.journal.run)
+            async with trio.open_nursery() as calls:
+                for n in range(CALLS):
+                    calls.start_soon(load.call, n)
+                await trio.sleep(BEFORE_S)
+                before = len(load.late_s)
+                await trio.to_thread.run_sync(server.stop if how == "stopped" else server.freeze)
+                await trio.sleep(OUTAGE_S)
+                away = load.late_s[before:]
+                assert load.states >= {"stored", "spooling"}
+                assert spool.waiting > CALLS
+                await trio.to_thread.run_sync(server.start if how == "stopped" else server.thaw)
+                await trio.sleep(BEFORE_S / 2)
+                load.hung_up.set()
+            with trio.fail_after(60):
+                await load.journal.drained()
+            tasks.cancel_scope.cancel()
+        store.close()
+        spool.close()
+        assert len(rows(url, "calls")) == CALLS
+        assert len(rows(url, "call_outcomes")) == CALLS
+        assert len(rows(url, "transcripts")) == load.kept - 2 * CALLS
+    assert load.journal.refused == 0
+    assert "refusing" not in load.states
+    assert len(away) > 0.8 * CALLS * OUTAGE_S / FRAME_S
+    # A busy machine is late by itself: half of the frames on time is what a blocked loop fails.
+    assert statistics.median(away) < 0.02
+    assert statistics.median(load.keep_s) < 0.001
+    assert max(load.keep_s) < 0.5, "to keep a record never waits"
