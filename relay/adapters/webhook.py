@@ -23,7 +23,8 @@ class HttpWebhook:
         """transport: another way to the server than TCP. Raises ConfigError for no URL."""
         try:
             self._url = httpx.URL(url)
-        except httpx.InvalidURL as error:
+            self._url.host.encode("idna")  # looking it up would raise this too, but in a delivery
+        except (httpx.InvalidURL, UnicodeError) as error:
             raise ConfigError(f"NOTIFY_URL: {error}") from error
         self._client = httpx.AsyncClient(
             headers={"User-Agent": "relay", "Accept-Encoding": "identity"},

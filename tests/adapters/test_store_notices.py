@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import trio
 
 from relay.adapters.store import SqlStore, open_store
 from relay.adapters.store_engine import make_engine, parse_url
@@ -25,6 +27,7 @@ from relay.ports import (
     OwnerNotice,
     Settled,
 )
+from relay.shell.notifier import Notifier
 
 START = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -207,6 +210,39 @@ def test_two_claims_never_share_a_notice(database_url: str) -> None:
     for store in stores:
         store.close()
     assert len(taken) == len(set(taken)) == 120
+
+
+class Posts:
+    """A webhook that takes its time."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.enough = trio.Event()
+
+    async def post(self, body: bytes, headers: dict[str, str]) -> None:
+        await trio.sleep(0.005)
+        self.ids.append(json.loads(body)["id"])
+        if len(self.ids) == 40:
+            self.enough.set()
+
+
+async def test_two_notifiers_deliver_each_notice_once(database_url: str) -> None:
+    """Each with threads and connections of its own, at the same moment, on the real clock."""
+    stores = [open_store(database_url, channels=channels) for _ in range(2)]
+    now = datetime.now(UTC) - timedelta(seconds=5)
+    stores[0].write([Entry(f"CA{number}", now, BOOKED) for number in range(40)])
+    posts = Posts()
+    async with trio.open_nursery() as nursery:
+        for store in stores:
+            # Threads that are waited for, so that none is left with a connection.
+            notifier = Notifier(store, webhook=posts, run_sync=trio.to_thread.run_sync)
+            nursery.start_soon(notifier.run)
+        with trio.fail_after(20):
+            await posts.enough.wait()
+        nursery.cancel_scope.cancel()
+    for store in stores:
+        store.close()
+    assert sorted(posts.ids) == sorted(notice_id(f"CA{number}", "call_1") for number in range(40))
 
 
 # ---- settled --------------------------------------------------------------------------------
