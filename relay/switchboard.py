@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import structlog
 import trio
@@ -49,6 +49,7 @@ THREADS: Final = 4  # a hung database holds these, and nobody else's
 
 _log = structlog.get_logger("relay.switchboard")
 _T = TypeVar("_T")
+Ask: TypeAlias = Callable[[Callable[[], Any], float], Awaitable[Any]]
 
 
 class Step(Enum):
@@ -112,16 +113,18 @@ class Switchboard:
         max_calls: int | None = None,
         rules: NumberRules = NO_RULES,
         strained: Callable[[], bool] = lambda: False,
+        ask: Ask | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """stream_base: PUBLIC_URL as wss://, to which a stream's path is added.
 
         strained: whether the process has no time for another call
+        ask: how the store is asked; in threads unless given
         """
         self.counts: Counter[str] = Counter()
         self.draining = False
         self._store = store
-        self._ask = Asker()
+        self._ask = ask or Asker()
         self._auth_token = auth_token
         self._secret = _derived(auth_token)
         self._stream_base = stream_base
@@ -242,7 +245,7 @@ class Switchboard:
         at = datetime.fromtimestamp(self._wall_clock(), UTC)
         question = partial(self._store.claim_stream, claim.nonce, claim.call_sid, at)
         try:
-            return await self._ask(question, CLAIM_TIMEOUT_S)
+            return bool(await self._ask(question, CLAIM_TIMEOUT_S))
         except StoreError as error:
             self.counts["claimed_without_store"] += 1
             _log.warning("! token claimed in this process only", error=str(error))
@@ -281,11 +284,14 @@ class Switchboard:
     async def row(self, call_sid: str) -> CallRow | None:
         """What the store knows of a call; None as well when it does not answer in a second."""
         try:
-            return await self._ask(partial(self._store.call, call_sid), ASK_TIMEOUT_S)
+            found: CallRow | None = await self._ask(
+                partial(self._store.call, call_sid), ASK_TIMEOUT_S
+            )
         except StoreError as error:
             self.counts["store_silent"] += 1
             _log.warning("! store does not answer", error=str(error))
             return None
+        return found
 
     async def story(
         self, call_sid: str, *, journal_flushed: Callable[[], Awaitable[None]]

@@ -24,19 +24,18 @@ import hmac
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import structlog
 import trio
 
 from relay.core import events as on
-from relay.errors import PhoneControlError, StoreError
+from relay.errors import PhoneControlError
 from relay.ports import Attempt, AttemptStore, Leg, PhoneControl
 from relay.ports.humans import BEFORE
+from relay.shell.attempts import BRIEF_S, Ask, SharedAttempts
 from relay.wire import twiml
 
 log = structlog.get_logger("relay.humans")
@@ -44,17 +43,14 @@ log = structlog.get_logger("relay.humans")
 RING_S: Final = 20  # Twilio adds 5; a voicemail usually answers after 20 to 25
 LEG_S: Final = RING_S + 5 + 40.0  # rung, told what it is about, twice, and asked for the key
 ARRIVE_S: Final = 10.0  # "connecting you", a webhook, the room
+RELEASE_S: Final = 1.0  # in which a conference that is over releases its caller
 EARLY_S: Final = 10.0  # who leaves the room so soon has not talked to the caller
-BRIEF_S: Final = 1.0  # how long a human who has answered waits for the summary
-STORE_S: Final = 0.3
 MAX_ATTEMPTS: Final = 3  # of one call
 MAX_REMEMBERED: Final = 1000
 
 GONE: Final = "The caller is no longer on the line. Thank you. Goodbye."
 
 Feed = Callable[[on.Event], None]
-T = TypeVar("T")
-Ask = Callable[[Callable[[], Any], float], Awaitable[Any]]
 
 _LOST_BY: Final = {"busy": "busy", "no-answer": "no_answer"}
 
@@ -99,11 +95,10 @@ class Humans:
         look_s: how often the store is asked for other processes' news; None: there are none
         """
         self._control = control
-        self._store = store
+        self._shared = SharedAttempts(store, ask, wall_clock)
         self._numbers = numbers
         self._url = url
         self._secret = secret
-        self._ask = ask
         self._there = there
         self._look_s = look_s
         self._wall_clock = wall_clock
@@ -143,8 +138,9 @@ class Humans:
         one = _Try(secrets.token_urlsafe(12), call_sid, reason, feed, trio.current_time())
         self._remember(one)
         now = self._wall_clock()
-        row = Attempt(one.attempt, call_sid, person, "ringing", "", "", reason, now, now)
-        await self._tell_store(partial(self._store.open_attempt, row))
+        await self._shared.opened(
+            Attempt(one.attempt, call_sid, person, "ringing", "", "", reason, now, now)
+        )
         try:
             one.leg_sid = await self._control.place(self._leg(one.attempt, self._numbers[person]))
         except PhoneControlError as failed:
@@ -153,10 +149,7 @@ class Humans:
                 self._settle(one, "lost", "failed")
                 return "failed"
         else:
-            self._later(
-                self._tell_store,
-                partial(self._store.note_attempt, one.attempt, leg_sid=one.leg_sid),
-            )
+            self._later(self._shared.noted, one.attempt, one.leg_sid, "")
         if one.settled.is_set():  # the caller has hung up meanwhile
             self._later(self._hang_up, one.leg_sid)
             return "failed"
@@ -171,9 +164,7 @@ class Humans:
         if one is not None:
             one.summary = summary
             one.briefed.set()
-            self._later(
-                self._tell_store, partial(self._store.note_attempt, attempt, summary=summary)
-            )
+            self._later(self._shared.noted, attempt, "", summary)
 
     def drop(self, attempt: str) -> None:
         """The human is not wanted any more."""
@@ -199,7 +190,7 @@ class Humans:
         """A human has answered: what the call is about, "" when nobody knows; None: it is over."""
         one = self._tries.get(attempt)
         if one is None:
-            return await self._screen_elsewhere(attempt)
+            return await self._shared.screened(attempt)
         if not self._step(one, "answered"):
             return None
         with trio.move_on_after(BRIEF_S):
@@ -213,9 +204,9 @@ class Humans:
         if one is not None:
             moved, call_sid = self._step(one, state, reason), one.call_sid
         else:
-            row = await self._row(attempt)
+            row = await self._shared.row(attempt)
             call_sid = row.call_sid if row else ""
-            moved = row is not None and await self._move_elsewhere(attempt, state, reason)
+            moved = row is not None and await self._shared.moved(attempt, state, reason)
         return self.room(call_sid) if moved and state == "accepted" else None
 
     async def leg_status(self, attempt: str, status: str, leg_sid: str) -> None:
@@ -225,42 +216,42 @@ class Humans:
             one.leg_sid = leg_sid
         if status not in {"completed", "busy", "failed", "no-answer", "canceled"}:
             return
-        if one is None:
-            row = await self._row(attempt)
-            state = row.state if row else "lost"
-        else:
-            state = one.state
+        row = await self._shared.row(attempt) if one is None else None
+        state = one.state if one is not None else row.state if row is not None else "lost"
+        call_sid = one.call_sid if one is not None else row.call_sid if row is not None else ""
         if state == "joined":
-            reason, following = "", "over"
-        elif state == "accepted":
-            reason, following = "hung_up", "lost"
-        else:
-            answered = status == "completed"
-            reason, following = _LOST_BY.get(status, "declined" if answered else "failed"), "lost"
+            self._later(self._release, attempt, call_sid)
+            return
+        answered = status == "completed"
+        reason = _LOST_BY.get(status, "declined" if answered else "failed")
+        reason = "hung_up" if state == "accepted" else reason
         if one is None:
-            await self._move_elsewhere(attempt, following, reason)
+            await self._shared.moved(attempt, "lost", reason)
         else:
-            self._step(one, following, reason)
+            self._step(one, "lost", reason)
 
     async def joins(self, call_sid: str) -> str | None:
         """A caller comes to the room: its name, or None when nobody waits there."""
         one = self._newest(call_sid)
         if one is not None:
             return self.room(call_sid) if self._step(one, "joined") else None
-        row = await self._row_of(call_sid)
+        row = await self._shared.newest(call_sid)
         if row is None or row.state not in {"accepted", "joined"}:
             return None
-        await self._move_elsewhere(row.attempt, "joined", "")
+        await self._shared.moved(row.attempt, "joined", "")
         return self.room(call_sid)
 
-    async def was_early(self, call_sid: str) -> bool:
-        """Whether the human left so soon that the caller has not been helped."""
+    async def parts(self, call_sid: str) -> bool:
+        """A caller's conference is over, and the caller is still there. True when the human left
+        it so soon that the caller has not been helped."""
         one = self._newest(call_sid)
         if one is not None:
+            self._step(one, "over")
             return trio.current_time() - one.joined_at < EARLY_S
-        row = await self._row_of(call_sid)
-        if row is None or row.state not in {"joined", "over"}:
+        row = await self._shared.newest(call_sid)
+        if row is None or row.state != "joined":
             return False
+        await self._shared.moved(row.attempt, "over", "")
         return self._wall_clock() - row.changed_at < timedelta(seconds=EARLY_S)
 
     async def caller_gone(self, call_sid: str) -> None:
@@ -269,9 +260,9 @@ class Humans:
         if one is not None:
             self.drop(one.attempt)
             return
-        row = await self._row_of(call_sid)
+        row = await self._shared.newest(call_sid)
         if row is not None and row.state in {"ringing", "answered", "accepted"} and row.leg_sid:
-            await self._move_elsewhere(row.attempt, "lost", "dropped")
+            await self._shared.moved(row.attempt, "lost", "dropped")
             self._later(self._say_gone, row.leg_sid)
 
     # ---- one leg's life ---------------------------------------------------------------------
@@ -292,7 +283,7 @@ class Humans:
 
     async def _take_news(self, one: _Try) -> None:
         """What other processes have heard of a leg."""
-        row = await self._row(one.attempt)
+        row = await self._shared.row(one.attempt)
         if row is None:
             return
         one.leg_sid = one.leg_sid or row.leg_sid
@@ -304,10 +295,26 @@ class Humans:
             while not one.settled.is_set():
                 with trio.move_on_after(self._look_s or ARRIVE_S):
                     await one.settled.wait()
-                row = None if self._look_s is None else await self._row(one.attempt)
+                row = None if self._look_s is None else await self._shared.row(one.attempt)
                 if row is not None and row.state in {"joined", "over", "lost"}:
                     self._step(one, "joined", told=True)
         self.drop(one.attempt)
+
+    async def _release(self, attempt: str, call_sid: str) -> None:
+        """A human who was in the room has gone. That ends it; but one who goes before the caller
+        has come ends nothing, and the caller would sit in there alone."""
+        await trio.sleep(RELEASE_S)
+        one = self._tries.get(attempt)
+        row = await self._shared.row(attempt) if one is None else None
+        state = one.state if one is not None else row.state if row is not None else ""
+        if state != "joined":
+            return
+        log.info("caller fetched out of the room", call_sid=call_sid)
+        try:
+            await self._control.redirect(call_sid, twiml.redirect(self._url("after-talk")))
+        except PhoneControlError as failed:
+            if not failed.gone:
+                log.warning("caller not fetched", call_sid=call_sid, error=str(failed))
 
     def _step(self, one: _Try, state: str, reason: str = "", *, told: bool = False) -> bool:
         """Take an attempt a step further, and tell its call. False when that makes no sense.
@@ -318,8 +325,7 @@ class Humans:
             return False
         one.state = state
         if not told:
-            move = partial(self._store.move_attempt, one.attempt, state, self._wall_clock(), reason)
-            self._later(self._tell_store, move)
+            self._later(self._shared.moved, one.attempt, state, reason)
         log.info("human", call_sid=one.call_sid, state=state, reason=reason)
         if state == "accepted":
             one.feed(on.HumanAccepted(one.attempt))
@@ -335,8 +341,7 @@ class Humans:
         """End an attempt without a word to its call, which knows."""
         one.state = state
         one.settled.set()
-        move = partial(self._store.move_attempt, one.attempt, state, self._wall_clock(), reason)
-        self._later(self._tell_store, move)
+        self._later(self._shared.moved, one.attempt, state, reason)
 
     def _leg(self, attempt: str, number: str) -> Leg:
         return Leg(
@@ -360,45 +365,6 @@ class Humans:
             if not failed.gone:
                 await self._hang_up(leg_sid)
 
-    # ---- what other processes know ----------------------------------------------------------
-
-    async def _screen_elsewhere(self, attempt: str) -> str | None:
-        if not await self._move_elsewhere(attempt, "answered", ""):
-            return None
-        row = first = await self._row(attempt)
-        with trio.move_on_after(BRIEF_S):
-            while row is None or first is None or row.summary == first.summary:
-                await trio.sleep(0.1)
-                row = await self._row(attempt)
-        return row.summary if row else ""
-
-    async def _move_elsewhere(self, attempt: str, state: str, reason: str) -> bool:
-        move = partial(self._store.move_attempt, attempt, state, self._wall_clock(), reason)
-        try:
-            return bool(await self._ask(move, STORE_S * 3))
-        except StoreError as error:
-            log.warning("human of another process not told", error=str(error))
-            return False
-
-    async def _row(self, attempt: str) -> Attempt | None:
-        return await self._read(partial(self._store.attempt, attempt))
-
-    async def _row_of(self, call_sid: str) -> Attempt | None:
-        return await self._read(partial(self._store.attempt_of, call_sid))
-
-    async def _read(self, question: Callable[[], Attempt | None]) -> Attempt | None:
-        with suppress(StoreError):
-            row: Attempt | None = await self._ask(question, STORE_S * 3)
-            return row
-        return None
-
-    async def _tell_store(self, write: Callable[[], object]) -> None:
-        """Tell other processes. With the database away this one alone knows."""
-        try:
-            await self._ask(write, STORE_S)
-        except StoreError as error:
-            log.warning("attempt not stored", error=str(error))
-
     # ---- memory -----------------------------------------------------------------------------
 
     def _newest(self, call_sid: str) -> _Try | None:
@@ -409,7 +375,7 @@ class Humans:
         while len(self._tries) > MAX_REMEMBERED:
             self._tries.popitem(last=False)
 
-    def _later(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
+    def _later(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
         if self._nursery is not None and not self._nursery.cancel_scope.cancel_called:
             self._nursery.start_soon(task, *args)
 

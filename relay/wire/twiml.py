@@ -162,6 +162,13 @@ def say_and_hang_up(text: str) -> str:
     return _document(response)
 
 
+def redirect(url: str) -> str:
+    """Go on with another document."""
+    response = Element("Response")
+    SubElement(response, "Redirect").text = _web(url)
+    return _document(response)
+
+
 def hang_up() -> str:
     """End the call."""
     return say_and_hang_up("")

@@ -38,6 +38,7 @@ from relay.core.records import CallEnded, DispositionChosen, ToolCalled, Transcr
 from relay.errors import DialError
 from relay.ports import BusinessApi, Socket
 from relay.replay import first_difference
+from relay.shell.humans import Humans
 from relay.shell.intents import Intents
 from relay.shell.journal import Journal
 from relay.shell.kit import CallFacts, CallKit
@@ -397,6 +398,7 @@ async def open_house(
     *,
     clips: Mapping[str, Clip] | None = None,
     business: Callable[[BusinessApi], BusinessApi] | None = None,
+    humans: Callable[[FakeStore], Humans] | None = None,
     tools: Mapping[str, Tool] | None = None,
     crashes: int = 0,
     tool_crashes: int = 0,
@@ -405,6 +407,7 @@ async def open_house(
     """A house for one test. At its end all calls have ended, and everything is checked.
 
     business: wraps the embedded one
+    humans: who can be rung; those of house.phone unless given
     crashes, tool_crashes: how many calls and functions are expected to break
     policy: values of CallPolicy to replace
     """
@@ -418,7 +421,7 @@ async def open_house(
     with structlog.testing.capture_logs() as logs:
         async with trio.open_nursery() as nursery:
             phone = FakePhone()
-            humans = make_humans(phone, store)
+            rung = humans(store) if humans else make_humans(phone, store)
             house = House(nursery, store, bookings, journal, phone, None, logs)  # type: ignore[arg-type]
             house.kit = CallKit(
                 policy=replace(CallPolicy(effects=effects), **policy),
@@ -428,7 +431,7 @@ async def open_house(
                 tools=tools,
                 business=business(embedded) if business else embedded,
                 journal=journal,
-                humans=humans,
+                humans=rung,
                 phone_control=phone,
                 intents=Intents(
                     store, journal, unavailable=UNAVAILABLE, wall_clock=clock, run_sync=inline
@@ -437,7 +440,7 @@ async def open_house(
                 recorder=Recorder(house.flights.__setitem__, FLIGHT_BYTES, run_sync=inline),
             )
             nursery.start_soon(journal.run)
-            nursery.start_soon(humans.run)
+            nursery.start_soon(rung.run)
             yield house
             for call in house.calls.values():
                 await call.ended()
