@@ -54,11 +54,15 @@ class _Leg:
 
     def end(self) -> None:
         """Note how it ended, and tell that."""
-        ended = self.record.ended_at or trio.current_time()
-        self.record.ended_at = ended
-        if self.call.ended_at is None:
-            self.call.end("relay" if self.call.answered_at else "network", self.record.status)
+        call, record = self.call, self.record
+        record.ended_at = record.ended_at or trio.current_time()
+        if call.ordered:
+            call.take_order()
+        if call.answered_at is None:
+            call.end("network", record.status)
+        call.end("caller" if call.line.hung_up.is_set() else "relay")
         self.tell("completed")
+        call.log.close()
 
 
 async def dial(
@@ -66,13 +70,13 @@ async def dial(
 ) -> Ask | None:
     """Ring, whisper, bridge, and say how it went to `action`, whose answer is the call's next."""
     call, account = conductor.call, conductor.account
+    action = conductor.action(verb.action, verb.method, url)
+    callees = [_absolute(callee, url) for callee in verb.callees]
     caller_id = verb.caller_id or call.caller
-    records = begin([callee.number for callee in verb.callees], caller_id, account.phones)
+    records = begin([callee.number for callee in callees], caller_id, account.phones)
     call.dials.extend(records)
     call.log.add("dialling", ", ".join(record.number for record in records))
-    pairs = zip(verb.callees, records, strict=True)
-    legs = [_leg(conductor, callee, url, record) for callee, record in pairs]
-    action = conductor.action(verb.action, verb.method, url)
+    legs = [_leg(conductor, *pair) for pair in zip(callees, records, strict=True)]
     async with trio.open_nursery() as life:
         reach = _Reach(conductor, verb.timeout_s, legs, run_documents, life)
         leg = await conductor.while_up(reach.reach)
@@ -82,9 +86,9 @@ async def dial(
             with trio.move_on_after(verb.time_limit_s):
                 await _bridge(call, leg.call)
         life.cancel_scope.cancel()
-    for ended in legs:
-        if ended.call.ended_at is None:
-            ended.end()
+    for other in legs:
+        if other.record.ended_at is None or other.call.ended_at is None:
+            other.end()
     answered = [each for each in legs if each.call.answered_at is not None]
     record = (leg or [*answered, legs[0]][0]).record
     form = record.form()
@@ -92,10 +96,14 @@ async def dial(
     return await conductor.follow(action, form)
 
 
-def _leg(conductor: Conductor, callee: Callee, url: str, record: DialRecord) -> _Leg:
+def _absolute(callee: Callee, url: str) -> Callee:
     whisper = None if callee.url is None else absolute(url, callee.url)
+    return replace(callee, url=whisper, status=told_at(url, callee.status))
+
+
+def _leg(conductor: Conductor, callee: Callee, record: DialRecord) -> _Leg:
     call = PhoneCall(
-        Number(callee.number, whisper or ""),
+        Number(callee.number, callee.url or ""),
         record.caller_id,
         conductor.account.account_sid,
         sid=record.sid,
@@ -103,8 +111,7 @@ def _leg(conductor: Conductor, callee: Callee, url: str, record: DialRecord) -> 
         parent_sid=conductor.call.sid,
     )
     conductor.account.calls[call.sid] = call
-    there = replace(callee, url=whisper, status=told_at(url, callee.status))
-    return _Leg(there, record, Conductor(conductor.account, call, conductor.posts))
+    return _Leg(callee, record, Conductor(conductor.account, call, conductor.posts))
 
 
 @dataclass(frozen=True, slots=True)

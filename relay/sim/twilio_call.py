@@ -142,6 +142,7 @@ class PhoneCall:
     direction: str = "inbound"
     parent_sid: str = ""
     status: str = "ringing"
+    placed_at: float = field(default_factory=trio.current_time)
     answered: trio.Event = field(default_factory=trio.Event)
     answered_at: float | None = None
     ended_at: float | None = None

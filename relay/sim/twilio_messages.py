@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import trio
 
@@ -30,6 +31,7 @@ class Message:
     sid: str = field(default_factory=lambda: "SM" + secrets.token_hex(16))
     status: str = "queued"
     error_code: int = 0
+    taken: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def form(self) -> dict[str, str]:
         """What its status callback says."""

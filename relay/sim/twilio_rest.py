@@ -17,11 +17,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import httpx
 import trio
 
+from relay.errors import Misuse
 from relay.sim import twilio_rest_calls as calls
 from relay.sim import twilio_rest_others as others
 from relay.sim.twilio_account import Account
@@ -53,6 +54,7 @@ _KINDS: Final[tuple[tuple[str, str, str, Work], ...]] = (
     ("numbers.fetch", "GET", rf"IncomingPhoneNumbers/{_SID}\.json", others.fetch_number),
     ("numbers.update", "POST", rf"IncomingPhoneNumbers/{_SID}\.json", others.update_number),
 )
+KINDS: Final = frozenset(kind for kind, *_ in _KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,10 @@ class RestApi:
     _faults: dict[str, collections.deque[RestFault | None]] = field(default_factory=dict)
 
     def fail(self, kind: str, *faults: RestFault | None) -> None:
-        """Let the next requests of a kind go wrong, one fault each. None: that one goes well."""
+        """Let the next requests of a kind go wrong, one fault each. None: that one goes well.
+        Raises Misuse if there is no such kind."""
+        if kind not in KINDS:
+            raise Misuse(f"{kind!r} is none of {', '.join(sorted(KINDS))}")
         self._faults.setdefault(kind, collections.deque()).extend(faults)
 
     def of_kind(self, kind: str) -> list[RestRequest]:
@@ -141,15 +146,15 @@ class RestApi:
 
     async def _take(self, method: str, target: str, authorization: str, body: bytes) -> RestAnswer:
         at = trio.current_time()
-        parts = urlsplit(target)
-        query = parts.query if method == "GET" else body.decode("utf-8", "replace")
-        form = tuple(parse_qsl(query, keep_blank_values=True))
-        kind, sids, do = self._kind(method, parts.path)
+        path, _, query = target.partition("?")
+        text = query if method == "GET" else body.decode("utf-8", "replace")
+        form = tuple(parse_qsl(text, keep_blank_values=True))
+        kind, sids, do = self._kind(method, path)
         fault = self._next_fault(kind)
         delay = self.delays_s.get(kind, self.latency_s) + fault.delay_s
         await trio.sleep(delay / 2)
         try:
-            self._admit(authorization, parts.path)
+            self._admit(authorization, path)
             _obey(fault)
             status, result = do(self.account, self.nursery, sids, Fields(form))
             answer = RestAnswer(status, "" if result is None else json.dumps(result))
@@ -160,7 +165,7 @@ class RestApi:
             answer = RestAnswer(0, REFUSED_TEXT if fault.refused else "lost")
         took = trio.current_time() - at
         self.requests.append(
-            RestRequest(at, took, kind, method, parts.path, form, answer.status, answer.text)
+            RestRequest(at, took, kind, method, path, form, answer.status, answer.text)
         )
         return answer
 

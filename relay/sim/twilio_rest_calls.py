@@ -138,19 +138,19 @@ def _call(account: Account, sid: str) -> PhoneCall:
 
 def call_json(call: PhoneCall) -> dict[str, object]:
     path = f"/2010-04-01/Accounts/{call.account_sid}/Calls/{call.sid}"
-    now = format_datetime(datetime.now(UTC))
     ended = call.ended_at is not None
+    latest = call.ended_at or call.answered_at or call.placed_at
     return {
         "account_sid": call.account_sid,
         "annotation": None,
         "answered_by": None,
         "api_version": "2010-04-01",
         "caller_name": None,
-        "date_created": now,
-        "date_updated": now,
+        "date_created": _date(call.placed_at),
+        "date_updated": _date(latest),
         "direction": call.direction,
         "duration": str(call.duration_s) if ended else None,
-        "end_time": now if ended else None,
+        "end_time": _date(call.ended_at),
         "forwarded_from": call.extra.get("ForwardedFrom"),
         "from": call.caller,
         "from_formatted": call.caller,
@@ -161,7 +161,7 @@ def call_json(call: PhoneCall) -> dict[str, object]:
         "price_unit": "USD",
         "queue_time": "0",
         "sid": call.sid,
-        "start_time": _ago(call.answered_at),
+        "start_time": _date(call.answered_at),
         "status": call.status,
         "subresource_uris": {"recordings": f"{path}/Recordings.json"},
         "to": call.number.number,
@@ -200,7 +200,7 @@ def recording_json(recording: Recording) -> dict[str, object]:
     }
 
 
-def _ago(at: float | None) -> str | None:
+def _date(at: float | None) -> str | None:
     """A time of trio's clock, as a date."""
     if at is None:
         return None

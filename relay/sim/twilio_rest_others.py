@@ -90,12 +90,12 @@ def fetch_message(
 
 
 def _message_json(message: Message) -> dict[str, object]:
-    now = format_datetime(datetime.now(UTC))
+    taken, now = format_datetime(message.taken), format_datetime(datetime.now(UTC))
     return {
         "account_sid": message.account_sid,
         "api_version": "2010-04-01",
         "body": message.body,
-        "date_created": now,
+        "date_created": taken,
         "date_sent": None if message.status == "queued" else now,
         "date_updated": now,
         "direction": "outbound-api",

@@ -150,6 +150,8 @@ async def test_rest_can_end_the_callee_s_leg(autojump_clock):
     form = relay.forms("/dialled")[0]
     assert (form["DialCallStatus"], form["DialCallDuration"]) == ("completed", "3")
     assert call.duration_s == 5
+    leg = twilio.cloud.calls[call.dials[0].sid]
+    assert (leg.status, leg.ended_by, leg.log.closed) == ("completed", "api", True)
 
 
 async def test_new_instructions_end_a_dial_without_its_action(autojump_clock):

@@ -108,7 +108,7 @@ def check_callbacks(forms):
 
 def check(relay, cloud):
     for call in cloud.calls.values():
-        assert call.status in LAST
+        assert (call.status in LAST, call.log.closed) == (True, True)
         told = [form for form in relay.forms("/status") if form["CallSid"] == call.sid]
         assert len(told) == (call.direction == "inbound")
         assert not {complaint.code for complaint in call.complaints} - {15004}

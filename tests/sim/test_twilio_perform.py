@@ -106,12 +106,9 @@ async def test_a_call_that_is_over_takes_no_instructions(autojump_clock):
     ],
 )
 async def test_a_document_from_rest_has_no_address_to_begin_from(autojump_clock, twiml):
-    relay = Relay()
-    call, _ = await updated(
-        relay,
-        phones={HUMAN: HumanPhone(answer_after_s=1)},
-        Twiml=f"<Response>{twiml}</Response>",
-    )
+    human = HumanPhone(answer_after_s=1)
+    call, _ = await updated(Relay(), phones={HUMAN: human}, Twiml=f"<Response>{twiml}</Response>")
+    assert human.calls == []
     assert [complaint.code for complaint in call.complaints] == [15004]
     assert (said(call), call.ended_by) == ([APPLICATION_ERROR], "error")
 

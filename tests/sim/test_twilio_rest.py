@@ -9,6 +9,7 @@ from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
+from relay.errors import Misuse
 from relay.sim.twilio_call import Number
 from relay.sim.twilio_dial import HumanPhone
 from relay.sim.twilio_rest import (
@@ -76,11 +77,14 @@ async def test_the_twilio_package_places_and_ends_a_call(autojump_clock):
         )
         await trio.sleep(5)
         call = await client.calls(call.sid).fetch_async()
-        assert (call.status, call.start_time.tzinfo is not None) == ("in-progress", True)
+        assert call.status == "in-progress"
+        began = call.start_time - call.date_created
         await client.calls(call.sid).update_async(status="completed")
         await trio.sleep(0.1)
         call = await client.calls(call.sid).fetch_async()
         assert (call.status, call.duration) == ("completed", "3")
+        assert 2 <= began.total_seconds() <= 3
+        assert 2 <= (call.end_time - call.start_time).total_seconds() <= 4
         with pytest.raises(TwilioRestException) as caught:
             await client.calls(call.sid).update_async(twiml="<Response/>")
         assert (caught.value.status, caught.value.code) == (400, 21220)
@@ -209,6 +213,12 @@ async def test_a_fault_is_one_request_s_and_does_nothing(autojump_clock, fault, 
     assert [answer.status_code for answer in answers] == [201, status, 201]
     assert answers[1].json()["code"] == code
     assert len(twilio.cloud.calls) == 2
+
+
+async def test_a_fault_of_no_kind_is_a_mistake(autojump_clock):
+    async with open_twilio(Relay()) as twilio:
+        with pytest.raises(Misuse, match=r"calls\.create"):
+            twilio.rest.fail("call.create", BROKEN)
 
 
 async def test_a_lost_answer_is_carried_out(autojump_clock):
