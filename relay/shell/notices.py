@@ -1,8 +1,10 @@
 """A notice's words: who is told of what, and in which form (docs/notifications.md).
 
-What callers said goes out to strangers' eyes here, so every text is one bounded line without
-control characters. To a caller it also goes without links: a name may be spoken for the sake of
-what it makes us send, to a number that was not the speaker's own.
+A notice's text is a line for the owner: "Ann Lee (+1…) booked: cleaning, Tuesday …, no. 7". What
+callers said is in it, so whatever leaves here is one bounded line without control characters.
+
+A confirmation goes to a number that may be forged, and must not carry what its caller would like
+to have sent there. It has only what follows the verb, the business's own words, and no link.
 """
 
 from __future__ import annotations
@@ -14,29 +16,20 @@ import re
 import unicodedata
 from typing import Final
 
-from relay.ports import Notice
+from relay.ports import Notice, is_number
 
 MAX_JSON_TEXT: Final = 2000
-MAX_SMS: Final = 320  # two or three segments, most of the time
+MAX_TO_OWNER: Final = 1200  # a message in full; Twilio takes 1600
+MAX_TO_CALLER: Final = 320
 # What a caller has done for themselves is confirmed to them; all else is for the owner.
 CONFIRMED: Final = {
     "booked": "Your appointment is booked",
     "changed": "Your appointment is changed",
     "cancelled": "Your appointment is cancelled",
 }
-HEADLINES: Final = {
-    "booked": "Booked",
-    "changed": "Changed",
-    "cancelled": "Cancelled",
-    "quoted": "Quote wanted",
-    "message": "Message",
-    "voicemail": "Voicemail",
-    "failed": "Failed call",
-    "flagged": "Call to look at",
-}
+_WITHHELD: Final = "number withheld"
 SIGNATURE: Final = "Relay-Signature"
 
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 # Controls, marks that turn the direction of writing, private and broken characters.
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 _LINK = re.compile(r"://|(?<=\w)\.(?=[^\W\d])")
@@ -52,11 +45,6 @@ def channels(
         ("sms_caller", sms_caller and kind in CONFIRMED),
     )
     return tuple(channel for channel, wanted in told if wanted)
-
-
-def is_number(caller: str | None) -> bool:
-    """Whether a text can be sent there."""
-    return caller is not None and _E164.fullmatch(caller) is not None
 
 
 def payload(notice: Notice) -> bytes:
@@ -81,17 +69,19 @@ def signed(body: bytes, secret: str, timestamp: int) -> dict[str, str]:
 
 
 def to_owner(notice: Notice) -> str:
-    """The SMS that the owner gets: what, the words, who called."""
-    headline = HEADLINES.get(notice.kind, plain(notice.kind, 20).capitalize())
-    caller = notice.caller if is_number(notice.caller) else "number withheld"
-    end = f" ({caller})"
-    return plain(f"{headline}: {notice.text}", MAX_SMS - len(end)) + end
+    """The SMS that the owner gets: the line, and who called where it does not say so."""
+    text = f"Please look at this call. {notice.text}" if notice.kind == "flagged" else notice.text
+    caller = notice.caller if notice.caller and is_number(notice.caller) else _WITHHELD
+    if caller in text or _WITHHELD in text:
+        return plain(text, MAX_TO_OWNER)
+    return plain(text, MAX_TO_OWNER - len(caller) - 3) + f" ({caller})"
 
 
 def to_caller(notice: Notice, business: str) -> str:
     """The SMS that a caller gets."""
-    text = f"{business}: {CONFIRMED[notice.kind]}. {notice.text}"
-    return plain(_LINK.sub(" ", text), MAX_SMS)
+    _, verb, details = notice.text.rpartition(f" {notice.kind}: ")
+    text = f"{business}: {CONFIRMED[notice.kind]}. {details if verb else ''}"
+    return plain(_LINK.sub(" ", text), MAX_TO_CALLER)
 
 
 def plain(text: str, most: int) -> str:

@@ -26,7 +26,15 @@ import structlog
 import trio
 
 from relay.errors import NoticeError, PhoneControlError, StoreError
-from relay.ports import Claimed, Notice, NoticeStore, PhoneControl, Settled, Webhook
+from relay.ports import (
+    Claimed,
+    Notice,
+    NoticeStore,
+    PhoneControl,
+    Settled,
+    Webhook,
+    is_number,
+)
 from relay.shell import notices
 
 POLL_S: Final = 2.0
@@ -197,7 +205,7 @@ class Notifier:
         to = self._sms_to if notice.channel == "sms_owner" else notice.caller
         if to is None:
             return Fate("pending", "its call is not stored yet")
-        if not notices.is_number(to):
+        if not is_number(to):
             return Fate("failed", "no number to text to")
         if notice.channel == "sms_owner":
             body = notices.to_owner(notice)

@@ -64,7 +64,7 @@ class World:
     def keep(self, number: int = 1, kind: str = "booked", caller: str = CALLER) -> None:
         sid = f"CA{number}"
         opened = CallOpened(0.0, "MZ1", caller)
-        notice = OwnerNotice(0.0, "call_1", kind, f"number {number}.")
+        notice = OwnerNotice(0.0, "call_1", kind, f"Ann {kind}: number {number}.")
         self.store.write([Entry(sid, START, opened), Entry(sid, START, notice)])
 
     def rows(self) -> list[dict[str, Any]]:
@@ -232,10 +232,14 @@ async def test_everybody_is_told_once(world: World, autojump_clock, nursery) -> 
     world.keep()
     await trio.sleep(3)
     [post] = world.posts
-    assert (post["kind"], post["caller"], post["text"]) == ("booked", CALLER, "number 1.")
+    assert (post["kind"], post["caller"], post["text"]) == (
+        "booked",
+        CALLER,
+        "Ann booked: number 1.",
+    )
     assert sorted(world.texts) == [
         (CALLER, "Test Clinic: Your appointment is booked. number 1."),
-        (OWNER, f"Booked: number 1. ({CALLER})"),
+        (OWNER, f"Ann booked: number 1. ({CALLER})"),
     ]
     assert set(world.states().values()) == {"sent"}
     await trio.sleep(600)
@@ -482,7 +486,9 @@ def check(world: World, count: int) -> None:
     for row in world.rows():
         posted = sum(post["id"] == row["id"] for post in world.posts)
         to = {"sms_owner": OWNER, "sms_caller": CALLER}.get(row["channel"])
-        texted = sum(row["text"] in body and number == to for number, body in world.texts)
+        texted = sum(
+            row["text"].partition(": ")[2] in body and number == to for number, body in world.texts
+        )
         match row["channel"], row["state"]:
             case "webhook", "sent":
                 assert posted >= 1
