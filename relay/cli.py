@@ -1,4 +1,4 @@
-"""The command line: `relay serve`, `demo`, `replay`, `clips`, `business`, `db upgrade`.
+"""The command line: `relay serve`, `demo`, `calls`, `replay`, `clips`, `business` and more.
 
 What cannot start says why in a few lines on stderr and ends with 2; a bug shows its traceback.
 """
@@ -17,6 +17,7 @@ import trio
 from relay import config
 from relay.adapters.store import upgrade
 from relay.cli_business import business_command
+from relay.cli_calls import calls_command, costs_command, erase_command, export_command
 from relay.cli_clips import clips_group
 from relay.config import Settings
 from relay.log_pipe import LogPipe
@@ -46,9 +47,7 @@ def serve_command() -> None:
     with told_plainly():
         settings = config.load()
         pipe = LogPipe(sys.stdout.fileno())
-        set_up_logs(
-            settings.log_level, pipe, settings.log_format, personal=settings.log_personal == "show"
-        )
+        set_up_logs(settings.log_level, pipe, settings.log_format, pii=settings.log_pii == "on")
         prepare_process()
         process = Process(Pulse(), lambda: pipe.dropped)
         watch_over(process.pulse, pipe.close)
@@ -87,8 +86,9 @@ def replay_command(file: Path, every: bool, check: bool) -> None:
             click.secho(line, fg=COLOURS.get(line.sign))
 
 
-main.add_command(clips_group)
-main.add_command(business_command)
+for each in (clips_group, business_command, calls_command, costs_command, export_command):
+    main.add_command(each)
+main.add_command(erase_command)
 
 
 @main.group("db")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, overload
 from urllib.parse import SplitResult, urlsplit
@@ -84,8 +85,13 @@ def _socket_url(url: str) -> str:
     return url
 
 
+def is_phone_number(number: str) -> bool:
+    """Whether this is a number as E.164 writes it."""
+    return bool(_E164.fullmatch(number))
+
+
 def _phone_number(number: str) -> str:
-    if not _E164.fullmatch(number):
+    if not is_phone_number(number):
         raise ValueError("must be an E.164 number such as +14155550100")
     return number
 
@@ -126,13 +132,6 @@ def _filled(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _not_held(cap: float | None) -> float | None:
-    """A cap on money that is set and silently not held would be worse than none."""
-    if cap is not None:
-        raise ValueError("this version does not count money: unset it, and use OpenAI's own limit")
-    return cap
-
-
 def _callers(listed: object) -> object:
     """A list with commas. The values come as text, from either source."""
     if not isinstance(listed, str):
@@ -153,7 +152,7 @@ Secret = Annotated[SecretStr, AfterValidator(_filled)]
 OptionalSecret = Annotated[SecretStr | None, AfterValidator(lambda s: s and _filled(s))]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Callers = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_callers)]
-MoneyCap = Annotated[float | None, AfterValidator(_not_held)]
+MoneyCap = Annotated[Decimal | None, Field(gt=0, le=1_000_000, decimal_places=6)]
 
 
 S = TypeVar("S", bound="BusinessSettings")
@@ -332,8 +331,23 @@ class Settings(BusinessSettings):
     max_call_s: int = Field(
         default=600, ge=30, le=14400, description="seconds after which a call is wound up"
     )
-    max_call_usd: MoneyCap = Field(default=None, description="cap on one call's cost, in USD")
-    max_day_usd: MoneyCap = Field(default=None, description="cap on a day's cost, in USD")
+    max_call_usd: MoneyCap = Field(
+        default=None, description="what one call may cost, in USD; unset: no cap"
+    )
+    max_day_usd: MoneyCap = Field(
+        default=None,
+        description="what all calls of a day (in UTC) may cost, in USD; unset: no cap",
+    )
+    prices_file: Path = Field(
+        default=Path(__file__).parent / "prices.toml",
+        description="what models and minutes cost, a TOML file with its date",
+    )
+    retention_days: int = Field(
+        default=90,
+        ge=0,
+        le=36_500,
+        description="days that words are kept: transcripts, what functions were given; 0: for ever",
+    )
     drain_s: float = Field(
         default=285,
         ge=0,
@@ -344,8 +358,8 @@ class Settings(BusinessSettings):
         default=None,
         description="how log lines look: json or console; unset: console on a terminal, else json",
     )
-    log_personal: Literal["mask", "show"] = Field(
-        default="mask", description="whether numbers and quotations are legible in the log"
+    log_pii: Literal["on", "off"] = Field(
+        default="off", description="whether callers' numbers and words are legible in the log"
     )
     metrics_port: int | None = Field(
         default=None,

@@ -2,7 +2,7 @@
 
 Events are static text, values are fields; a call's SID is bound to every line of its tasks, and
 personal values stand only under keys that begin with `pii.`, where all but a number's last two
-digits is hidden unless `LOG_PERSONAL=show`. Lines of the libraries (trio, quart, alembic) take the
+digits is hidden unless `LOG_PII=on`. Lines of the libraries (trio, quart, alembic) take the
 same way out. Tracebacks never show local variables: those hold what callers say.
 
 `relay serve` logs into a LogPipe, which no reader can hold up.
@@ -33,12 +33,12 @@ class Sink(Protocol):
 
 
 def set_up_logs(
-    level: str, sink: Sink | None = None, form: Form | None = None, *, personal: bool = False
+    level: str, sink: Sink | None = None, form: Form | None = None, *, pii: bool = False
 ) -> None:
     """Log to a stream, stdout unless given, from this level on.
 
     form: as a terminal reads it or as a machine does, by what the stream is unless given
-    personal: show what stands under `pii.` keys
+    pii: show what stands under `pii.` keys
     """
     sink = sink or sys.stdout
     form = form or ("console" if sink.isatty() else "json")
@@ -47,7 +47,7 @@ def set_up_logs(
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *([] if personal else [_hidden]),
+        *([] if pii else [_hidden]),
     ]
     handler = logging.StreamHandler(sink)
     handler.setFormatter(

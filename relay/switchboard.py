@@ -114,12 +114,14 @@ class Switchboard:
         rules: NumberRules = NO_RULES,
         strained: Callable[[], bool] = lambda: False,
         ask: Ask | None = None,
+        affords_a_call: Callable[[], bool] = lambda: True,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """stream_base: PUBLIC_URL as wss://, to which a stream's path is added.
 
         strained: whether the process has no time for another call
         ask: how the store is asked; in threads unless given
+        affords_a_call: whether the day's cap on money has room; from memory
         """
         self.counts: Counter[str] = Counter()
         self.draining = False
@@ -131,6 +133,7 @@ class Switchboard:
         self._max_calls = max_calls
         self._limits = NumberLimits(rules)
         self._strained = strained
+        self._affords_a_call = affords_a_call
         self._wall_clock = wall_clock
         self._lines: OrderedDict[str, Line] = OrderedDict()
         self._open: dict[str, Line] = {}  # those of them that may take up room
@@ -183,6 +186,8 @@ class Switchboard:
             return "draining"
         if self._strained():
             return "strained"
+        if not self._affords_a_call():
+            return "over_budget"
         if self._max_calls is not None and self.busy() >= self._max_calls:
             return "full"
         calls_now = sum(

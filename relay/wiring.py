@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from importlib import resources
 from typing import Final
@@ -32,18 +33,22 @@ from relay.adapters.twilio_rest import TwilioPhone
 from relay.audio import loudest_db
 from relay.cabinet import AFTER_HOURS, Cabinet, Voice
 from relay.config import Settings
+from relay.core.budget import Prices
 from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
 from relay.errors import ConfigError
 from relay.limits import NumberRules
 from relay.metrics import Metrics
 from relay.ports import BusinessApi, PhoneControl, Socket, Webhook
+from relay.prices import PriceTable, load_prices
 from relay.prompts import Prompts, load_prompts
+from relay.retention import forget_daily
 from relay.seeing import Process, watch_server
 from relay.shell import clip_studio, sockets
 from relay.shell.humans import Humans
 from relay.shell.intents import Intents
 from relay.shell.journal import Journal
 from relay.shell.kit import CallFacts, CallKit
+from relay.shell.purse import Purse
 from relay.shell.recorder import Recorder, into_folder
 from relay.shell.session import run_call
 from relay.shell.spool import Spool, open_spool
@@ -90,6 +95,7 @@ async def serve(
     """
     database_url = settings.database_url.get_secret_value()
     prompts, clips = load_prompts(settings.prompts_dir), load_clips()
+    prices = call_prices(settings, load_prices(settings.prices_file))
     dial = model_dialer or partial(dial_openai, settings)
     recorder = _recorder(settings)
     store = open_store(database_url, channels=channels(settings))
@@ -117,7 +123,7 @@ async def serve(
                 prompts=prompts,
                 cabinet=cabinet,
                 dial=dial,
-                policy=policy or CallPolicy(),
+                policy=replace(policy or CallPolicy(), prices=prices),
                 recorder=recorder,
                 process=process or Process(),
             )
@@ -150,6 +156,7 @@ def _parts(
     process: Process,
 ) -> server.Parts:
     auth_token = settings.twilio_auth_token.get_secret_value()
+    purse = _purse(settings, store)
     board = Switchboard(
         store,
         auth_token=auth_token,
@@ -157,6 +164,7 @@ def _parts(
         max_calls=settings.max_calls,
         rules=_number_rules(settings),
         strained=lambda: process.pulse.strained,
+        affords_a_call=purse.affords_a_call if purse else lambda: True,
     )
     journal = Journal(store, spool)
     intents = Intents(store, journal, unavailable=UNAVAILABLE)
@@ -188,6 +196,7 @@ def _parts(
         audio_format=settings.realtime_audio_format,
         recorder=recorder,
         meter=metrics,
+        purse=purse,
     )
     desk = FrontDesk(
         board=board,
@@ -217,6 +226,10 @@ def _parts(
     ]
     if settings.clips == "model":
         background.append(cabinet.keep_filled)
+    if purse is not None:
+        background.append(purse.run)
+    if settings.retention_days:
+        background.append(partial(forget_daily, store, settings.retention_days))
     door_counts: Counter[str] = Counter()
     background += watch_server(
         settings, metrics, process, board=board, journal=journal, door_counts=door_counts
@@ -366,6 +379,41 @@ def _recorder(settings: Settings) -> Recorder | None:
     return Recorder(write, settings.flight_max_bytes, settings.flight_audio)
 
 
+# ---- money ----------------------------------------------------------------------------------
+
+
+def call_prices(settings: Settings, table: PriceTable) -> Prices:
+    """What a call's parts cost. Raises ConfigError for a cap that could not be held."""
+    hard = settings.realtime_model_hard
+    prices = Prices(
+        table.model(settings.realtime_model),
+        table.model(hard),
+        table.words(TRANSCRIPTION_MODEL),
+        table.phone_minute,
+    )
+    wanted = {settings.realtime_model: prices.model, TRANSCRIPTION_MODEL: prices.transcription}
+    wanted |= {hard: prices.hard} if hard else {}
+    unknown = ", ".join(name for name, tariff in wanted.items() if not tariff.name)
+    if unknown and (settings.max_call_usd or settings.max_day_usd):
+        raise ConfigError(
+            f"PRICES_FILE has no price for {unknown}: a cap on money (MAX_CALL_USD, MAX_DAY_USD)"
+            " could not be held"
+        )
+    if unknown:
+        _log.warning("! no price is known", models=unknown, prices_as_of=str(table.as_of))
+    return prices
+
+
+def _purse(settings: Settings, store: SqlStore) -> Purse | None:
+    """What holds the day's cap, if there is one."""
+    cap = _micro(settings.max_day_usd)
+    return None if cap is None else Purse(store, cap, wall_clock=lambda: datetime.now(UTC))
+
+
+def _micro(usd: Decimal | None) -> int | None:
+    return None if usd is None else int(usd * 1_000_000)
+
+
 # ---- the calls ------------------------------------------------------------------------------
 
 
@@ -374,6 +422,8 @@ def _policy(settings: Settings, policy: CallPolicy, tools: Mapping[str, Tool]) -
         policy,
         silence_ms=settings.vad_silence_ms,
         max_call_s=float(settings.max_call_s),
+        max_call_micro_usd=_micro(settings.max_call_usd),
+        day_cap=settings.max_day_usd is not None,
         server_turns=settings.server_turns,
         hard_model=settings.realtime_model_hard is not None,
         emergency_phrases=policy.emergency_phrases if settings.alarms is None else settings.alarms,

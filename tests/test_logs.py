@@ -33,7 +33,7 @@ class Terminal(io.StringIO):
 
 def printed(level: str = "INFO", *, personal: bool = False) -> tuple[io.StringIO, Any]:
     stream = io.StringIO()
-    set_up_logs(level, stream, personal=personal)
+    set_up_logs(level, stream, pii=personal)
     return stream, structlog.get_logger("relay.test")
 
 

@@ -3,8 +3,9 @@
 This file is the face; beside it lie store_tables (what is kept), store_records (how a record
 becomes an upsert), store_intents (writes that happen once), store_notices (what the owner shall
 hear of), store_bookings (appointments), store_messages (what callers leave), store_attempts (humans
-who were rung), store_clips (the agent's voice), store_engine (drivers), store_upgrade and
-migrations/ (how the tables come to be). Every method blocks: call them from worker threads.
+who were rung), store_clips (the agent's voice), store_spend (the day's cap), store_reading (for
+people), store_forgetting (erasure), store_engine (drivers), store_upgrade and migrations/ (how the
+tables come to be). Every method blocks: call them from worker threads.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
@@ -20,10 +22,13 @@ from relay.adapters import (
     store_attempts,
     store_bookings,
     store_clips,
+    store_forgetting,
     store_intents,
     store_messages,
     store_notices,
+    store_reading,
     store_records,
+    store_spend,
 )
 from relay.adapters.store_engine import mapped, parse_url, pooled
 from relay.adapters.store_notices import Channels
@@ -36,9 +41,13 @@ from relay.ports import (
     Booked,
     BookingRequest,
     CallRow,
+    CallSummary,
     ChangeRequest,
     Claimed,
+    DayCosts,
+    Drawn,
     Entry,
+    Erased,
     Message,
     Notice,
     Settled,
@@ -129,7 +138,7 @@ class SqlStore:
         query = (
             sa.select(columns.speaker, columns.heard_text)
             .where(columns.call_sid == call_sid)
-            .order_by(columns.position, columns.at)
+            .order_by(columns.position, columns.started_at)
         )
         with self._read() as connection:
             return [(speaker, text) for speaker, text in connection.execute(query)]
@@ -184,6 +193,47 @@ class SqlStore:
         """Report about a claimed notice. False: somebody else holds it by now."""
         with self._write() as connection:
             return store_notices.settle(connection, notice, holder, state, at=at, error=error)
+
+    # ---- DayBudgets
+
+    def draw(self, day: date, owed: int, want: int, cap: int) -> Drawn:
+        """Report what was spent beyond earlier grants, and draw what may be spent next."""
+        with self._write() as connection:
+            return store_spend.draw(connection, day, owed, want, cap)
+
+    # ---- reading, for people
+
+    def overview(self, limit: int, since: datetime | None = None) -> list[CallSummary]:
+        """The latest calls, the newest first."""
+        with self._read() as connection:
+            return store_reading.overview(connection, limit, since)
+
+    def costs(self, limit: int) -> list[DayCosts]:
+        """The latest days in UTC that cost something, the newest first."""
+        with self._read() as connection:
+            return store_reading.costs(connection, limit)
+
+    def everything(self, call_sid: str) -> dict[str, list[dict[str, Any]]]:
+        """All that is kept of a call, by table; {} for a call that is not known."""
+        with self._read() as connection:
+            return store_reading.everything(connection, call_sid)
+
+    # ---- forgetting
+
+    def erase(self, phone: str, at: datetime) -> Erased:
+        """Remove a person, by telephone number, and keep what still comes of them out."""
+        with self._write() as connection:
+            return store_forgetting.erase(connection, phone, at)
+
+    def forget_words(self, before: datetime) -> int:
+        """Remove a portion of what was said before a moment. 0: nothing is left to remove."""
+        with self._write() as connection:
+            return store_forgetting.forget_words(connection, before)
+
+    def scrub(self) -> bool:
+        """Make what was removed unreadable in the files. False: try again, somebody reads."""
+        with mapped(self._url), self._reader.connect() as connection:
+            return store_forgetting.scrub(connection)
 
     # ---- Bookings
 

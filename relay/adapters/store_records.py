@@ -5,6 +5,7 @@ table says which of two versions of a row stays, in the WHERE of its upsert:
 
     calls          the earliest opening; the latest disposition
     transcripts    the latest version of an item; at the same moment, the one heard further
+    spend          the greater amount
     tool_calls     a final status before "running"; then the latest
     call_outcomes  the latest end; but the aftermath (OutcomeSettled) has the last word on the
                    outcome, and a guess yields to everything
@@ -12,12 +13,14 @@ table says which of two versions of a row stays, in the WHERE of its upsert:
     intents        what was done stays done, else the latest (store_intents)
 
 Any order of any writes ends in the same rows: tests/adapters/test_store_contract.py shuffles.
+
+What was erased stays so: records of an erased call that come late, or again, are dropped.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from functools import cache
@@ -31,8 +34,10 @@ from relay.adapters.store_notices import Channels, notice_rows
 from relay.adapters.store_tables import (
     call_outcomes,
     calls,
+    erased_calls,
     intents,
     notices,
+    spend,
     tool_calls,
     transcripts,
 )
@@ -44,6 +49,7 @@ from relay.ports import (
     Entry,
     OutcomeSettled,
     OwnerNotice,
+    SpendAdded,
     ToolCalled,
     TranscriptLine,
     WriteBegun,
@@ -84,16 +90,18 @@ def write(connection: sa.Connection, entries: Sequence[Entry], channels: Channel
     channels: who is told of a kind of notice
     """
     batches: dict[Callable[[Insert], Insert], list[Row]] = defaultdict(list)
+    gone = _erased(connection, {entry.call_sid for entry in entries})
     for entry in entries:
-        for merge, row in _rows(entry, channels):
-            batches[merge].append(row)
+        if entry.call_sid not in gone:
+            for merge, row in _rows(entry, channels):
+                batches[merge].append(row)
     for merge, table, key in _ORDER:
         if rows := batches.get(merge):
             # The same order of tables and keys everywhere, so that two writers queue up.
             rows.sort(key=lambda row: [row[column] for column in key])
             connection.execute(_statement(connection.dialect.name, merge, table), rows)
     for entry in sorted(entries, key=lambda each: each.call_sid):
-        if isinstance(entry.record, OutcomeSettled):
+        if isinstance(entry.record, OutcomeSettled) and entry.call_sid not in gone:
             _settle(connection, entry, entry.record, channels)
 
 
@@ -113,6 +121,11 @@ def _settle(
         write(connection, [Entry(entry.call_sid, entry.at, notice)], channels)
 
 
+def _erased(connection: sa.Connection, call_sids: Collection[str]) -> set[str]:
+    query = sa.select(erased_calls.c.call_sid).where(erased_calls.c.call_sid.in_(call_sids))
+    return set(connection.execute(query).scalars())
+
+
 def _rows(entry: Entry, channels: Channels) -> list[tuple[Callable[[Insert], Insert], Row]]:
     call_sid, at = entry.call_sid, entry.at
     match entry.record:
@@ -120,7 +133,7 @@ def _rows(entry: Entry, channels: Channels) -> list[tuple[Callable[[Insert], Ins
             row = _fields(opened) | {"call_sid": call_sid, "started_at": at}
             return [(_merge_opened, row)]
         case TranscriptLine() as line:
-            return [(_merge_line, _fields(line) | {"call_sid": call_sid, "at": at})]
+            return [(_merge_line, _fields(line) | {"call_sid": call_sid, "started_at": at})]
         case ToolCalled() as called:
             return [(_merge_tool, _fields(called) | {"call_sid": call_sid, "at": at})]
         case DispositionChosen(disposition=disposition, reason=reason):
@@ -138,6 +151,8 @@ def _rows(entry: Entry, channels: Channels) -> list[tuple[Callable[[Insert], Ins
                 (_merge_mentioned, {"call_sid": call_sid, "started_at": began}),
                 (_merge_ended, _fields(ended) | {"call_sid": call_sid, "ended_at": at}),
             ]
+        case SpendAdded() as added:
+            return [(_merge_spend, _fields(added) | {"call_sid": call_sid, "at": at})]
         case OwnerNotice() as notice:
             return [(_merge_notice, row) for row in notice_rows(call_sid, at, notice, channels)]
         case OutcomeSettled():  # and its outcome: see _settle
@@ -150,7 +165,7 @@ def _rows(entry: Entry, channels: Channels) -> list[tuple[Callable[[Insert], Ins
             raise Misuse(f"no table for {type(other).__name__}")
 
 
-def _fields(record: CallOpened | TranscriptLine | ToolCalled | CallEnded) -> Row:
+def _fields(record: CallOpened | TranscriptLine | ToolCalled | CallEnded | SpendAdded) -> Row:
     """A record's own fields; its monotonic `at` stays behind, the entry has the real one."""
     return {
         field.name: getattr(record, field.name) for field in fields(record) if field.name != "at"
@@ -191,11 +206,12 @@ def _merge_line(statement: Insert) -> Insert:
         statement,
         transcripts,
         lambda c: (
-            c.at,
+            c.started_at,
             sa.func.coalesce(c.heard_ms, -1),
             sa.func.length(c.generated_text),
             c.generated_text,
             c.heard_text,
+            c.position,  # a line only ever moves back, to make room
         ),
     )
 
@@ -208,9 +224,14 @@ def _merge_tool(statement: Insert) -> Insert:
     )
 
 
+def _merge_spend(statement: Insert) -> Insert:
+    """A phone's row grows; of anything else there is one version."""
+    return _keep_greater(statement, spend, lambda c: (c.micro_usd, c.at, c.model, c.note))
+
+
 def _merge_ended(statement: Insert) -> Insert:
     new, old = statement.excluded, call_outcomes.c
-    columns = ("ended_at", "duration_ms", "greeting_ms", "notice_heard", "barge_ins")
+    columns = ("ended_at", "duration_ms", "greeting_ms", "notice_heard", "barge_ins", "summary")
     settled = old.settled_at.is_not(None)
     return statement.on_conflict_do_update(
         index_elements=[old.call_sid],
@@ -267,4 +288,5 @@ _ORDER: tuple[tuple[Callable[[Insert], Insert], sa.Table, tuple[str, ...]], ...]
     (_merge_notice, notices, ("id", "channel")),
     (store_intents.merge_begun, intents, ("key",)),
     (store_intents.merge_ended, intents, ("key",)),
+    (_merge_spend, spend, ("call_sid", "ref")),
 )

@@ -5,6 +5,9 @@
     call_outcomes  one row a call: what came of it
     tool_calls     one row a function call
     intents        one row a write that outlives its call, by its idempotency key
+    spend          one row a response, an utterance put into words, a phone line: what it cost
+    day_budgets    one row a day in UTC: what all processes have spent of the day's cap
+    erased_calls   calls whose records were erased: what still comes of them is dropped
     bookings       the embedded business's appointments, as they stand now
     booking_slots  one row a filled slot; its primary key is what stops a double booking
     booking_writes what was booked, changed and cancelled, by which number: one row an
@@ -17,6 +20,9 @@
 
 There are no foreign keys: records are replayed in any order after a database was away, and a
 transcript may arrive before its call.
+
+Two views are for people: call_overview (a call a row) and daily_costs (a day in UTC a row). Money
+is whole micro-USD in every table; the views say it in USD as well.
 """
 
 from __future__ import annotations
@@ -84,7 +90,7 @@ transcripts = sa.Table(
     sa.Column("call_sid", Words, primary_key=True),
     sa.Column("item_id", Words, primary_key=True),
     sa.Column("position", sa.Integer, nullable=False),
-    sa.Column("at", Utc, nullable=False),
+    sa.Column("started_at", Utc, nullable=False),
     sa.Column("speaker", Words, nullable=False),
     sa.Column("generated_text", Words, nullable=False),
     sa.Column("heard_text", Words, nullable=False),
@@ -104,6 +110,8 @@ call_outcomes = sa.Table(
     sa.Column("greeting_ms", sa.Integer),
     sa.Column("notice_heard", sa.Boolean),
     sa.Column("barge_ins", sa.Integer),
+    # One line for a person; null when no words were kept, or no longer are.
+    sa.Column("summary", Words),
     # When the aftermath (a transfer answered, or not) had the last word; null: it had none.
     sa.Column("settled_at", Utc),
 )
@@ -138,6 +146,40 @@ intents = sa.Table(
     sa.Column("status", Words),
     sa.Column("output", Words, nullable=False),
     sa.Column("outcome", Words, nullable=False),
+)
+
+spend = sa.Table(
+    "spend",
+    metadata,
+    sa.Column("call_sid", Words, primary_key=True),
+    sa.Column("ref", Words, primary_key=True),
+    sa.Column("at", Utc, nullable=False, index=True),
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("micro_usd", sa.BigInteger, nullable=False),
+    sa.Column("model", Words, nullable=False),
+    sa.Column("input_text", sa.BigInteger, nullable=False),
+    sa.Column("input_audio", sa.BigInteger, nullable=False),
+    sa.Column("cached_text", sa.BigInteger, nullable=False),
+    sa.Column("cached_audio", sa.BigInteger, nullable=False),
+    sa.Column("output_text", sa.BigInteger, nullable=False),
+    sa.Column("output_audio", sa.BigInteger, nullable=False),
+    sa.Column("audio_ms", sa.BigInteger, nullable=False),
+    sa.Column("note", Words, nullable=False),
+)
+
+day_budgets = sa.Table(
+    "day_budgets",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    # Spent, or handed out to a process that is about to spend it; micro-USD.
+    sa.Column("taken", sa.BigInteger, nullable=False),
+)
+
+erased_calls = sa.Table(
+    "erased_calls",
+    metadata,
+    sa.Column("call_sid", Words, primary_key=True),
+    sa.Column("at", Utc, nullable=False),
 )
 
 bookings = sa.Table(
@@ -245,4 +287,38 @@ clips = sa.Table(
     # SHA-256 of mulaw, in hexadecimal: a clip that was damaged is not played to callers.
     sa.Column("content_hash", Words, nullable=False),
     sa.Column("rendered_at", Utc, nullable=False),
+)
+
+# ---- views ----------------------------------------------------------------------------------
+
+#: Beside the tables, since a database makes views from a SELECT and not from columns.
+views = sa.MetaData()
+
+call_overview = sa.Table(
+    "call_overview",
+    views,
+    sa.Column("call_sid", Words),
+    sa.Column("started_at", Utc),
+    sa.Column("caller", Words),
+    sa.Column("called", Words),
+    sa.Column("outcome", Words),
+    sa.Column("reason", Words),
+    sa.Column("summary", Words),
+    sa.Column("duration_ms", sa.BigInteger),
+    sa.Column("greeting_ms", sa.Integer),
+    sa.Column("barge_ins", sa.Integer),
+    sa.Column("micro_usd", sa.BigInteger),
+    sa.Column("usd", sa.Numeric(asdecimal=False)),
+)
+
+daily_costs = sa.Table(
+    "daily_costs",
+    views,
+    sa.Column("day", sa.Date),
+    sa.Column("calls", sa.BigInteger),
+    sa.Column("model_micro_usd", sa.BigInteger),
+    sa.Column("words_micro_usd", sa.BigInteger),
+    sa.Column("phone_micro_usd", sa.BigInteger),
+    sa.Column("micro_usd", sa.BigInteger),
+    sa.Column("usd", sa.Numeric(asdecimal=False)),
 )

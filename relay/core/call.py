@@ -23,6 +23,7 @@ from typing import assert_never
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core import transfer
+from relay.core.budget import LAST_CHANCE, Budget, Level
 from relay.core.commands import Command
 from relay.core.conversation import Conversation
 from relay.core.farewell import Leaving
@@ -83,6 +84,7 @@ class Call:
         self._policy = policy
         self._clips = clips
         self._talk = Conversation(policy)
+        self._budget = Budget(policy.prices, policy.max_call_micro_usd, day_cap=policy.day_cap)
         self._exit = Leaving(second_thoughts_s=policy.second_thoughts_s)
         self._handover = Handover()
         self._untold: list[str] = []  # news for a model that is not ready
@@ -123,6 +125,11 @@ class Call:
         self._advance(now)
         return out
 
+    @property
+    def spent(self) -> int:
+        """What the call has cost so far, in micro-USD."""
+        return self._budget.spent
+
     def statistics(self) -> Statistics:
         return Statistics(
             phase=self.phase.name.lower(),
@@ -154,6 +161,7 @@ class Call:
             case on.CallerAudio():
                 return self._caller_audio(event, now)
             case on.AgentAudio():
+                self._budget.made(event)
                 talk.agent_audio(event, now)
                 if self._greeting.begins(event):
                     self._greeting_ms = round((now - self._started_at) * 1000)
@@ -192,11 +200,13 @@ class Call:
                 talk.speech_stopped(item_id, buffer_ms, now)
             case on.InputCommitted():
                 self._out += talk.committed(event, now)
-            case on.CallerTranscribed():
+            case on.CallerTranscribed(item_id, usage=usage):
+                self._out += self._budget.words(item_id, usage, talk.spoken_ms(item_id), now)
                 self._out += talk.caller_transcribed(event, now)
                 if event.alarming:
                     self._warn(event.text, now)
             case on.ResponseStarted(response_id, purpose):
+                self._budget.began(response_id)
                 if self._handover.started(response_id, purpose):
                     return True
                 self._greeting.started(response_id, talk.responses.asked or purpose)
@@ -210,15 +220,16 @@ class Call:
                 self._out += talk.function_called(event, now)
             case on.AgentWrote(response_id, text):
                 self._out += self._handover.wrote(response_id, text)
-            case on.ResponseEnded(response_id):
-                if not self._handover.private(response_id):
-                    self._response_ended(event, now)
+            case on.ResponseEnded():
+                self._response_ended(event, now)
             case on.HumanRinging(attempt):
                 self._out += self._handover.rings(attempt, model_ready=self._link.ready)
             case on.HumanAccepted(attempt):
                 self._human_accepted(attempt, now)
             case on.HumanLost(attempt, reason):
                 self._human_lost(attempt, reason, now)
+            case on.DayBudget(level):
+                self._budget.tell(Level(level))
             case on.ToolFinished():
                 self._out += talk.tool_finished(event, now)
                 if talk.tools.is_ours(event.call_id) and not self._handover.live:
@@ -241,6 +252,7 @@ class Call:
         """Greet at once: the clip needs no model. Only then look for one."""
         self._go("started")
         self._started_at = now
+        self._out += self._budget.answered(event.stream_sid, now)
         if self._resumed:
             self._greeting = Greeting("", self._policy.live_greeting_s)
             self._greeting.said_by_clip(self._say("back", now))
@@ -398,6 +410,7 @@ class Call:
     def _succeed(self, now: float, why: str) -> None:
         """Replace the session under the living call."""
         self._out.append(do.CloseModel(why))
+        self._out += self._budget.lost(now, hard=self._link.hard)
         if self.phase is Phase.GREETING and self._greeting.live:
             self._talk.responses.abandon()
             self._greet_by_clip(now)
@@ -417,11 +430,14 @@ class Call:
     def _go_harder(self, now: float) -> None:
         """This call is too hard for the model that it began with: a larger one takes over."""
         if self._policy.hard_model and not self._link.hard and self._link.succeed(now, lost=False):
-            self._link.hard = True
             self._succeed(now, "harder call")
+            self._link.hard = True
             self._answer_due = True
 
     def _response_ended(self, event: on.ResponseEnded, now: float) -> None:
+        self._out += self._budget.response(event, now, hard=self._link.hard)
+        if self.phase not in WITH_CALLER or self._handover.private(event.response_id):
+            return
         responses = self._talk.responses
         responses.ended(event.response_id)
         broken_off = self._greeting.broken_off(event)
@@ -588,6 +604,7 @@ class Call:
     def _finish(self, now: float) -> None:
         if not self._go("settled"):
             return
+        self._out += self._budget.lost(now, hard=self._link.hard)
         outcome, reason = self._exit.outcome(self._talk.tools.outcomes, self._talk.answers)
         ended = CallEnded(
             now,
@@ -597,6 +614,7 @@ class Call:
             self._greeting_ms,
             self._talk.transcript.gate_open,
             self._talk.barge_ins,
+            self._talk.summary(),
         )
         self._out.append(do.Keep(ended))
         if outcome == "failed":
@@ -648,6 +666,7 @@ class Call:
             yield ends_at, self._too_long
             if not self._wrapping_up and policy.max_call_s > 2 * policy.wrap_up_s:
                 yield ends_at - policy.wrap_up_s, self._wrap_up
+            yield self._budget.minute_at, self._next_minute
             yield self._idle.due_at, self._too_quiet
 
     def _advance(self, now: float) -> None:
@@ -670,10 +689,12 @@ class Call:
         talk = self._talk
         if self.phase not in WITH_CALLER:
             return
+        if self._budget.level is not Level.FREE:
+            self._mind_the_money(now)
         quiet = talk.playout.quiet()
         if quiet and talk.tools.waiting() and not talk.caller_holds_the_floor():
             self._out += talk.tools.speech_heard(now)
-        if self.phase is Phase.TALKING and self._link.ready:
+        if self.phase is Phase.TALKING and self._link.ready and self._budget.level < Level.HELD:
             self._out += talk.ask(now)
         if self._exit.farewell is not None:
             self._exit.farewell.heard_out(now, quiet=quiet)
@@ -726,8 +747,8 @@ class Call:
         self._phone_gone("lingered", now)
 
     def _last_words_until(self) -> float:
-        """How long the model is still paid for: while words of the caller may come."""
-        if self._talk.utterances.unsettled():
+        """How long the model is still listened to: for the words and bills that may come."""
+        if self._talk.utterances.unsettled() or self._budget.owing:
             return self._gone_at + self._policy.last_words_s
         return self._gone_at
 
@@ -741,12 +762,25 @@ class Call:
         self._link.lose()
         self._out.append(do.CloseModel("call over"))
 
-    def _wrap_up(self, _now: float) -> None:
+    def _wrap_up(self, _now: float, words: str = _WRAP_UP) -> None:
         """The agent ends the call in its own words, if it can; else `_too_long` does."""
         self._wrapping_up = True
         if self._link.ready:
-            self._out.append(do.AddText("system", _WRAP_UP))
+            self._out.append(do.AddText("system", words))
             self._talk.responses.want("wrap_up")
+
+    def _next_minute(self, now: float) -> None:
+        self._out += self._budget.minutes(now)
+
+    def _mind_the_money(self, now: float) -> None:
+        """A cap is near: have the agent wrap up. Reached: a human goes on, when it has finished."""
+        level = self._budget.level
+        if self.phase is not Phase.TALKING or self._handover.live:
+            return  # who is being rung will take over, or what follows is looked at then
+        if level is Level.WRAP_UP and not self._wrapping_up:
+            self._wrap_up(now, LAST_CHANCE)
+        elif level is Level.OVER and not self._talk.responses.busy:
+            self._leave("fallback", self._budget.reason, "apology", now, revocable=False)
 
     def _too_long(self, now: float) -> None:
         self._talk.responses.cut()

@@ -11,6 +11,8 @@ later; without any it was noise, and the model forgets it.
 
 from __future__ import annotations
 
+from textwrap import shorten
+
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.commands import Command
@@ -18,11 +20,12 @@ from relay.core.hearing import Ear
 from relay.core.playout import Heard, Playout
 from relay.core.policy import CallPolicy, Clip, Effect
 from relay.core.tool_calls import ToolCalls
-from relay.core.transcript import Transcript
+from relay.core.transcript import INAUDIBLE, Transcript
 from relay.core.turns import Responses, Utterance, Utterances
 
 #: More answers than any call has; what comes behind them is not measured.
 MAX_MEASURED = 1000
+SUMMARY_CHARS = 160
 
 
 class Conversation:
@@ -106,12 +109,14 @@ class Conversation:
             return [do.Note("commit_without_speech", event.item_id)]
         utterance.committed_at = now
         self._loudness[event.item_id] = self.ear.loudest_db
+        rows = self.transcript.caller_committed(event.item_id, event.previous_item_id)
+        out: list[Command] = [do.Keep(row) for row in rows]
         if self._is_hello(utterance):
             utterance.answered = True
-            return [do.Note("hello_unanswered", event.item_id)]
+            return [*out, do.Note("hello_unanswered", event.item_id)]
         if utterance.confirmed:
             self._answer(utterance)  # what was no proven voice waits for its words
-        return []
+        return out
 
     def _answer(self, utterance: Utterance) -> None:
         utterance.answered = True
@@ -131,6 +136,13 @@ class Conversation:
             if (utterance.committed_at or now) + self._policy.words_within_s <= now:
                 self._answer(utterance)
 
+    def spoken_ms(self, item_id: str) -> int:
+        """How long an utterance was, for as long as its words have not come."""
+        utterance = self.utterances.get(item_id)
+        if utterance is None or utterance.stop_ms is None:
+            return 0
+        return max(0, utterance.stop_ms - utterance.start_ms)
+
     def caller_transcribed(self, event: on.CallerTranscribed, now: float) -> list[Command]:
         """The words of an utterance, any time after its commit."""
         utterance = self.utterances.settle(event.item_id)
@@ -144,8 +156,15 @@ class Conversation:
             self._answer(utterance)  # quiet words are words all the same
         if utterance is not None and loudest_db is not None and text:
             self.ear.learn(loudest_db, sure=utterance.confirmed)
-        rows = self.transcript.caller_words(event.item_id, text or "[inaudible]", now)
+        rows = self.transcript.caller_words(event.item_id, text or INAUDIBLE, now)
         return [do.Keep(row) for row in rows]
+
+    def summary(self) -> str:
+        """One line for a person: what was done, or else what the caller wanted; "" if not kept."""
+        if not self.transcript.gate_open:
+            return ""
+        text = "; ".join(self.tools.notices) or self.transcript.first_words()
+        return shorten(text, SUMMARY_CHARS, placeholder=" …")
 
     def _is_hello(self, utterance: Utterance) -> bool:
         speech_ms = utterance.speech_ms(self._policy.prefix_padding_ms, self._policy.silence_ms)

@@ -111,12 +111,15 @@ class CallerTranscribed:
 
     alarming: an emergency may be meant (core/emergency.py); found where the words arrive, since a
         recording must not hold them before the notice was heard
+    usage: token counts ("input_text", "input_audio", "output_text") or "audio_ms", whichever the
+        recogniser is billed by; empty when absent
     """
 
     item_id: str
     text: str
     failed: bool = False
     alarming: bool = False
+    usage: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,8 @@ class ResponseEnded:
     status: completed | cancelled | incomplete | failed
     reason: the status_details' reason ("turn_detected", "max_output_tokens", …) or ""
     error_code, error_message: of a failed one
-    usage: token counts, flat ("input_text", "cached_audio", "output_audio", …), empty when absent
+    usage: token counts, flat ("input_text", "cached_audio", "output_audio", …), empty when absent;
+        "cached_guessed" is 1 when only the sum of the cached ones was told
     """
 
     response_id: str
@@ -263,6 +267,16 @@ class HumanLost:
 
 
 @dataclass(frozen=True, slots=True)
+class DayBudget:
+    """How near the day's cap is, all calls of all processes counted, this one up to now.
+
+    level: budget.Level
+    """
+
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlinePassed:
     """The alarm rang: `Call.deadline` has come."""
 
@@ -309,6 +323,7 @@ Event: TypeAlias = (
     | HumanRinging
     | HumanAccepted
     | HumanLost
+    | DayBudget
     | DeadlinePassed
     | OutboxFull
     | PeerMisbehaved

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from relay.core.budget import Prices
 from relay.core.emergency import PHRASES
 
 
@@ -136,8 +137,8 @@ class CallPolicy:
     # Whether there is a larger model to go to, and after how many failed functions in a row.
     hard_model: bool = False
     hard_after_failures: int = 2
-    # The caller is gone: how long the model may still send the last words' transcript.
-    last_words_s: float = 2.0
+    # The caller is gone: how long the model may still send the last words' transcript, and a bill.
+    last_words_s: float = 3.0
     # … and how long a function that has begun may still end: the shell gives one 10 s at most,
     # and a booking that was made belongs into the call's outcome.
     finish_tools_s: float = 11.0
@@ -148,5 +149,11 @@ class CallPolicy:
     hold_line_s: float = 8.0
     # Words of the caller after which the emergency line is played and the call is flagged.
     emergency_phrases: tuple[str, ...] = PHRASES
+    # What the call's parts cost, and what the whole may: micro-USD, None for no cap.
+    prices: Prices = field(default_factory=Prices)
+    max_call_micro_usd: int | None = None
+    # Whether there is a cap on the day, too: then every cost is answered by a DayBudget.
+    day_cap: bool = False
+
     # What each function that the model may call does to the world.
     effects: Mapping[str, Effect] = field(default_factory=lambda: MappingProxyType({}))

@@ -25,7 +25,7 @@ class TranscriptLine:
     """Key: item_id. What one side said, and what of it was heard.
 
     speaker: "caller" | "agent"
-    position: place in the conversation, from 0
+    position: place in the conversation; rises, and may leave gaps
     heard_ms: of an agent's line; None for a caller's
     """
 
@@ -69,6 +69,7 @@ class CallEnded:
         or else resolved | transferred | abandoned | failed
     greeting_ms: `start` to the first media sent; None when none was
     notice_heard: whether the notice's mark came back, without which no transcript is kept
+    summary: one line for a person, of what was kept alone; personal
     """
 
     at: float
@@ -78,6 +79,7 @@ class CallEnded:
     greeting_ms: int | None
     notice_heard: bool
     barge_ins: int = 0
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,39 @@ def failed_notice(at: float, reason: str) -> OwnerNotice:
     return OwnerNotice(at, "failed", "failed", f"A call could not be finished ({why}).")
 
 
+@dataclass(frozen=True, slots=True)
+class SpendAdded:
+    """Key: the call and ref. What one thing cost, in whole micro-USD, rounded up.
+
+    ref: the response's id, "words_" and the utterance's item, or "phone_" and the stream, whose
+        row grows
+    kind: response | transcription | phone
+    model: whose price was taken; "" for the phone
+    note: "" | estimated (no usage came) | cached_guessed (a sum of cached tokens without its
+        parts) | unpriced (the price table does not know the model)
+    """
+
+    at: float
+    ref: str
+    kind: str
+    micro_usd: int
+    model: str = ""
+    input_text: int = 0
+    input_audio: int = 0
+    cached_text: int = 0
+    cached_audio: int = 0
+    output_text: int = 0
+    output_audio: int = 0
+    audio_ms: int = 0
+    note: str = ""
+
+
 Record: TypeAlias = (
-    CallOpened | TranscriptLine | ToolCalled | DispositionChosen | CallEnded | OwnerNotice
+    CallOpened
+    | TranscriptLine
+    | ToolCalled
+    | DispositionChosen
+    | CallEnded
+    | OwnerNotice
+    | SpendAdded
 )

@@ -60,7 +60,10 @@ class _Pending:
 
 
 class ToolCalls:
-    """All function calls of one call. outcomes: what their results mean for the call's own."""
+    """All function calls of one call.
+
+    outcomes: what their results mean for the call's own; notices: what its owner shall hear of it
+    """
 
     def __init__(self, policy: CallPolicy) -> None:
         self._policy = policy
@@ -68,6 +71,7 @@ class ToolCalls:
         self._claimed: set[str] = set()
         self.failures = 0  # in a row
         self.outcomes: list[str] = []
+        self.notices: list[str] = []
 
     def claim(self, call_id: str) -> bool:
         """True the first time that this call is seen; a repeat comes from the wire."""
@@ -128,6 +132,7 @@ class ToolCalls:
         elif not call.ours:
             out.insert(0, PostToolOutput(call.call_id, event.output))
         if event.notice:
+            self.notices.append(event.notice)
             out.append(Keep(OwnerNotice(now, call.call_id, event.outcome, event.notice)))
         return out
 

@@ -1,5 +1,10 @@
 """The conversation as it was heard: lines by item, in the order in which they were said.
 
+That order is the model's own: a commit names the item before it (`previous_item_id`), and words
+come whenever their recogniser is done, those of the second utterance before those of the first. So
+an utterance takes its place at its commit, behind the item that is named, even if nothing has come
+of that one yet; its words find it there. The agent's items stand where their first audio came.
+
 No line is kept before the caller has heard the notice: until `open_gate`, what the caller said
 is dropped, and what the agent said waits for its own mark like everything else. A line goes out
 as soon as it is complete, and again when more is known of it; the store upserts by item.
@@ -15,16 +20,25 @@ from dataclasses import dataclass
 from relay.core.playout import Heard
 from relay.core.records import TranscriptLine
 
+#: A stream that goes on with a call begins this far behind each line before it: they have gaps.
+STRIDE = 1000
+#: What stands for speech that the recogniser failed on.
+INAUDIBLE = "[inaudible]"
+
 
 @dataclass(slots=True)
 class _Line:
+    """position: None until it is known. speaker: "" for a place that another item has named."""
+
     item_id: str
     speaker: str
-    position: int
+    position: int | None
     at: float
+    local: bool = False
     text: str | None = None
     heard: Heard | None = None
     kept: bool = True
+    shown: bool = False  # a row of it has gone out
 
 
 class Transcript:
@@ -33,6 +47,7 @@ class Transcript:
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
         self._before: tuple[tuple[str, str], ...] = ()
+        self._base = 0
         self.gate_open = False
 
     def open_gate(self) -> None:
@@ -42,20 +57,44 @@ class Transcript:
     def resume(self, lines: tuple[tuple[str, str], ...]) -> None:
         """Go on behind what was said, and heard, in a stream before this one."""
         self._before = lines
+        self._base = STRIDE * (1 + len(lines))
         self.gate_open = True
 
     def caller_spoke(self, item_id: str, at: float) -> None:
-        """An utterance takes its place in the order. Not kept if it came before the notice."""
-        self._place(item_id, "caller", at).kept = self.gate_open
+        """An utterance begins. Not kept if it came before the notice."""
+        if item_id not in self._lines:
+            self._lines[item_id] = _Line(item_id, "caller", None, at, kept=self.gate_open)
+
+    def caller_committed(self, item_id: str, previous: str | None) -> list[TranscriptLine]:
+        """An utterance takes its place. Rows are those of lines that had to make room."""
+        line = self._lines.get(item_id)
+        if line is None or line.position is not None:
+            return []
+        before = self._lines.get(previous) if previous else None
+        if before is None or before.position is None:
+            if previous and before is None:  # it will be told of later, but stands before
+                self._lines[previous] = _Line(previous, "", self._end(), line.at)
+            line.position = self._end()
+            return []
+        behind = [each for each in self._placed() if _place(each) > before.position]
+        if all(each.local for each in behind):
+            line.position = self._end()
+            return []
+        for each in behind:
+            each.position = _place(each) + 1
+        line.position = before.position + 1
+        return [row for each in behind if each.shown for row in self._rows(each)]
 
     def caller_words(self, item_id: str, text: str, at: float) -> list[TranscriptLine]:
-        line = self._lines.get(item_id) or self._place(item_id, "caller", at)
+        line = self._line(item_id, "caller", at)
         line.text = text
         return self._rows(line)
 
     def agent_spoke(self, item_id: str, at: float, text: str | None = None) -> None:
         """The first audio of an item; the text is known at once for a clip."""
-        line = self._place(item_id, "agent", at)
+        local = text is not None and item_id not in self._lines
+        line = self._line(item_id, "agent", at)
+        line.local = line.local or local
         line.text = text if line.text is None else line.text
 
     def agent_words(self, item_id: str, text: str) -> list[TranscriptLine]:
@@ -81,7 +120,7 @@ class Transcript:
     def retell(self) -> list[tuple[str, str]]:
         """The conversation for a new session: role and text of every line, as it was heard."""
         told: list[tuple[str, str]] = list(self._before)
-        for line in self._lines.values():
+        for line in self._placed():
             if not line.text:
                 continue
             if line.speaker == "caller":
@@ -90,23 +129,41 @@ class Transcript:
                 told.append(("assistant", text))
         return told
 
-    def _place(self, item_id: str, speaker: str, at: float) -> _Line:
+    def first_words(self) -> str:
+        """What the caller said first, of what is kept."""
+        said = [text for role, text in self._before if role == "user"]
+        said += [x.text or "" for x in self._placed() if x.speaker == "caller" and x.shown]
+        return next((text for text in said if text and text != INAUDIBLE), "")
+
+    def _line(self, item_id: str, speaker: str, at: float) -> _Line:
+        """The line of an item, at the end unless it has a place."""
         line = self._lines.get(item_id)
         if line is None:
-            line = self._lines[item_id] = _Line(
-                item_id, speaker, len(self._before) + len(self._lines), at
-            )
+            line = self._lines[item_id] = _Line(item_id, speaker, None, at)
+        elif not line.speaker:
+            line.speaker, line.at = speaker, at
+        if line.position is None:
+            line.position = self._end()
         return line
 
+    def _placed(self) -> list[_Line]:
+        """All lines that have a place, in order."""
+        return sorted((x for x in self._lines.values() if x.position is not None), key=_place)
+
+    def _end(self) -> int:
+        return 1 + max((_place(each) for each in self._placed()), default=self._base - 1)
+
     def _rows(self, line: _Line) -> list[TranscriptLine]:
-        if not (self.gate_open and line.kept) or line.text is None:
+        if not (self.gate_open and line.kept) or line.text is None or line.position is None:
             return []
         if line.speaker == "caller":
+            line.shown = True
             return [
                 TranscriptLine(line.at, line.item_id, "caller", line.position, line.text, line.text)
             ]
         if line.heard is None:
             return []
+        line.shown = True
         return [
             TranscriptLine(
                 line.at,
@@ -119,6 +176,10 @@ class Transcript:
                 line.heard.interrupted,
             )
         ]
+
+
+def _place(line: _Line) -> int:
+    return -1 if line.position is None else line.position
 
 
 def heard_text(text: str, heard: Heard) -> str:

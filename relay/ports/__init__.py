@@ -3,6 +3,7 @@
 Socket       one WebSocket, either side (shell/sockets.py in production, sim/pair.py in tests)
 CallStore    where records go (adapters/store.py); synchronous, called in worker threads
 WriteStore   writes that happen once (adapters/store.py); synchronous
+DayBudgets   what is spent of the day's cap (adapters/store.py); synchronous
 ClipStore    where the clips in the agent's own voice are kept (adapters/store.py); synchronous
 Bookings     where the embedded business keeps appointments (adapters/store.py); synchronous
 BusinessApi  the business's own system (adapters/business_local.py, adapters/business_http.py)
@@ -21,6 +22,7 @@ from relay.core.records import (
     DispositionChosen,
     OwnerNotice,
     Record,
+    SpendAdded,
     ToolCalled,
     TranscriptLine,
     failed_notice,
@@ -47,7 +49,10 @@ from relay.ports.phone import Leg, PhoneControl
 from relay.ports.records import (
     CallRow,
     CallStore,
+    CallSummary,
+    DayCosts,
     Entry,
+    Erased,
     Kept,
     OutcomeSettled,
     WriteBegun,
@@ -57,6 +62,7 @@ from relay.ports.records import (
     WriteStore,
 )
 from relay.ports.sockets import Socket
+from relay.ports.spending import DayBudgets, Drawn
 
 # Adapters see records through this seam: they never import the core.
 __all__ = [
@@ -72,12 +78,17 @@ __all__ = [
     "CallOpened",
     "CallRow",
     "CallStore",
+    "CallSummary",
     "ChangeRequest",
     "Claimed",
     "ClipStore",
+    "DayBudgets",
+    "DayCosts",
     "DayHours",
     "DispositionChosen",
+    "Drawn",
     "Entry",
+    "Erased",
     "FreeStarts",
     "HumanDesk",
     "Kept",
@@ -93,6 +104,7 @@ __all__ = [
     "Service",
     "Settled",
     "Socket",
+    "SpendAdded",
     "StoredClip",
     "ToolCalled",
     "TranscriptLine",

@@ -6,9 +6,9 @@ call after its stream, and the two ends of a write that shall happen once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, Protocol, TypeAlias
 
 from relay.core.records import Record
@@ -96,6 +96,41 @@ class WriteRow:
     status: WriteStatus | None
     output: str
     outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallSummary:
+    """A call in one line, for people. micro_usd: what it has cost so far."""
+
+    call_sid: str
+    started_at: datetime
+    caller: str
+    called: str
+    outcome: str | None
+    reason: str | None
+    summary: str | None
+    duration_ms: int | None
+    greeting_ms: int | None
+    micro_usd: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayCosts:
+    """What a day in UTC has cost, in micro-USD."""
+
+    day: date
+    calls: int
+    model: int
+    words: int
+    phone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was erased: which calls, and how many rows of each table."""
+
+    call_sids: tuple[str, ...]
+    rows: Mapping[str, int]
 
 
 class CallStore(Protocol):

@@ -13,6 +13,7 @@ from relay.shell.humans import Humans
 from relay.shell.intents import Intents
 from relay.shell.journal import Journal
 from relay.shell.meter import UNCOUNTED, Meter
+from relay.shell.purse import Purse
 from relay.shell.recorder import Recorder
 from relay.tools.tool import Tool
 from relay.wire.realtime import SessionSettings
@@ -44,6 +45,7 @@ class CallKit:
     loops: whether a caller is somebody who would be rung, so that nobody is
     recorder: makes a flight recording of every call; None: of none
     meter: counts for /metrics
+    purse: holds the day's cap on money, which the policy then says; None: there is none
     """
 
     policy: CallPolicy
@@ -61,3 +63,4 @@ class CallKit:
     phone_control: PhoneControl | None = None
     recorder: Recorder | None = None
     meter: Meter = UNCOUNTED
+    purse: Purse | None = None

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeAlias, assert_never
@@ -37,6 +38,7 @@ from relay.shell.kit import CallFacts, CallKit
 from relay.shell.model import run_model
 from relay.shell.outbox import Outbox
 from relay.shell.phone import read_phone
+from relay.shell.purse import Tab
 from relay.shell.recorder import Flight
 from relay.shell.tool_runner import run_tool
 from relay.wire import realtime, twilio
@@ -106,6 +108,9 @@ class Session:
         self._sent = 0
         self._disposition = ""
         self._ended = False
+        self._tab: Tab | None = None
+        self._watching = trio.CancelScope()
+        self._paid = 0
         self._facts = CallFacts(call_sid)
         self._stream_sid = ""
         self._began = now
@@ -124,7 +129,15 @@ class Session:
 
     async def run(self) -> None:
         # The nursery's own scope is what ends a call whose sockets do not: see _end.
+        with ExitStack() as stack:
+            if self._kit.purse is not None:
+                self._tab = stack.enter_context(self._kit.purse.open_tab())
+            await self._run_tasks()
+
+    async def _run_tasks(self) -> None:
         async with trio.open_nursery() as self._nursery:
+            if self._tab is not None:
+                self._nursery.start_soon(self._watch_the_day, self._tab)
             self._nursery.start_soon(self._alarm.run, lambda: self.feed(on.DeadlinePassed()))
             self._nursery.start_soon(self._write_phone)
             if self._before:
@@ -198,9 +211,24 @@ class Session:
                     self._introduce(step)
                 for command in self._handle(step, trio.current_time()):
                     self._route(command)
+                self._pay()
         finally:
             self._feeding = False
         self._alarm.set(self._call.deadline)
+
+    def _pay(self) -> None:
+        """Put what a step has cost on the day's bill, and tell the core what that comes to."""
+        cost, self._paid = self._call.spent - self._paid, self._call.spent
+        if cost and self._tab is not None:
+            self._tab.spend(cost)
+            self._events.append(on.DayBudget(self._tab.level))
+
+    async def _watch_the_day(self, tab: Tab) -> None:
+        """Tell the core what others have spent."""
+        with self._watching:
+            while True:
+                self.feed(on.DayBudget(tab.level))
+                await tab.changed()
 
     def _introduce(self, event: on.PhoneStarted) -> None:
         """Learn who calls whom, before anything is done for them."""
@@ -345,6 +373,7 @@ class Session:
     def _end(self) -> None:
         """Nothing more will come of this call: wind down, at most WIND_DOWN_S."""
         self._alarm.stop()
+        self._watching.cancel()
         self._phone_out.close()
         self._close_model()
         if self._nursery is not None:

@@ -22,6 +22,7 @@ from relay.ports import (
     Kept,
     OutcomeSettled,
     OwnerNotice,
+    SpendAdded,
     ToolCalled,
     TranscriptLine,
     WriteBegun,
@@ -36,7 +37,9 @@ LINE = TranscriptLine(2.0, "item_1", "agent", 0, "We open at nine.", "We open", 
 TOOL = ToolCalled(3.0, "call_1", "lookup_hours", '{"day":"today"}', "running")
 CHOSEN = DispositionChosen(4.0, "transfer", "asked")
 NOTICE = OwnerNotice(4.5, "call_1", "booked", "Cleaning, Tuesday at ten")
-ENDED = CallEnded(5.0, "resolved", "goodbye", 61_000, 12, True, 2)
+ENDED = CallEnded(5.0, "resolved", "goodbye", 61_000, 12, True, 2, "Asked when we open.")
+SPENT = SpendAdded(2.5, "r1", "response", 7206, "large", 119, 13, 64, 0, 30, 91, 0, "")
+PHONE = SpendAdded(0.0, "phone", "phone", 12_500, audio_ms=60_000)
 
 
 def entry(record: Kept, after_s: float = 0, call_sid: str = "CA1") -> Entry:
@@ -60,8 +63,27 @@ def test_each_record_becomes_its_row(store: SqlStore, database_url: str) -> None
             entry(final, 2),
             entry(CHOSEN, 3),
             entry(ENDED, 4),
+            entry(SPENT, 2),
         ]
     )
+    assert rows(database_url, "spend") == [
+        {
+            "call_sid": "CA1",
+            "ref": "r1",
+            "at": START + timedelta(seconds=2),
+            "kind": "response",
+            "micro_usd": 7206,
+            "model": "large",
+            "input_text": 119,
+            "input_audio": 13,
+            "cached_text": 64,
+            "cached_audio": 0,
+            "output_text": 30,
+            "output_audio": 91,
+            "audio_ms": 0,
+            "note": "",
+        }
+    ]
     assert rows(database_url, "calls") == [
         {
             "call_sid": "CA1",
@@ -79,7 +101,7 @@ def test_each_record_becomes_its_row(store: SqlStore, database_url: str) -> None
             "call_sid": "CA1",
             "item_id": "item_1",
             "position": 0,
-            "at": START + timedelta(seconds=1),
+            "started_at": START + timedelta(seconds=1),
             "speaker": "agent",
             "generated_text": "We open at nine.",
             "heard_text": "We open",
@@ -109,6 +131,7 @@ def test_each_record_becomes_its_row(store: SqlStore, database_url: str) -> None
             "greeting_ms": 12,
             "notice_heard": True,
             "barge_ins": 2,
+            "summary": "Asked when we open.",
             "settled_at": None,
         }
     ]
@@ -153,6 +176,11 @@ HISTORY = [
     entry(NOTICE, 10),
     entry(replace(NOTICE, text="another text"), 12),
     entry(replace(NOTICE, ref="call_2"), 12),
+    entry(SPENT, 2),
+    entry(PHONE, 0),
+    entry(replace(PHONE, micro_usd=25_000, audio_ms=120_000), 60),
+    entry(replace(PHONE, micro_usd=37_500, audio_ms=180_000), 120),
+    entry(replace(LINE, item_id="item_2", speaker="caller", position=3, heard_ms=None), 2),
     entry(OPENED, 5, "CA2"),
     entry(ENDED, 66, "CA2"),
     entry(OutcomeSettled("abandoned", "no answer"), 40),
@@ -182,6 +210,11 @@ def test_any_order_any_batching_any_repetition_ends_in_the_same_rows(
     assert [(row["item_id"], row["heard_ms"]) for row in found["transcripts"]] == [
         ("item_1", 1600),
         ("item_2", None),
+    ]
+    assert [row["position"] for row in found["transcripts"]] == [0, 3]
+    assert [(row["ref"], row["micro_usd"]) for row in found["spend"]] == [
+        ("phone", 37_500),
+        ("r1", 7206),
     ]
     assert [(row["call_id"], row["status"]) for row in found["tool_calls"]] == [
         ("call_1", "ok"),

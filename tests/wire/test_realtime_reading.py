@@ -104,7 +104,7 @@ SAMPLES = [
     (STOPPED, e.SpeechStopped("item_1", 2000)),
     (COMMITTED, e.InputCommitted("item_1", "item_0")),
     (COMMITTED | {"previous_item_id": None}, e.InputCommitted("item_1", None)),
-    (TRANSCRIBED, e.CallerTranscribed("item_1", "Hey.")),
+    (TRANSCRIBED, e.CallerTranscribed("item_1", "Hey.", usage={"audio_ms": 2400})),
     (
         sent(
             f"{ASR}.failed",
@@ -296,6 +296,38 @@ def test_a_call_that_cannot_be_answered_is_refused(missing, value):
 # ---- the end of a response ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("usage", "flat"),
+    [
+        ({"type": "duration", "seconds": 2.4}, {"audio_ms": 2400}),
+        ({"type": "duration", "seconds": 3}, {"audio_ms": 3000}),
+        (
+            {
+                "type": "tokens",
+                "input_tokens": 26,
+                "input_token_details": {"text_tokens": 2, "audio_tokens": 24},
+                "output_tokens": 5,
+                "total_tokens": 31,
+            },
+            {"input_text": 2, "input_audio": 24, "output_text": 5},
+        ),
+        (
+            {"type": "tokens", "input_tokens": 24, "output_tokens": 5},
+            {"input_text": 0, "input_audio": 24, "output_text": 5},
+        ),
+        ({"type": "duration", "seconds": -1}, {}),
+        ({"type": "duration", "seconds": "long"}, {}),
+        ({"type": "tokens"}, {}),
+        ({"type": "of next year"}, {}),
+        (None, {}),
+        ([5], {}),
+    ],
+)
+def test_words_are_read_whatever_their_bill_looks_like(usage, flat):
+    heard = parse(json.dumps(TRANSCRIBED | {"usage": usage}))
+    assert heard == e.CallerTranscribed("item_1", "Hey.", usage=flat)
+
+
 @pytest.mark.parametrize("usage", [5, "x", [], {"input_token_details": 5}, {"a": [1]}, None])
 def test_a_response_ends_even_if_its_bill_cannot_be_read(usage):
     ended = parse(json.dumps(sent("response.done", response=response(usage=usage))))
@@ -324,6 +356,7 @@ def test_cached_tokens_without_parts_are_text_first(cached, text, audio):
     ended = parse(json.dumps(sent("response.done", response=response(usage=usage))))
     assert isinstance(ended, e.ResponseEnded)
     assert (ended.usage["cached_text"], ended.usage["cached_audio"]) == (text, audio)
+    assert ended.usage.get("cached_guessed", 0) == (cached is not None and cached > 0)
 
 
 @pytest.mark.parametrize("code", [None, ""])

@@ -86,6 +86,7 @@ class _Committed(Struct):
 class _Transcribed(Struct):
     item_id: _Id
     transcript: str
+    usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _TranscriptionFailed(Struct):
@@ -167,6 +168,15 @@ class _Usage(Struct):
     output_token_details: _Tokens | None = None
 
 
+class _WordsUsage(Struct):
+    """By time ("duration") or by token ("tokens")."""
+
+    seconds: Annotated[float, Meta(ge=0, le=1e6)] | None = None
+    input_tokens: _Count | None = None
+    output_tokens: _Count | None = None
+    input_token_details: _Tokens | None = None
+
+
 class _Ended(Struct):
     id: _Id
     status: str
@@ -208,6 +218,7 @@ _read_item_done = _reader(_ItemDone)
 _read_response_done = _reader(_ResponseDone)
 _read_details = _reader(_Details)
 _read_usage = _reader(_Usage)
+_read_words_usage = _reader(_WordsUsage)
 _read_errored = _reader(_Errored)
 _read_delta = _reader(AudioDelta)
 _read_audio_done = _reader(AudioDone)
@@ -256,7 +267,10 @@ def _committed(text: str) -> e.InputCommitted:
 
 def _transcribed(text: str) -> e.CallerTranscribed:
     item = _read_transcribed(text)
-    return e.CallerTranscribed(item.item_id, item.transcript)
+    usage = _or_none(_read_words_usage, item.usage)
+    return e.CallerTranscribed(
+        item.item_id, item.transcript, usage=_flat_words(usage) if usage else {}
+    )
 
 
 def _transcription_failed(text: str) -> e.CallerTranscribed:
@@ -341,11 +355,12 @@ def _flat(usage: _Usage) -> dict[str, int]:
     inputs = usage.input_token_details or _InputTokens()
     outputs = usage.output_token_details or _Tokens()
     text, audio = inputs.text_tokens or 0, inputs.audio_tokens or 0
-    cached = inputs.cached_tokens_details
+    cached, guessed = inputs.cached_tokens_details, {}
     if cached is None:  # a sum without its parts: text first, which errs by the least money
         total = inputs.cached_tokens or 0
         cached = _Tokens(min(total, text), min(max(total - text, 0), audio))
-    return {
+        guessed = {"cached_guessed": 1} if total else {}
+    return guessed | {
         "input_text": text,
         "input_audio": audio,
         "cached_text": cached.text_tokens or 0,
@@ -353,3 +368,16 @@ def _flat(usage: _Usage) -> dict[str, int]:
         "output_text": outputs.text_tokens or 0,
         "output_audio": outputs.audio_tokens or 0,
     }
+
+
+def _flat_words(usage: _WordsUsage) -> dict[str, int]:
+    """What an utterance's words are billed by. Tokens without their parts were sound."""
+    if usage.seconds is not None:
+        return {"audio_ms": round(usage.seconds * 1000)}
+    inputs = usage.input_token_details or _Tokens(audio_tokens=usage.input_tokens)
+    counts = {
+        "input_text": inputs.text_tokens or 0,
+        "input_audio": inputs.audio_tokens or 0,
+        "output_text": usage.output_tokens or 0,
+    }
+    return counts if any(counts.values()) else {}

@@ -1,0 +1,203 @@
+"""The day's cap on money, as one process sees it: a share that is drawn before it is spent.
+
+    calls ── spend ──▶ balance ──▶ level ──▶ every call that watches
+                          ▲
+              draw ───────┴── the day's counter in the database, shared by all processes
+
+A call never waits for the database. One task draws shares, before the last one is used up, gives
+back what is not needed, and looks at the counter every few seconds even when nothing is spent. So
+what all processes may spend together is known at all times, and the cap is passed by no more than
+the responses that were being made when it was reached, one a live call.
+
+A day begins at midnight in UTC, for every process and for `daily_costs` alike.
+
+With the share used up and the next one asked for, calls hold their next response back (HELD) until
+the answer is there, a second at most. When there is none by then, the database is away: what was
+last known of the counter and what this process has spent since stand in for it. That holds the
+cap for one process and comes near it for several; a telephone that falls silent would be worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+
+import structlog
+import trio
+
+from relay.core.budget import Level, level_of
+from relay.errors import StoreError
+from relay.ports import DayBudgets, Drawn
+
+log = structlog.get_logger("relay.purse")
+
+#: A share is this part of the day's cap for each live call, and this part for all of them at most.
+CALL_SHARE, ALL_SHARES = 100, 10
+#: How often the counter is looked at when nothing is spent.
+REFRESH_S = 5.0
+#: How long a response is held back for an answer, and how long one may take.
+HOLD_S = 1.0
+RETRY_S = 0.25
+
+RunSync = Callable[[Callable[[], Drawn]], Awaitable[Drawn]]
+
+
+async def in_thread(question: Callable[[], Drawn]) -> Drawn:
+    """Ask in a thread that may be left behind."""
+    return await trio.to_thread.run_sync(question, abandon_on_cancel=True)
+
+
+class Purse:
+    """What this process may spend today. Amounts are micro-USD.
+
+    wall_clock: UTC with a time zone
+    """
+
+    def __init__(
+        self,
+        store: DayBudgets,
+        cap: int,
+        *,
+        wall_clock: Callable[[], datetime],
+        run_sync: RunSync = in_thread,
+    ) -> None:
+        self.level = Level.FREE
+        self._store = store
+        self._cap = cap
+        self._wall_clock = wall_clock
+        self._run_sync = run_sync
+        self._day = wall_clock().date()
+        self._balance = 0  # drawn and not spent; below zero: spent and not yet reported
+        self._taken = 0  # of the whole day, as the counter last said
+        self._calls = 0
+        self._dry_since: float | None = None
+        self._away = False
+        self._news = trio.Event()
+        self._changed = trio.Event()
+
+    # ---- for the calls ----------------------------------------------------------------------
+
+    def affords_a_call(self) -> bool:
+        """Whether a new call may cost something today. From memory."""
+        return self._taken < self._cap or self._balance > 0
+
+    @contextmanager
+    def open_tab(self) -> Iterator[Tab]:
+        """The length of one call: for as long as there is any, a share is at hand."""
+        self._calls += 1
+        self._news.set()
+        self._judge()
+        try:
+            yield Tab(self, late=level_of(self._taken, self._cap) is Level.WRAP_UP)
+        finally:
+            self._calls -= 1
+            self._news.set()
+            self._judge()
+
+    def spend(self, amount: int) -> None:
+        """A call has cost something. Never waits."""
+        self._balance -= amount
+        if self._balance < self._needed() // 2:
+            self._news.set()
+        self._judge()
+
+    async def changed(self) -> None:
+        """Wait for the level's next change."""
+        await self._changed.wait()
+
+    # ---- for the counter --------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Draw shares for ever; give back what is left at the end."""
+        try:
+            while True:
+                with trio.move_on_after(REFRESH_S):
+                    await self._news.wait()
+                self._news = trio.Event()
+                await self._settle()
+                if self._away and self._calls:
+                    await trio.sleep(RETRY_S)
+                    self._news.set()
+        finally:
+            with trio.move_on_after(HOLD_S, shield=True):
+                await self._draw(-self._balance, 0)
+
+    async def _settle(self) -> None:
+        """Report what is owed; draw or give back, by what the calls need now."""
+        today = self._wall_clock().date()
+        if today != self._day:
+            if await self._draw(-self._balance, 0):
+                self._day = today
+        else:
+            owed = -self._balance if self._balance < 0 or not self._calls else 0
+            await self._draw(owed, max(0, self._needed() - max(0, self._balance)))
+        self._judge()
+
+    def _needed(self) -> int:
+        """What should be at hand."""
+        most = max(1, self._cap // ALL_SHARES)
+        return min(most, self._calls * max(1, self._cap // CALL_SHARE))
+
+    async def _draw(self, owed: int, want: int) -> bool:
+        """One question to the counter. False: no answer, which changes nothing here.
+
+        An answer that was lost has counted there all the same: that errs on the cheap side.
+        """
+        try:
+            with trio.fail_after(HOLD_S):
+                drawn = await self._run_sync(
+                    partial(self._store.draw, self._day, owed, want, self._cap)
+                )
+        except (StoreError, trio.TooSlowError) as error:
+            if not self._away:
+                log.warning("! day's budget not reachable", error=str(error) or "no answer")
+            self._away = True
+            return False
+        self._away = False
+        self._balance += owed + drawn.granted
+        self._taken = drawn.taken
+        return True
+
+    def _judge(self) -> None:
+        """Find the level anew, and say so when it has changed."""
+        now = trio.current_time()
+        dry = self._calls > 0 and self._balance <= 0
+        self._dry_since = now if dry and self._dry_since is None else self._dry_since
+        if not dry:
+            self._dry_since = None
+        level = level_of(self._taken + max(0, -self._balance), self._cap)
+        if not dry:
+            level = min(level, Level.WRAP_UP)  # what was drawn may be spent
+        elif level is not Level.OVER and not self._waited_enough(now):
+            level = Level.HELD
+        if level is not self.level:
+            log.info("= day's budget", level=level.name.lower())
+            self.level = level
+            changed, self._changed = self._changed, trio.Event()
+            changed.set()
+
+    def _waited_enough(self, now: float) -> bool:
+        return self._away and self._dry_since is not None and now - self._dry_since >= HOLD_S
+
+
+class Tab:
+    """The day's budget as one call sees it.
+
+    late: the day was nearly over when it began: it is not told to wrap up before a word was said
+    """
+
+    def __init__(self, purse: Purse, *, late: bool) -> None:
+        self._purse = purse
+        self._late = late
+        self.changed = purse.changed
+
+    @property
+    def level(self) -> Level:
+        level = self._purse.level
+        return Level.FREE if self._late and level is Level.WRAP_UP else level
+
+    def spend(self, amount: int) -> None:
+        """The call has cost something more."""
+        self._purse.spend(amount)

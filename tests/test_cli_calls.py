@@ -1,0 +1,220 @@
+"""`relay calls`, `costs`, `export` and `erase`, as an owner types them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from relay.adapters.store import open_store, upgrade
+from relay.cli import main
+from relay.core.records import CallEnded, CallOpened, SpendAdded, ToolCalled, TranscriptLine
+from relay.ports import Entry
+from tests.test_cli import environ
+
+BEGAN = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+ANN, BOB = "+14155550123", "+14155550999"
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def at(seconds: float, record: Any, call_sid: str) -> Entry:
+    return Entry(call_sid, BEGAN + timedelta(seconds=seconds), record)
+
+
+def line(position: int, speaker: str, text: str, heard: str = "") -> TranscriptLine:
+    cut = bool(heard)
+    return TranscriptLine(
+        0.0, f"i{position}", speaker, position, text, heard or text, 900, interrupted=cut
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two calls: Ann books, Bob has only just rung."""
+    url = f"sqlite:///{tmp_path}/relay.db"
+    upgrade(url)
+    store = open_store(url)
+    tool = ToolCalled(0.0, "c1", "book_appointment", '{"name":"Ann"}', "ok", '{"ok":1}', 41)
+    store.write(
+        [
+            at(0, CallOpened(0.0, "MZ1", ANN, "+15559"), "CA1"),
+            at(9, line(1, "caller", "A cleaning, please."), "CA1"),
+            at(3, line(0, "agent", "Hello! How can I help you?"), "CA1"),
+            at(30, line(2, "agent", "It is done. Anything else?", "It is done."), "CA1"),
+            at(20, tool, "CA1"),
+            at(12, SpendAdded(0.0, "r1", "response", 7206, "m", note="estimated"), "CA1"),
+            at(0, SpendAdded(0.0, "phone", "phone", 12_500), "CA1"),
+            at(65, CallEnded(0.0, "booked", "", 65_400, 12, True, 1, "Cleaning for Ann"), "CA1"),
+            at(86_400, CallOpened(0.0, "MZ2", BOB, "+15559"), "CA2"),
+        ]
+    )
+    store.close()
+    return tmp_path
+
+
+def relay(folder: Path, *words: str, **changes: str) -> Result:
+    return CliRunner().invoke(main, words, env=environ(folder, **changes))
+
+
+def test_the_list_has_a_line_for_each_call_the_newest_first(folder: Path) -> None:
+    result = relay(folder, "calls")
+    assert result.exit_code == 0
+    head, bob, ann = (each.rstrip() for each in result.stdout.splitlines())
+    assert head.split() == [
+        "when",
+        "caller",
+        "outcome",
+        "length",
+        "cost",
+        "greeting",
+        "what",
+        "call",
+    ]
+    assert bob.split()[2:] == [BOB, "under", "way", "$0.0000", "CA2"]
+    day, hour = f"{BEGAN.astimezone():%Y-%m-%d %H:%M}".split()
+    assert ann.split() == [
+        *(day, hour, ANN, "booked", "1:05", "$0.0197", "12", "ms"),
+        *("Cleaning", "for", "Ann", "CA1"),
+    ]
+
+
+def test_the_list_can_be_cut_by_number_and_by_time(folder: Path) -> None:
+    def listed(*words: str) -> list[str]:
+        return [call["call_sid"] for call in json.loads(relay(folder, *words).stdout)]
+
+    assert listed("calls", "--json") == ["CA2", "CA1"]
+    assert listed("calls", "--json", "--limit", "1") == ["CA2"]
+    since = f"{(BEGAN + timedelta(hours=2)).astimezone():%Y-%m-%dT%H:%M}"
+    assert listed("calls", "--json", "--since", since) == ["CA2"]
+    assert relay(folder, "calls", "--limit", "0").exit_code == 2
+    assert relay(folder, "calls", "--since", "yesterday").exit_code == 2
+
+
+def test_the_list_as_json_keeps_money_whole_and_times_in_utc(folder: Path) -> None:
+    ann = json.loads(relay(folder, "calls", "--json").stdout)[1]
+    assert ann == {
+        "call_sid": "CA1",
+        "started_at": "2026-11-20T15:00:00+00:00",
+        "caller": ANN,
+        "called": "+15559",
+        "outcome": "booked",
+        "reason": "",
+        "summary": "Cleaning for Ann",
+        "duration_ms": 65_400,
+        "greeting_ms": 12,
+        "micro_usd": 19_706,
+    }
+
+
+@pytest.mark.parametrize("words", [("calls", "CA1"), ("calls", "show", "CA1")])
+def test_one_call_is_told_as_it_was_heard(folder: Path, words: tuple[str, ...]) -> None:
+    result = relay(folder, *words)
+    assert result.exit_code == 0
+    head, outcome, cost, _, *told = (each.rstrip() for each in result.stdout.splitlines())
+    assert head.split()[0] == "CA1"
+    assert head.endswith(ANN)
+    assert outcome.split() == ["booked", "1:05"]
+    assert cost == "$0.0197 (1 amounts are estimates)"
+    assert told == [
+        "  0:03  agent  Hello! How can I help you?",
+        "  0:09  caller A cleaning, please.",
+        '  0:20  does   book_appointment({"name":"Ann"}) ok 41 ms: {"ok":1}',
+        "  0:30  agent  It is done. —",
+    ]
+
+
+def test_a_call_that_is_under_way_is_told_so_far(folder: Path) -> None:
+    result = relay(folder, "calls", "CA2")
+    assert result.exit_code == 0
+    assert BOB in result.stdout
+
+
+def test_what_a_caller_says_is_no_markup(folder: Path) -> None:
+    store = open_store(f"sqlite:///{folder}/relay.db")
+    store.write([at(5, line(9, "caller", "[bold]Hi[/] [red"), "CA2")])
+    store.close()
+    assert "[bold]Hi[/] [red" in relay(folder, "calls", "CA2").stdout
+
+
+def test_an_export_is_everything_of_one_call(folder: Path) -> None:
+    exported = json.loads(relay(folder, "export", "CA1").stdout)
+    assert set(exported) == {"calls", "transcripts", "tool_calls", "call_outcomes", "spend"}
+    assert exported == json.loads(relay(folder, "calls", "show", "CA1", "--json").stdout)
+    assert exported["transcripts"][2]["generated_text"] == "It is done. Anything else?"
+    assert exported["transcripts"][0]["started_at"] == "2026-11-20T15:00:03+00:00"
+
+
+@pytest.mark.parametrize("words", [("calls", "CA9"), ("export", "CA9")])
+def test_a_call_that_is_not_there(folder: Path, words: tuple[str, ...]) -> None:
+    result = relay(folder, *words)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "relay: there is no call CA9\n"
+
+
+def test_two_calls_at_once_are_not_shown(folder: Path) -> None:
+    assert relay(folder, "calls", "CA1", "CA2").exit_code == 2
+
+
+def test_the_days_costs(folder: Path) -> None:
+    result = relay(folder, "costs")
+    _, day = (each.split() for each in result.stdout.splitlines())
+    assert day == ["2026-11-20", "1", "$0.0072", "$0.0000", "$0.0125", "$0.0197"]
+    (row,) = json.loads(relay(folder, "costs", "--json").stdout)
+    assert row == {"day": "2026-11-20", "calls": 1, "model": 7206, "words": 0, "phone": 12_500}
+
+
+def test_a_person_is_erased_and_nobody_else(folder: Path) -> None:
+    result = relay(folder, "erase", "--phone", ANN, "--yes")
+    assert result.exit_code == 0
+    told = [each.split() for each in result.stdout.splitlines()]
+    assert told == [
+        ["call_outcomes", "1", "removed"],
+        ["calls", "1", "removed"],
+        ["tool_calls", "1", "removed"],
+        ["transcripts", "3", "removed"],
+        ["1", "calls", "of", ANN, "are", "erased."],
+    ]
+    assert relay(folder, "export", "CA1").exit_code == 1
+    assert relay(folder, "export", "CA2").exit_code == 0
+    assert not [f for f in folder.iterdir() if b"A cleaning, please." in f.read_bytes()]
+
+
+def test_an_erasure_asks_first(folder: Path) -> None:
+    runner = CliRunner()
+    words = ["erase", "--phone", ANN]
+    assert runner.invoke(main, words, input="n\n", env=environ(folder)).exit_code == 1
+    assert relay(folder, "export", "CA1").exit_code == 0
+    assert runner.invoke(main, words, input="y\n", env=environ(folder)).exit_code == 0
+    assert relay(folder, "export", "CA1").exit_code == 1
+
+
+@pytest.mark.parametrize("phone", ["", "4155550123", "+1 415 555 0123", "Ann"])
+def test_what_is_no_number_erases_nobody(folder: Path, phone: str) -> None:
+    assert relay(folder, "erase", "--phone", phone, "--yes").exit_code == 2
+    assert relay(folder, "export", "CA1").exit_code == 0
+
+
+def test_a_setting_that_is_missing_is_said_plainly(folder: Path) -> None:
+    result = relay(folder, "calls", DATABASE_URL="mysql://nowhere")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("relay: these settings need attention")
+
+
+def test_everything_works_on_an_empty_database(tmp_path: Path) -> None:
+    assert relay(tmp_path, "calls").exit_code == 0
+    assert relay(tmp_path, "costs").exit_code == 0
