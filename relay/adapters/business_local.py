@@ -151,8 +151,8 @@ class LocalBusiness:
         if (before := self._bookings.find(key)) is not None:
             return before
         found = self._theirs(request.reference, request.phone)
-        if found is None:
-            return NotBooked("unknown_appointment")
+        if found is None:  # unless the same wish, asked twice at once, was done meanwhile
+            return self._bookings.find(key) or NotBooked("unknown_appointment")
         service = self._file.service(found.service)
         if service is None:  # the file has changed since
             return NotBooked("unknown_service")
@@ -169,7 +169,7 @@ class LocalBusiness:
         if (before := self._bookings.find(key)) is not None:
             return before
         if self._theirs(reference, phone) is None:
-            return None
+            return self._bookings.find(key)
         return self._bookings.cancel(reference, phone, key, self._clock())
 
     def _theirs(self, reference: str, phone: str) -> Appointment | None:

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from relay.adapters.business_http import DEADLINE_S, MAX_BODY_BYTES, HttpBusiness
 from relay.errors import BusinessError, ConfigError
-from relay.ports import Booked, BookingRequest
+from relay.ports import Booked, BookingRequest, ChangeRequest, Message
 
 DAY = date(2026, 11, 24)
+PHONE = "+15550100"
 REQUEST = BookingRequest("Cleaning", datetime.fromisoformat("2026-11-24T10:00"), "Zoë", "+15550100")
 PROFILE = {"name": "Shop", "timezone": "Europe/Berlin"}
 HOURS = {"date": "2026-11-24", "open": [["09:00", "17:00"]]}
@@ -87,6 +88,67 @@ async def test_a_booking_is_sent_as_the_contract_says() -> None:
     assert request.headers["Content-Type"] == "application/json"
     assert request.headers["Authorization"] == "Bearer sesame"
     assert request.headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("ask", "path", "body", "key"),
+    [
+        (
+            lambda shop: shop.appointments(PHONE),
+            "bookings/search",
+            {"phone": PHONE},
+            None,
+        ),
+        (
+            lambda shop: shop.change(ChangeRequest("1", PHONE, REQUEST.starts_at), "k"),
+            "bookings/change",
+            {"reference": "1", "phone": PHONE, "starts_at": "2026-11-24T10:00"},
+            "k",
+        ),
+        (
+            lambda shop: shop.cancel("1", PHONE, "k"),
+            "bookings/cancel",
+            {"reference": "1", "phone": PHONE},
+            "k",
+        ),
+        (
+            lambda shop: shop.leave(Message("quote", "Zoë", PHONE, "two", "a crown", "555"), "k"),
+            "messages",
+            {
+                "kind": "quote",
+                "name": "Zoë",
+                "phone": PHONE,
+                "text": "two",
+                "about": "a crown",
+                "call_back": "555",
+            },
+            "k",
+        ),
+    ],
+)
+async def test_everything_personal_stands_in_the_body(
+    ask: Callable[[HttpBusiness], Awaitable[object]], path: str, body: Any, key: str | None
+) -> None:
+    served = Served(ok({**BOOKED, "bookings": [], "taken": True}, 201))
+    await ask(business(served))
+    [request] = served.requests
+    assert str(request.url) == f"https://shop.example/api/v1/{path}"
+    assert json.loads(request.content) == body
+    assert request.headers.get("Idempotency-Key") == key
+
+
+async def test_nobody_is_asked_about_a_number_that_is_none() -> None:
+    served = Served(ok({}, 500))
+    assert list(await business(served).appointments("anonymous")) == []
+    assert served.requests == []
+
+
+async def test_a_service_cannot_leave_its_place_in_the_address() -> None:
+    served = Served(ok({"reason": "unknown_service"}, 409))
+    assert await business(served).slots("../x?y=1&date=2020-01-01#", DAY) is None
+    url = served.requests[0].url
+    assert url.path == "/api/v1/slots"
+    assert dict(url.params) == {"service": "../x?y=1&date=2020-01-01#", "date": "2026-11-24"}
 
 
 async def test_hours_are_asked_by_date_and_without_a_token_there_is_none() -> None:
@@ -210,6 +272,36 @@ async def test_hours_outside_the_contract(body: bytes) -> None:
 async def test_bookings_outside_the_contract(status: int, value: object) -> None:
     with pytest.raises(BusinessError, match="outside the contract"):
         await business(Served(ok(value, status))).book(REQUEST, "k")
+
+
+@pytest.mark.parametrize(
+    ("ask", "status", "value"),
+    [
+        (
+            lambda shop: shop.slots("c", DAY),
+            200,
+            {"service": "c", "date": "2026-11-25", "starts": []},
+        ),
+        (lambda shop: shop.slots("c", DAY), 200, {"service": "c", "date": "2026-11-24"}),
+        (lambda shop: shop.appointments(PHONE), 200, {"bookings": [BOOKED, {}]}),
+        (lambda shop: shop.appointments(PHONE), 200, []),
+        (lambda shop: shop.cancel("1", PHONE, "k"), 200, {"cancelled": True}),
+        (lambda shop: shop.leave(Message("message", "", "", "x"), "k"), 200, {}),
+        (lambda shop: shop.leave(Message("message", "", "", "x"), "k"), 201, {"taken": False}),
+        (lambda shop: shop.leave(Message("message", "", "", "x"), "k"), 409, {"reason": "full"}),
+    ],
+)
+async def test_other_answers_outside_the_contract(
+    ask: Callable[[HttpBusiness], Awaitable[object]], status: int, value: object
+) -> None:
+    with pytest.raises(BusinessError):
+        await ask(business(Served(ok(value, status))))
+
+
+async def test_a_web_page_is_no_message_taken() -> None:
+    page = httpx.Response(200, html="<html>It works!</html>")
+    with pytest.raises(BusinessError, match="outside the contract"):
+        await business(Served(page)).leave(Message("message", "", "", "x"), "k")
 
 
 @given(st.binary(max_size=200))
