@@ -18,21 +18,23 @@ RUN apt-get update \
 
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# No pip in there: nothing is ever installed into a running image.
-RUN python -m venv --without-pip /opt/relay
+# No pip in the relay's environment: nothing is ever installed into a running image. Another one
+# builds the wheel.
+RUN python -m venv --without-pip /opt/relay && python -m venv /opt/build
 
 WORKDIR /src
 
-# What the relay needs, before the relay: this layer is built again only when the list changes.
-COPY pyproject.toml ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > needs.txt \
-    && pip --python /opt/relay/bin/python install --only-binary :all: -r needs.txt
+# What the relay needs, before the relay: this layer is built again only when the lists change.
+# Every file is the one whose hash was locked, or the build fails.
+COPY requirements.lock requirements-build.lock ./
+RUN /opt/build/bin/pip install --only-binary :all: --require-hashes -r requirements-build.lock \
+    && /opt/build/bin/pip --python /opt/relay/bin/python install --only-binary :all: --require-hashes -r requirements.lock
 
-COPY setup.py MANIFEST.in README.md ./
+COPY pyproject.toml setup.py MANIFEST.in README.md ./
 COPY native native
 COPY relay relay
-RUN pip wheel --no-deps --wheel-dir dist . \
-    && pip --python /opt/relay/bin/python install --no-deps dist/relay-*.whl
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+    && /opt/build/bin/pip --python /opt/relay/bin/python install --no-deps dist/relay-*.whl
 
 
 FROM python:${PYTHON_VERSION}-slim-trixie

@@ -3,7 +3,7 @@
 PYTHON_VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo serve test check format bench fuzz crash image-check clean
+.PHONY: help setup setup-test demo serve test check format bench fuzz crash image-check lock audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,10 +17,11 @@ serve: setup ## Answer calls; settings come from the environment and .env
 test: setup-test ## Run the tests; ARGS="-k door" runs some of them
 	@$(PYTHON_VENV) -m pytest -n auto --dist loadfile $(ARGS)
 
-check: setup ## Lint, formatting and types
+check: setup ## Lint, formatting, types, Dockerfile
 	@$(PYTHON_VENV) -m ruff check .
 	@$(PYTHON_VENV) -m ruff format --check .
 	@$(PYTHON_VENV) -m mypy
+	@.venv/bin/hadolint Dockerfile
 
 format: setup ## Put the sources into their form
 	@$(PYTHON_VENV) -m ruff check --fix .
@@ -38,6 +39,12 @@ crash: setup-test ## Kill the relay's journal 50 times on each database, and sto
 
 image-check: ## Prove the Dockerfile without Docker (needs root and debootstrap)
 	@scripts/image_check.sh
+
+lock: setup ## Write down every dependency with its hashes; ARGS=--upgrade for newer ones
+	@scripts/lock.sh $(ARGS)
+
+audit: setup ## Ask whether something known to be unsafe is locked (needs the network)
+	@scripts/audit.sh
 
 clean: ## Remove what the other targets made
 	rm -rf .venv build dist *.egg-info relay/audio/_native*.so relay/audio/_native.c

@@ -64,7 +64,7 @@ install_packages() {
 # What the venv is made from: when this changes, it is brought up to date.
 fingerprint() {
     { echo "$PWD"; "$python" --version
-      cat pyproject.toml setup.py MANIFEST.in scripts/setup.sh native/*.c native/*.h native/*.py
+      cat requirements-dev.lock pyproject.toml setup.py MANIFEST.in scripts/setup.sh native/*.c native/*.h native/*.py
     } | sha256sum | cut -d' ' -f1
 }
 
@@ -88,5 +88,8 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     "$python" -m venv .venv
 fi
 rm -f relay/audio/_native*.so
-.venv/bin/python -m pip install -qq --disable-pip-version-check --editable '.[demo,dev]'
+pip() { .venv/bin/python -m pip -qq --disable-pip-version-check "$@"; }
+# What is locked, by its hashes; then the relay, which finds all of that there already.
+pip install --require-hashes -r requirements-dev.lock
+pip install --editable '.[demo,dev]'
 echo "$made_from" > "$stamp"
