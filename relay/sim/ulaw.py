@@ -66,6 +66,7 @@ def loudness_db(mulaw: bytes) -> float:
     return max(-100.0, 10 * math.log10(power / 32768**2)) if power else -100.0
 
 
+@functools.lru_cache(128)  # tests ask for the same few over and over
 def tone(hz: float, ms: int, db: float = -20.0) -> bytes:
     """A sine of a given RMS level in dBFS."""
     peak = 32768 * 10 ** (db / 20) * math.sqrt(2)
