@@ -49,6 +49,7 @@ class Watched:
     """What is read when the page is asked for. Each function answers from memory.
 
     refused: calls that got no stream, by reason; strangers: streams and connections, by reason
+    notices: tries to tell the owner, by channel and what came of them
     """
 
     live: Callable[[], int]
@@ -61,6 +62,7 @@ class Watched:
     journal_state: Callable[[], str]
     records_lost: Callable[[], int]
     lines_dropped: Callable[[], int]
+    notices: Callable[[], Mapping[tuple[str, str], int]]
 
 
 class Metrics:
@@ -215,6 +217,14 @@ class _Counts(Collector):
             "Log lines that nobody read in time",
             value=watched.lines_dropped(),
         )
+        told = CounterMetricFamily(
+            "relay_notices",
+            "Tries to tell the owner, by channel and what came of them",
+            labels=["channel", "state"],
+        )
+        for labels, count in watched.notices().items():
+            told.add_metric(labels, count)
+        yield told
 
 
 def _family(name: str, what: str, counts: Mapping[str, int]) -> CounterMetricFamily:

@@ -38,6 +38,7 @@ def watch_server(
     board: Switchboard,
     journal: Journal,
     door_counts: Counter[str],
+    notices: Counter[tuple[str, str]],
 ) -> list[Callable[[], Awaitable[None]]]:
     """Tie the metrics to a server's parts. Returns the tasks that must run with it."""
     metrics.watch(
@@ -52,6 +53,7 @@ def watch_server(
             journal_state=journal.state,
             records_lost=lambda: journal.refused,
             lines_dropped=process.lines_dropped,
+            notices=lambda: notices,
         )
     )
     process.pulse.observe = metrics.lag.observe

@@ -232,7 +232,13 @@ def _parts(
         background.append(partial(forget_daily, store, settings.retention_days))
     door_counts: Counter[str] = Counter()
     background += watch_server(
-        settings, metrics, process, board=board, journal=journal, door_counts=door_counts
+        settings,
+        metrics,
+        process,
+        board=board,
+        journal=journal,
+        door_counts=door_counts,
+        notices=notifier.counts,
     )
     return server.Parts(board, journal, app, carry, background, door_counts)
 

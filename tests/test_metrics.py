@@ -33,6 +33,7 @@ def watched(**changes: Any) -> Watched:
         "journal_state": lambda: "stored",
         "records_lost": lambda: 0,
         "lines_dropped": lambda: 0,
+        "notices": lambda: {("webhook", "sent"): 0},
     }
     return Watched(**{**nothing, **changes})
 
@@ -116,6 +117,7 @@ def test_what_others_count_is_read_when_the_page_is_asked_for() -> None:
             journal_depth=lambda: depth[0],
             journal_state=lambda: "spooling",
             refused=lambda: {"full": 7},
+            notices=lambda: {("sms_owner", "unknown"): 2},
         )
     )
     depth[0] = 42
@@ -123,6 +125,7 @@ def test_what_others_count_is_read_when_the_page_is_asked_for() -> None:
     assert found["relay_journal_depth"] == 42
     assert (found["relay_journal_spooling"], found["relay_journal_refusing"]) == (1, 0)
     assert found["relay_calls_refused_total{reason=full}"] == 7
+    assert found["relay_notices_total{channel=sms_owner,state=unknown}"] == 2
     assert found["process_resident_memory_bytes"] > 0
 
 

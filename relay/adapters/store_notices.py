@@ -57,13 +57,14 @@ def any_due(connection: sa.Connection, channels: Sequence[str], now: datetime) -
 
 def lapse(
     connection: sa.Connection, channels: Sequence[str], now: datetime, into: Settled
-) -> list[str]:
-    """Take away the claims that are over. Returns the ids."""
+) -> list[tuple[str, str]]:
+    """Take away the claims that are over. Returns id and channel of each."""
     over: dict[str, Any] = {"state": into, "last_error": "its sender never reported"}
     if into != "pending":
         over["settled_at"] = now
     statement = sa.update(notices).where(_due(channels, now, "sending")).values(over)
-    return list(connection.scalars(statement.returning(notices.c.id)))
+    found = connection.execute(statement.returning(notices.c.id, notices.c.channel))
+    return [(row.id, row.channel) for row in found]
 
 
 def claim(

@@ -39,10 +39,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """lapsed: ids of notices whose holder had not reported in time."""
+    """lapsed: id and channel of notices whose holder had not reported in time."""
 
     notices: Sequence[Notice]
-    lapsed: Sequence[str]
+    lapsed: Sequence[tuple[str, str]]
 
 
 class NoticeStore(Protocol):

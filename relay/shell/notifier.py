@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import random
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -109,6 +110,7 @@ class Notifier:
         self._draw = draw
         self._run_sync = run_sync
         self._troubled = False
+        self.counts: Counter[tuple[str, str]] = Counter()  # tries, by channel and what came of them
 
     async def run(self) -> None:
         """Deliver for ever."""
@@ -222,6 +224,7 @@ class Notifier:
     # ---- the log
 
     def _tell_of(self, notice: Notice, fate: Fate) -> None:
+        self.counts[notice.channel, fate.state] += 1
         facts = {"notice": notice.id, "channel": notice.channel, "call_sid": notice.call_sid}
         match fate.state:
             case "sent":
@@ -234,7 +237,8 @@ class Notifier:
                 _log.error("! text perhaps sent, not repeated", error=fate.error, **facts)
 
     def _tell_of_lapsed(self, claimed: Claimed, into: Settled) -> None:
-        for name in claimed.lapsed:
+        for name, channel in claimed.lapsed:
+            self.counts[channel, into] += 1
             if into == "unknown":
                 _log.error("! text perhaps sent, not repeated", notice=name, error="sender died")
             else:

@@ -274,7 +274,7 @@ def test_a_holder_that_never_reports_loses_its_notices(
     [notice] = claim(queue, wanted=["webhook"]).notices
     assert claim(queue, 0.5 * MINUTE, wanted=["webhook"], lapsed=into) == Claimed((), ())
     after = claim(queue, MINUTE, holder="other", wanted=["webhook"], lapsed=into)
-    assert after.lapsed == [notice.id]
+    assert after.lapsed == [(notice.id, "webhook")]
     assert [one.tries for one in after.notices] == ([2] if into == "pending" else [])
     assert [row["state"] for row in rows(database_url) if row["channel"] == "webhook"] == [
         "sending" if into == "pending" else "unknown"

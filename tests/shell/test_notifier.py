@@ -110,8 +110,8 @@ class Process:
     changes: dict[str, Any]
     dead: bool = False
 
-    async def run(self) -> None:
-        notifier = Notifier(
+    def notifier(self) -> Notifier:
+        return Notifier(
             self.world.store,
             **{
                 "webhook": self,
@@ -126,8 +126,10 @@ class Process:
                 **self.changes,
             },
         )
+
+    async def run(self) -> None:
         try:
-            await notifier.run()
+            await self.notifier().run()
         except* Killed:
             assert self.dead
 
@@ -255,6 +257,20 @@ async def test_what_waited_for_a_process_is_delivered(
     await trio.sleep(4)
     assert len({post["id"] for post in world.posts}) == len(world.posts) == 30
     assert len(set(world.texts)) == len(world.texts) == 30
+
+
+async def test_tries_are_counted(world: World, autojump_clock, nursery) -> None:
+    world.posting, world.texting = ["fails", "fails"], ["vanished"]
+    world.keep(kind="message")
+    process = world.process()
+    notifier = process.notifier()
+    nursery.start_soon(notifier.run)
+    await world.settled()
+    assert notifier.counts == {
+        ("webhook", "pending"): 2,
+        ("webhook", "sent"): 1,
+        ("sms_owner", "unknown"): 1,
+    }
 
 
 async def test_only_what_is_configured_is_delivered(world: World, autojump_clock, nursery) -> None:
