@@ -336,7 +336,7 @@ def test_the_twiml_bin_is_well_formed_and_dials() -> None:
     (text,) = blocks("xml")
     assert text.startswith("<")  # Twilio takes no blank before the declaration
     verbs = [verb.tag for verb in ElementTree.fromstring(text)]  # noqa: S314 - our own text
-    assert verbs == ["Say", "Dial", "Say"]
+    assert verbs == ["Say", "Dial", "Say", "Record"]
 
 
 def test_what_was_written_down_is_read_as_the_guide_says(tmp_path: Path) -> None:
