@@ -10,7 +10,8 @@ from relay.errors import BusinessError
 from relay.ports import Message, is_number
 from relay.tools.tool import BadArguments, ToolPorts, ToolResult, clip
 
-MAX_TEXT = 1000
+# With a name, two numbers and what a quote is for, it still fits a text message to the owner whole.
+MAX_TEXT = 850
 
 NO_NUMBER = (
     "The caller withholds their number. Ask whether they want to be called back, and where: then"

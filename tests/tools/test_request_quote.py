@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from relay.ports import Message
+from relay.shell.notices import MAX_TO_OWNER
 from relay.tools import BadArguments
+from relay.tools.messages import MAX_TEXT
 
 ARGUMENTS = {"name": "Ann Lee", "what": "two crowns", "details": "upper left, ceramic"}
 
@@ -26,6 +28,13 @@ async def test_the_words_are_not_lost_when_the_business_is_away(use: Any, busine
     result = await use("request_quote", **ARGUMENTS)
     assert (result.output, result.outcome) == ({"taken": True}, "quoted")
     assert "two crowns: upper left, ceramic" in result.notice
+
+
+async def test_the_longest_of_all_fits_the_owner_s_text_message(use: Any, business: Any) -> None:
+    business.away = True
+    longest = {"name": "n" * 80, "what": "w" * 120, "details": "d" * MAX_TEXT}
+    result = await use("request_quote", **longest, call_back="+" + "1" * 15)
+    assert len(result.notice) <= MAX_TO_OWNER
 
 
 @pytest.mark.parametrize(
