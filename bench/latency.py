@@ -76,7 +76,9 @@ BUSY: Final = 0.8
 # ---- the relay ------------------------------------------------------------------------------
 
 
-def environment(port: int, model_port: int, folder: Path) -> dict[str, str]:
+def environment(
+    port: int, model_port: int, folder: Path, database_url: str | None = None
+) -> dict[str, str]:
     """The settings that are needed, and nothing of the environment that we happen to be in."""
     return {
         "PATH": os.environ.get("PATH", ""),
@@ -84,7 +86,7 @@ def environment(port: int, model_port: int, folder: Path) -> dict[str, str]:
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "PUBLIC_URL": PUBLIC,
-        "DATABASE_URL": f"sqlite:///{folder / 'relay.db'}",
+        "DATABASE_URL": database_url or f"sqlite:///{folder / 'relay.db'}",
         "PROMPTS_DIR": str(HERE.parent / "prompts"),
         "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
         "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
@@ -105,7 +107,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running_relay(
-    model_port: int, core: int | None, folder: Path
+    model_port: int, core: int | None, folder: Path, database_url: str | None = None
 ) -> AsyncIterator[tuple[trio.Process, str]]:
     """`relay serve`, once it is ready, and its address; what it logged is shown if it is not."""
     port = free_port()
@@ -114,7 +116,7 @@ async def running_relay(
         relay = await machine.begin(
             ["-m", "relay", "serve"],
             core,
-            environ=environment(port, model_port, folder),
+            environ=environment(port, model_port, folder, database_url),
             cwd=folder,
             log=log,
         )
