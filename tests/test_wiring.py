@@ -167,6 +167,14 @@ def logging_into(stream: io.StringIO) -> Iterator[None]:
         structlog.reset_defaults()
 
 
+async def test_two_relays_never_share_a_spool(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    with trio.fail_after(20):
+        async with open_relay(settings, model_dialer=partial(scripted_model, [])):
+            with pytest.raises(ConfigError, match="in use by another relay"):
+                await wiring.serve(settings)
+
+
 async def logged(logs: list[Any], event: str) -> None:
     """Wait until something has been logged."""
     while True:

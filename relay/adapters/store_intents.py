@@ -22,7 +22,16 @@ MAX_UNFINISHED = 200
 _TIMES = ("first_at", "begun_at")
 _WISH = ("call_sid", "caller", "tool", "arguments", "call_id")
 _END = ("ended_at", "status", "output", "outcome")
-_COLUMNS = [intents.c[name] for name in ("key", *_WISH, "begun_at", "status", "output", "outcome")]
+_later = intents.alias()
+_OVERTAKEN = sa.exists().where(
+    _later.c.call_sid == intents.c.call_sid,
+    _later.c.status == "done",
+    _later.c.ended_at > intents.c.ended_at,
+)
+_COLUMNS = (
+    *(intents.c[name] for name in ("key", *_WISH, "begun_at", "status", "output", "outcome")),
+    _OVERTAKEN.correlate(intents),
+)
 
 
 def begun_row(call_sid: str, at: datetime, begun: WriteBegun) -> dict[str, Any]:

@@ -84,7 +84,10 @@ class CallRow:
 
 @dataclass(frozen=True, slots=True)
 class WriteRow:
-    """What the store knows of a write. status: None while nobody has said how it ended."""
+    """What the store knows of a write. status: None while nobody has said how it ended.
+
+    overtaken: its call has done something else since
+    """
 
     key: str
     call_sid: str
@@ -96,6 +99,7 @@ class WriteRow:
     status: WriteStatus | None
     output: str
     outcome: str
+    overtaken: bool = False
 
 
 @dataclass(frozen=True, slots=True)

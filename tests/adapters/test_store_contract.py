@@ -337,6 +337,20 @@ def test_a_write_is_known_from_its_beginning_on(store: SqlStore) -> None:
     assert store.unfinished_writes(LATER) == []
 
 
+def test_what_a_call_has_done_since_is_known(store: SqlStore) -> None:
+    other = replace(WISH, key="k2", tool="cancel_appointment")
+    store.write([entry(WISH), entry(DONE, 1), entry(other, 2)])
+    assert not store.begin_write(entry(WISH, 3)).overtaken
+    store.write([entry(replace(REFUSED, key="k2"), 4)])
+    assert not store.begin_write(entry(WISH, 5)).overtaken
+    elsewhere = entry(replace(WISH, key="k3"), 6, "CA2")
+    store.write([elsewhere, entry(replace(DONE, key="k3"), 7, "CA2")])
+    assert not store.begin_write(entry(WISH, 8)).overtaken
+    store.write([entry(replace(DONE, key="k2"), 9)])
+    assert store.begin_write(entry(WISH, 10)).overtaken
+    assert not store.begin_write(entry(other, 11)).overtaken
+
+
 @pytest.mark.parametrize("end", [REFUSED, FAILED])
 def test_what_changed_nothing_may_be_begun_again(store: SqlStore, end: WriteEnded) -> None:
     store.begin_write(entry(WISH))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -232,6 +232,20 @@ async def test_another_process_gives_the_first_answer(autojump_clock, nursery) -
     assert other.outputs() == [BOOKED]
     assert other.told[0].notice == ""
     assert len(desk.clerk.asked) == 1
+
+
+async def test_another_process_asks_again_what_was_overtaken(autojump_clock, nursery) -> None:
+    """Booked and cancelled there, wished for again here: the old answer would be a lie."""
+    desk = Desk(nursery, Clerk())
+    await desk.ask()
+    await desk.journal.flushed()
+    (key,) = desk.store.writes
+    desk.store.writes[key] = replace(desk.store.writes[key], overtaken=True)
+    other = Desk(nursery, desk.clerk, before=desk)
+    await other.ask("call_9")
+    assert len(desk.clerk.asked) == 2
+    assert len(set(desk.clerk.asked)) == 1
+    assert other.told[0].notice == ""
 
 
 async def test_an_answer_is_forgotten_at_last_but_not_by_the_store(
