@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, overload
 from urllib.parse import SplitResult, urlsplit
 
+from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -143,6 +144,16 @@ def _callers(listed: object) -> object:
     return entries
 
 
+#: For who looks around without the settings that are needed. They reach nobody.
+STAND_INS: Mapping[str, str] = {
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "missing",
+    "TWILIO_PHONE_NUMBER": "+15005550006",
+    "HUMAN_TRANSFER_NUMBER": "+15005550001",
+    "PUBLIC_URL": "https://relay.invalid",
+    "OPENAI_API_KEY": "missing",
+}
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 HookUrl = Annotated[str, AfterValidator(_hook_url)]
 SocketUrl = Annotated[str, AfterValidator(_socket_url)]
@@ -235,6 +246,11 @@ class Settings(BusinessSettings):
     )
     realtime_model: str = Field(
         default="gpt-realtime-2.1-mini", min_length=1, description="the Realtime model that speaks"
+    )
+    realtime_tokens_per_minute: int | None = Field(
+        default=None,
+        ge=1000,
+        description="tokens a minute of the OpenAI project's tier, for `relay doctor`",
     )
     realtime_voice: str = Field(
         default="marin", min_length=1, description="the agent's voice: marin, cedar, alloy, …"
@@ -469,6 +485,33 @@ def load(
         raise ConfigError(_message(error.errors(include_url=False, include_input=False))) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{env_file} cannot be read: {error}") from None
+
+
+def examine(
+    environ: Mapping[str, str] | None = None, env_file: Path | None = None
+) -> tuple[tuple[str, ...], Settings | None]:
+    """Every fault, one line each, and settings to look around with all the same.
+
+    In these what is faulty is as without it, and what is needed and missing is a stand-in that
+    reaches nobody. None when not even that can be had.
+    """
+    try:
+        return (), load(environ, env_file)
+    except ConfigError as error:
+        head, *faults = (line.strip() for line in str(error).splitlines())
+    faulty = {fault.partition(" ")[0] for fault in faults}
+    if environ is None:
+        environ, env_file = os.environ, env_file or Path(".env")
+    written = dotenv_values(env_file) if env_file and env_file.is_file() else {}
+    if {"HUMAN_TRANSFER_NUMBER", "TWILIO_PHONE_NUMBER"} & faulty:
+        faulty |= {"HUMAN_TRANSFER_NUMBER", "TWILIO_PHONE_NUMBER"}  # they must differ
+    said = {**written, **environ}
+    whole = {name: value for name, value in said.items() if value and name not in faulty}
+    whole |= {name: value for name, value in STAND_INS.items() if name in faulty}
+    try:
+        return tuple(faults or [head]), load(whole)
+    except ConfigError:
+        return tuple(faults or [head]), None
 
 
 def _message(faults: Iterable[ErrorDetails]) -> str:

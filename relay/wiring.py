@@ -104,7 +104,7 @@ async def serve(
         await trio.to_thread.run_sync(_probe, store)
         async with (
             _open_spool(settings) as spool,
-            _open_business(settings, store) as business,
+            open_business(settings, store) as business,
             aclosing(_phone_control(settings)) as phone_control,
             open_webhook(settings) as webhook,
         ):
@@ -179,7 +179,7 @@ def _parts(
         clips=cabinet.at_hand(),
         dial=dial,
         settings=partial(
-            _session_settings,
+            session_settings,
             settings=settings,
             prompts=prompts,
             about=about,
@@ -270,7 +270,7 @@ async def _open_spool(settings: Settings) -> AsyncIterator[Spool]:
 
 
 @asynccontextmanager
-async def _open_business(settings: Settings, store: SqlStore) -> AsyncIterator[BusinessApi]:
+async def open_business(settings: Settings, store: SqlStore) -> AsyncIterator[BusinessApi]:
     if settings.business_api_base is None:
         yield LocalBusiness(load_business(settings.business_file), store)
     else:
@@ -335,7 +335,7 @@ def pseudonym(settings: Settings, caller: str) -> str:
     return hmac.digest(pepper, b"caller " + caller.encode(), hashlib.sha256).hex()
 
 
-def _session_settings(
+def session_settings(
     call: CallFacts,
     *,
     settings: Settings,
@@ -467,7 +467,7 @@ async def open_cabinet(
     await trio.to_thread.run_sync(upgrade, database_url)
     store = open_store(database_url)
     try:
-        async with _open_business(settings, store) as business:
+        async with open_business(settings, store) as business:
             about = About(business)
             await about.ask()
             cabinet = _cabinet(settings, store, about, prompts, clips, dial=dial)

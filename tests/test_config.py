@@ -271,5 +271,6 @@ def test_env_example_lists_every_setting_and_shows_the_defaults() -> None:
         "noise_reduction",
         "prices_file",
         "realtime_model_hard",
+        "realtime_tokens_per_minute",
     }
     assert shown.model_dump(exclude=silent) == load(ENVIRON).model_dump(exclude=silent)

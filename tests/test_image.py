@@ -24,6 +24,7 @@ import pytest
 from relay import config, server
 from relay.adapters.store import upgrade
 from relay.config import Settings
+from relay.metrics_page import PATH
 
 HERE = Path(__file__).parents[1]
 
@@ -217,6 +218,14 @@ def test_the_relay_refuses_before_fly_lets_webhooks_queue() -> None:
     assert limits["type"] == "connections"
     assert calls <= limits["soft_limit"] < limits["hard_limit"]
     assert limits["hard_limit"] >= 3 * calls  # a call's stream, its webhooks, and strangers
+
+
+def test_fly_scrapes_the_private_page_and_no_service_leads_to_it() -> None:
+    settings = fly_settings()
+    assert FLY["metrics"] == {"port": settings.metrics_port, "path": PATH.decode()}
+    assert settings.metrics_host == "fly-local-6pn"
+    assert FLY["http_service"]["internal_port"] != settings.metrics_port
+    assert "services" not in FLY
 
 
 def test_sqlite_lies_on_the_volume_and_no_release_command_looks_for_it() -> None:

@@ -33,7 +33,7 @@ from relay.adapters import (
 from relay.adapters.store_engine import mapped, parse_url, pooled
 from relay.adapters.store_notices import Channels
 from relay.adapters.store_tables import call_outcomes, calls, stream_claims, transcripts
-from relay.adapters.store_upgrade import upgrade
+from relay.adapters.store_upgrade import lag, upgrade
 from relay.errors import Misuse
 from relay.ports import (
     Appointment,
@@ -56,7 +56,7 @@ from relay.ports import (
     WriteRow,
 )
 
-__all__ = ["SqlStore", "open_store", "upgrade"]
+__all__ = ["SqlStore", "lag", "open_store", "upgrade"]
 
 
 def _nobody(_kind: str) -> Sequence[str]:

@@ -45,6 +45,30 @@ def upgrade(database_url: str) -> None:
         engine.dispose()
 
 
+def lag(database_url: str) -> int | None:
+    """How many migrations are missing; None: there are no tables yet. Blocks, changes nothing.
+
+    Raises like `upgrade`.
+    """
+    url = parse_url(database_url)
+    engine = make_engine(url, poolclass=NullPool)
+    try:
+        with mapped(url), engine.connect() as connection:
+            context = MigrationContext.configure(connection.execution_options(read_only=True))
+            current = context.get_current_revision()
+    finally:
+        engine.dispose()
+    if current is None:
+        return None
+    steps = [
+        step.revision for step in ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    ]
+    if current not in steps:
+        shown = url.render_as_string(hide_password=True)
+        raise StoreError(f"{shown}: its tables ({current}) are newer than this relay")
+    return steps.index(current)
+
+
 def _migrate(connection: sa.Connection, shown: str) -> None:
     config = alembic_config()
     known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}

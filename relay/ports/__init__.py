@@ -9,6 +9,7 @@ Bookings     where the embedded business keeps appointments (adapters/store.py);
 BusinessApi  the business's own system (adapters/business_local.py, adapters/business_http.py)
 NoticeStore  notices for the owner that wait to be delivered (adapters/store.py); synchronous
 Webhook      where they are posted (adapters/webhook.py)
+PhoneAccount our account and numbers there (adapters/twilio_account.py)
 PhoneControl calls that we place, end and record (adapters/twilio_rest.py)
 HumanDesk    where a call asks for a human (shell/humans.py)
 AttemptStore what came of that, for every process (adapters/store.py); synchronous
@@ -27,6 +28,7 @@ from relay.core.records import (
     TranscriptLine,
     failed_notice,
 )
+from relay.ports.account import Account, Number, NumberRoutes, PhoneAccount
 from relay.ports.business import (
     Appointment,
     Booked,
@@ -66,6 +68,7 @@ from relay.ports.spending import DayBudgets, Drawn
 
 # Adapters see records through this seam: they never import the core.
 __all__ = [
+    "Account",
     "Appointment",
     "Attempt",
     "AttemptStore",
@@ -97,8 +100,11 @@ __all__ = [
     "NotBooked",
     "Notice",
     "NoticeStore",
+    "Number",
+    "NumberRoutes",
     "OutcomeSettled",
     "OwnerNotice",
+    "PhoneAccount",
     "PhoneControl",
     "Record",
     "Service",
