@@ -27,11 +27,12 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from relay.core.call import Statistics
-from relay.core.records import CallEnded, Record, ToolCalled
+from relay.core.records import CallEnded, Record, SpendAdded, ToolCalled
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OTHER: Final = "other"
 MAX_CODES: Final = 50
+MINUTE_MS: Final = 60_000
 _CODE = re.compile(r"[a-z0-9_.]{1,60}")
 
 GREETING_BUCKETS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -100,6 +101,9 @@ class Metrics:
             "Errors, failed responses and closes of the model, by code",
             "code",
         )
+        self._cost = self._counter(
+            "relay_cost_usd", "What calls have cost by the price table, by what for", "kind"
+        )
         self._faults = self._counter(
             "relay_faults", "Faults that a call had to get over, by kind", "kind"
         )
@@ -134,6 +138,10 @@ class Metrics:
                 self._tool_calls.labels(tool, status).inc()
                 if record.duration_ms is not None:
                     self._tool.labels(tool).observe(record.duration_ms / 1000)
+            case SpendAdded():
+                # The phone's row grows by a minute each time it is written; the others are whole.
+                minutes = max(1, record.audio_ms // MINUTE_MS) if record.kind == "phone" else 1
+                self._cost.labels(record.kind).inc(record.micro_usd / minutes / 1e6)
             case _:
                 pass
 

@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay.core.call import Statistics
-from relay.core.records import CallEnded, CallOpened, ToolCalled
+from relay.core.records import CallEnded, CallOpened, SpendAdded, ToolCalled
 from relay.metrics import MAX_CODES, Metrics, Watched
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -71,6 +72,17 @@ def test_functions_are_counted_once_they_have_ended_and_by_names_of_ours() -> No
     assert found["relay_tool_calls_total{status=error,tool=other}"] == 1
     assert found["relay_tool_seconds_sum{tool=lookup_hours}"] == 0.25
     assert not any("running" in name or "invented" in name for name in found)
+
+
+def test_what_calls_cost_is_counted_once_though_the_phone_s_row_grows() -> None:
+    metrics = Metrics()
+    for minutes in (1, 2, 3):
+        row = SpendAdded(1.0, "phone_MZ1", "phone", minutes * 8500, audio_ms=minutes * 60_000)
+        metrics.kept(row)
+    metrics.kept(SpendAdded(1.0, "resp_1", "response", 12_345))
+    found = samples(metrics)
+    assert found["relay_cost_usd_total{kind=phone}"] == pytest.approx(0.0255)
+    assert found["relay_cost_usd_total{kind=response}"] == pytest.approx(0.012345)
 
 
 def test_what_the_core_notes_is_counted() -> None:
