@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from relay.adapters.store_engine import make_engine, parse_url
 from relay.adapters.store_tables import metadata
 from relay.adapters.store_upgrade import alembic_config
 from relay.errors import ConfigError, StoreError
-from relay.ports import Entry, OutcomeSettled
+from relay.ports import Appointment, ChangeRequest, Entry, OutcomeSettled
 
 
 def engine_of(url: str) -> sa.Engine:
@@ -49,6 +49,32 @@ def test_an_upgrade_is_done_once_and_keeps_what_is_there(empty_url: str) -> None
     store.close()
     assert row is not None
     assert row.outcome == "abandoned"
+
+
+def test_a_booking_of_an_older_version_keeps_its_key_s_answer(empty_url: str) -> None:
+    """What was booked before changes were written down can be found, and moved."""
+    ten = datetime(2026, 11, 24, 10, 0)  # noqa: DTZ001 - the business's wall clock
+    at = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+    with engine_of(empty_url).begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(
+            sa.text(
+                "INSERT INTO bookings (key, reference, service, starts_at, name, phone, booked_at)"
+                " VALUES ('k1', '123456', 'cleaning', :ten, 'Ann', '+15550100', :at)"
+            ).bindparams(sa.bindparam("ten", ten, sa.DateTime), sa.bindparam("at", at, sa.DateTime))
+        )
+    upgrade(empty_url)
+    store = open_store(empty_url)
+    old = Appointment("123456", "cleaning", ten, "Ann")
+    assert store.find("k1") == old
+    assert store.of_phone("+15550100", ten - timedelta(days=1)) == [old]
+    later = ten + timedelta(hours=1)
+    moved = store.change(ChangeRequest("123456", "+15550100", later), "k2", at, [later])
+    assert moved == Appointment("123456", "cleaning", later, "Ann")
+    assert store.find("k1") == old
+    store.close()
 
 
 def test_a_downgrade_leaves_nothing(empty_url: str) -> None:
