@@ -40,9 +40,11 @@ WhichReference: TypeAlias = Annotated[
     msgspec.Meta(description="its reference, if the caller gives one; never needed", max_length=40),
 ]
 Again: TypeAlias = Annotated[
-    bool,
+    int,
     msgspec.Meta(
-        description="leave out; true only to do once more what has been undone in this call"
+        description="leave out; 1 to do once more what was undone in this call, then 2, and so on",
+        ge=0,
+        le=9,
     ),
 ]
 
@@ -120,11 +122,14 @@ def offer(refused: NotBooked) -> dict[str, object]:
     }
 
 
-async def undone(answer: Appointment | Booked, ports: ToolPorts) -> dict[str, object] | None:
+async def undone(
+    answer: Appointment | Booked, ports: ToolPorts, again: int
+) -> dict[str, object] | None:
     """What to tell the model when an old answer holds no more; None: it holds.
 
     A call's second wish for the same thing has the key of the first, and gets its answer. When the
-    thing was changed or cancelled in between, that answer would be a lie.
+    thing was changed or cancelled in between, that answer would be a lie. again: what the model
+    has said; another number makes another key.
     """
     if not answer.repeated or not is_number(ports.caller):
         return None
@@ -138,7 +143,7 @@ async def undone(answer: Appointment | Booked, ports: ToolPorts) -> dict[str, ob
     return {
         "reason": "undone_since",
         "message": "This was done in this call, and changed or cancelled after that. If the caller"
-        " wants it once more, call again with again true.",
+        f" wants it once more, call again with again {again + 1}.",
         **listed(appointments),
     }
 

@@ -28,7 +28,7 @@ class BookAppointment(Arguments):
     day: Day
     time: TimeOfDay
     name: Name
-    again: Again = False
+    again: Again = 0
 
 
 async def run(args: BookAppointment, ports: ToolPorts) -> ToolResult:
@@ -42,7 +42,7 @@ async def run(args: BookAppointment, ports: ToolPorts) -> ToolResult:
     )
     match await ports.business.book(request, ports.key):
         case Booked() as booked:
-            if (stale := await undone(booked, ports)) is not None:
+            if (stale := await undone(booked, ports, args.again)) is not None:
                 return ToolResult({"booked": False, **stale})
             return ToolResult(_told(booked), "booked", _notice(booked, name, ports))
         case NotBooked() as refused:

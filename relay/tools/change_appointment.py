@@ -34,7 +34,7 @@ class ChangeAppointment(Arguments):
     day: WhichDay = ""
     time: WhichTime = ""
     reference: WhichReference = ""
-    again: Again = False
+    again: Again = 0
 
 
 async def run(args: ChangeAppointment, ports: ToolPorts) -> ToolResult:
@@ -48,7 +48,7 @@ async def run(args: ChangeAppointment, ports: ToolPorts) -> ToolResult:
     request = ChangeRequest(reference, ports.caller, starts_at)
     match await ports.business.change(request, ports.key):
         case Appointment() as changed:
-            if (stale := await undone(changed, ports)) is not None:
+            if (stale := await undone(changed, ports, args.again)) is not None:
                 return ToolResult({"changed": False, **stale})
             output = {"changed": True, **describe(changed)}
             return ToolResult(output, "changed", _notice(changed, ports))

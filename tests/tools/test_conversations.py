@@ -36,11 +36,11 @@ BOOK = st.fixed_dictionaries(
         "time": TIMES,
         "name": st.sampled_from(["Ann", "Bob"]),
     },
-    optional={"again": st.just(True)},
+    optional={"again": st.integers(1, 2)},
 )
 WHICH = {"day": DAYS, "time": TIMES, "reference": st.sampled_from(["100001", "100002", "1"])}
 CHANGE = st.fixed_dictionaries(
-    {"new_day": DAYS, "new_time": TIMES}, optional={**WHICH, "again": st.just(True)}
+    {"new_day": DAYS, "new_time": TIMES}, optional={**WHICH, "again": st.integers(1, 2)}
 )
 CANCEL = st.fixed_dictionaries({}, optional=WHICH)
 
