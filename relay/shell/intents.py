@@ -164,6 +164,8 @@ class Intents:
             else:
                 run.answer = await perform() if known else self._not_kept
                 tell(run.answer)
+                if isinstance(known, WriteRow) and known.status is None:
+                    self._answer_first(known, wish, run.answer)
                 self._end(call_sid, wish, run.answer)
         finally:
             del self._runs[wish.key]
@@ -195,6 +197,11 @@ class Intents:
         if answer.status == "failed":
             self._keep(call_sid, doubtful(wish))
         self._keep(call_sid, WriteEnded(wish.key, answer.status, answer.output, answer.outcome))
+
+    def _answer_first(self, known: WriteRow, wish: WriteBegun, answer: Answer) -> None:
+        """The model's request that a process died with is answered by this one, its row as well."""
+        if known.call_id != wish.call_id:
+            self._keep(known.call_sid, called(known, answer))
 
     def _remember(self, call_sid: str, key: str, answer: Answer) -> None:
         self._done[key] = replace(answer, notice="")
@@ -263,15 +270,18 @@ class Intents:
         wish = WriteBegun(row.key, row.caller, row.tool, row.arguments, row.call_id)
         ended = answer or Answer(self._not_kept.output, ok=False, status="failed")
         _log.warning("= abandoned write ended", tool=row.tool, status=ended.status)
-        now = trio.current_time()
-        status = "ok" if ended.ok else "error"
-        self._keep(
-            row.call_sid,
-            ToolCalled(now, row.call_id, row.tool, row.arguments, status, ended.output),
-        )
+        self._keep(row.call_sid, called(row, ended))
         if ended.notice:
+            now = trio.current_time()
             self._keep(row.call_sid, OwnerNotice(now, row.call_id, ended.outcome, ended.notice))
         self._end(row.call_sid, wish, ended)
+
+
+def called(row: WriteRow, answer: Answer) -> ToolCalled:
+    """The last state of the request that began a write."""
+    status = "ok" if answer.ok else "error"
+    now = trio.current_time()
+    return ToolCalled(now, row.call_id, row.tool, row.arguments, status, answer.output)
 
 
 def doubtful(wish: WriteBegun) -> OwnerNotice:

@@ -464,6 +464,9 @@ async def test_the_caller_who_asks_again_first_joins_what_is_finished(
     assert len(clerk.answers) == 1
     assert desk.outputs() == [BOOKED]
     assert desk.statuses() == ["done"]
+    rows = {row.call_id: (row.status, row.output) for row in desk.rows(ToolCalled)}
+    assert rows == {"call_1": ("ok", BOOKED), "call_2": ("ok", BOOKED)}
+    assert len(desk.rows(OwnerNotice)) == 1
 
 
 @pytest.mark.parametrize("why", ["too old", "another day"])
