@@ -69,7 +69,8 @@ class ToolResult:
     """What came of a function.
 
     output: what the model is told
-    outcome: what it means for the call ("booked"), or ""
+    outcome: what it means for the call ("booked"), or ""; of a write also: it is done, and a repeat
+        gets this answer. Without one nothing was changed, and a repeat asks again
     notice: one line for the business's owner ("Ann Lee booked a cleaning, …"), or ""; personal
     """
 
