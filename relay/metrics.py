@@ -2,7 +2,8 @@
 
 Nothing is counted on the path of a frame. Calls are counted from what passes anyway: their records
 on the way to the journal, the core's notes, and the statistics at their end. What others keep count
-of by themselves (the switchboard, the door, the journal) is read when somebody asks for the page.
+of by themselves (the switchboard, the door, the journal) is read when somebody asks for the page,
+which is then written in a thread: it takes longer than a frame may be late.
 
 Label values come from small sets of our own. A peer's words never become one as they are: an error
 code that is no short word, or one too many, counts as "other".
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from prometheus_client import (
@@ -74,6 +75,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._tools = frozenset(tools)
         self._codes: set[str] = set()
+        self._watched: Watched | None = None
+        self._seen = _Seen()
         ProcessCollector(registry=self.registry)
         self._ended = self._counter(
             "relay_calls", "Calls whose stream has ended, by what had become of them", "outcome"
@@ -175,62 +178,97 @@ class Metrics:
 
     def watch(self, watched: Watched) -> None:
         """Read these from now on, once a server."""
-        gauges: Mapping[tuple[str, str], Callable[[], float]] = {
-            ("relay_calls_live", "Calls whose stream is open"): watched.live,
-            ("relay_draining", "1 when no new call is taken"): watched.draining,
-            ("relay_strained", "1 when new calls are refused, as the loop is late"): (
-                watched.strained
-            ),
-            ("relay_journal_depth", "Records that are in memory alone"): watched.journal_depth,
-            ("relay_journal_spooled", "Records that wait on disk"): watched.journal_spooled,
-            ("relay_journal_spooling", "1 when records go to the disk, not the database"): (
-                lambda: watched.journal_state() == "spooling"
-            ),
-            ("relay_journal_refusing", "1 when neither takes them and memory fills"): (
-                lambda: watched.journal_state() == "refusing"
-            ),
-        }
-        for (name, what), read in gauges.items():
-            Gauge(name, what, registry=self.registry).set_function(read)
-        self.registry.register(_Counts(watched))
+        self._watched = watched
+        for name, what in _GAUGES.items():
+            Gauge(name, what, registry=self.registry).set_function(
+                lambda name=name: self._seen.gauges[name]  # type: ignore[misc]
+            )
+        self.registry.register(_Counts(lambda: self._seen))
+        self.look()
+
+    def look(self) -> Callable[[], bytes]:
+        """Read the others, in their own thread. Returns what renders the page, in any thread."""
+        if self._watched is not None:
+            self._seen = _see(self._watched)
+        return self.page
 
     def page(self) -> bytes:
-        """All of it, as Prometheus reads it."""
+        """All of it as of the last look, as Prometheus reads it. Some milliseconds of work."""
         return generate_latest(self.registry)
+
+
+_GAUGES: Final = {
+    "relay_calls_live": "Calls whose stream is open",
+    "relay_draining": "1 when no new call is taken",
+    "relay_strained": "1 when new calls are refused, as the loop is late",
+    "relay_journal_depth": "Records that are in memory alone",
+    "relay_journal_spooled": "Records that wait on disk",
+    "relay_journal_spooling": "1 when records go to the disk, not the database",
+    "relay_journal_refusing": "1 when neither takes them and memory fills",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the others counted at one moment."""
+
+    gauges: Mapping[str, float] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
+    strangers: Mapping[str, int] = field(default_factory=dict)
+    records_lost: int = 0
+    lines_dropped: int = 0
+    notices: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+def _see(watched: Watched) -> _Seen:
+    state = watched.journal_state()
+    gauges = {
+        "relay_calls_live": watched.live(),
+        "relay_draining": watched.draining(),
+        "relay_strained": watched.strained(),
+        "relay_journal_depth": watched.journal_depth(),
+        "relay_journal_spooled": watched.journal_spooled(),
+        "relay_journal_spooling": state == "spooling",
+        "relay_journal_refusing": state == "refusing",
+    }
+    return _Seen(
+        gauges,
+        dict(watched.refused()),
+        dict(watched.strangers()),
+        watched.records_lost(),
+        watched.lines_dropped(),
+        dict(watched.notices()),
+    )
 
 
 class _Counts(Collector):
     """Counters that others keep."""
 
-    def __init__(self, watched: Watched) -> None:
-        self._watched = watched
+    def __init__(self, seen: Callable[[], _Seen]) -> None:
+        self._seen = seen
 
     def collect(self) -> Iterable[Metric]:
-        watched = self._watched
-        yield _family(
-            "relay_calls_refused", "Calls that got no stream, by reason", watched.refused()
-        )
+        seen = self._seen()
+        yield _family("relay_calls_refused", "Calls that got no stream, by reason", seen.refused)
         yield _family(
             "relay_strangers_refused",
             "Streams and connections that were turned away at the door, by reason",
-            watched.strangers(),
+            seen.strangers,
         )
         yield CounterMetricFamily(
-            "relay_records_lost",
-            "Records that found the journal full",
-            value=watched.records_lost(),
+            "relay_records_lost", "Records that found the journal full", value=seen.records_lost
         )
         yield CounterMetricFamily(
             "relay_log_lines_dropped",
             "Log lines that nobody read in time",
-            value=watched.lines_dropped(),
+            value=seen.lines_dropped,
         )
         told = CounterMetricFamily(
             "relay_notices",
             "Tries to tell the owner, by channel and what came of them",
             labels=["channel", "state"],
         )
-        for labels, count in watched.notices().items():
+        for labels, count in seen.notices.items():
             told.add_metric(labels, count)
         yield told
 

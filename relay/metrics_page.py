@@ -24,11 +24,14 @@ MAX_CONNECTIONS: Final = 16
 MAX_HEAD_BYTES: Final = 8 * 1024
 READ_BYTES: Final = 4096
 
+# Takes in what is to be shown, at once; what it returns writes the page, in a thread.
+Look = Callable[[], Callable[[], bytes]]
+
 _log = structlog.get_logger("relay.metrics")
 
 
 async def serve_metrics(
-    page: Callable[[], bytes],
+    look: Look,
     *,
     host: str,
     port: int,
@@ -45,12 +48,10 @@ async def serve_metrics(
     bound = listeners[0].socket.getsockname()[1]
     _log.info("= metrics", host=host, port=bound)
     task_status.started(bound)
-    await trio.serve_listeners(partial(_connection, page, taken), listeners)
+    await trio.serve_listeners(partial(_connection, look, taken), listeners)
 
 
-async def _connection(
-    page: Callable[[], bytes], taken: trio.CapacityLimiter, stream: trio.SocketStream
-) -> None:
+async def _connection(look: Look, taken: trio.CapacityLimiter, stream: trio.SocketStream) -> None:
     try:
         taken.acquire_on_behalf_of_nowait(stream)
     except trio.WouldBlock:
@@ -58,7 +59,7 @@ async def _connection(
         return
     try:
         with trio.move_on_after(EXCHANGE_S):
-            await _exchange(page, stream)
+            await _exchange(look, stream)
     except (trio.BrokenResourceError, h11.ProtocolError):
         pass  # whoever asked is gone, or spoke no HTTP
     finally:
@@ -66,14 +67,14 @@ async def _connection(
         await trio.aclose_forcefully(stream)
 
 
-async def _exchange(page: Callable[[], bytes], stream: trio.SocketStream) -> None:
+async def _exchange(look: Look, stream: trio.SocketStream) -> None:
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
     while (event := connection.next_event()) is h11.NEED_DATA:
         connection.receive_data(await stream.receive_some(READ_BYTES))
     if not isinstance(event, h11.Request):
         return
     found = event.method == b"GET" and event.target.partition(b"?")[0] == PATH
-    body = page() if found else b""
+    body = await trio.to_thread.run_sync(look()) if found else b""
     headers = [("Content-Length", str(len(body))), ("Connection", "close")]
     if found:
         headers.append(("Content-Type", CONTENT_TYPE))

@@ -60,7 +60,7 @@ def watch_server(
     tasks: list[Callable[[], Awaitable[None]]] = [process.pulse.run]
     if settings.metrics_port is not None:
         page = partial(
-            serve_metrics, metrics.page, host=settings.metrics_host, port=settings.metrics_port
+            serve_metrics, metrics.look, host=settings.metrics_host, port=settings.metrics_port
         )
         tasks.append(page)
     return tasks

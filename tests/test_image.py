@@ -228,6 +228,12 @@ def test_fly_scrapes_the_private_page_and_no_service_leads_to_it() -> None:
     assert "services" not in FLY
 
 
+def test_a_process_that_fails_is_started_again_and_one_that_was_ended_is_not() -> None:
+    (restart,) = FLY["restart"]
+    assert restart["policy"] == "on-failure"
+    assert restart["retries"] >= 100
+
+
 def test_sqlite_lies_on_the_volume_and_no_release_command_looks_for_it() -> None:
     database = fly_settings().database_url.get_secret_value().removeprefix("sqlite:///")
     assert [mount["destination"] for mount in FLY["mounts"]] == [str(Path(database).parent)]

@@ -133,6 +133,7 @@ def test_what_others_count_is_read_when_the_page_is_asked_for() -> None:
         )
     )
     depth[0] = 42
+    metrics.look()
     found = samples(metrics)
     assert found["relay_journal_depth"] == 42
     assert (found["relay_journal_spooling"], found["relay_journal_refusing"]) == (1, 0)

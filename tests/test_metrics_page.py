@@ -16,10 +16,14 @@ from relay.metrics import CONTENT_TYPE
 from relay.metrics_page import MAX_CONNECTIONS, serve_metrics
 
 
+def page() -> bytes:
+    return b"relay_calls_live 0.0\n"
+
+
 @asynccontextmanager
 async def serving() -> AsyncIterator[int]:
     async with trio.open_nursery() as nursery:
-        serve = partial(serve_metrics, lambda: b"relay_calls_live 0.0\n", host="127.0.0.1", port=0)
+        serve = partial(serve_metrics, lambda: page, host="127.0.0.1", port=0)
         with trio.fail_after(10):
             yield await nursery.start(serve)
         nursery.cancel_scope.cancel()
@@ -32,9 +36,9 @@ async def get(port: int, path: str, method: str = "GET") -> httpx.Response:
 
 async def test_the_page_and_nothing_but_the_page() -> None:
     async with serving() as port:
-        page = await get(port, "/metrics?name=x")
-        assert (page.status_code, page.text) == (200, "relay_calls_live 0.0\n")
-        assert page.headers["content-type"] == CONTENT_TYPE
+        answer = await get(port, "/metrics?name=x")
+        assert (answer.status_code, answer.content) == (200, page())
+        assert answer.headers["content-type"] == CONTENT_TYPE
         for method, path in (("GET", "/"), ("GET", "/twilio/incoming"), ("POST", "/metrics")):
             other = await get(port, path, method)
             assert (other.status_code, other.content) == (404, b"")
@@ -68,4 +72,4 @@ async def test_who_says_nothing_does_not_stay_and_keeps_nobody_out_for_long(
 async def test_a_taken_port_is_a_fault_of_the_settings() -> None:
     async with serving() as port:
         with pytest.raises(ConfigError, match=f"METRICS_HOST 127.0.0.1, METRICS_PORT {port}"):
-            await serve_metrics(lambda: b"", host="127.0.0.1", port=port)
+            await serve_metrics(lambda: page, host="127.0.0.1", port=port)

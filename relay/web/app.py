@@ -17,7 +17,7 @@ BODY_TIMEOUT_S: Final = 5
 
 def create_app(desk: FrontDesk, probe: health.Probe) -> QuartTrio:
     """An app that needs no start and no stop: the door serves it without a lifespan."""
-    app = QuartTrio("relay")
+    app = QuartTrio("relay", static_folder=None)  # there are no files to be served
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     app.register_blueprint(twilio.blueprint(desk))

@@ -87,3 +87,19 @@ async def test_the_database_is_asked_seldom_however_many_ask(nursery) -> None:
         nursery.start_soon(probe.database)
     assert await probe.database() == "ok"
     assert len(asked) == 1
+
+
+def test_nothing_answers_but_what_is_documented(office: Office) -> None:
+    routes = {rule.rule: rule.methods or set() for rule in office.app.url_map.iter_rules()}
+    pages = {route for route in routes if not route.startswith("/twilio/")}
+    assert pages == {"/healthz", "/readyz"}
+    for route in routes.keys() - pages:
+        assert routes[route] == {"POST", "OPTIONS"}, route
+
+
+async def test_every_webhook_asks_for_a_signature_first(office: Office) -> None:
+    for rule in office.app.url_map.iter_rules():
+        if rule.rule.startswith("/twilio/"):
+            path = rule.rule.replace("<attempt>", "x")
+            reply = await office.app.test_client().post(path, data={"CallSid": "CA1"})
+            assert reply.status_code == 403, path
