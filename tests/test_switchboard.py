@@ -153,6 +153,16 @@ async def test_without_the_database_this_process_alone_decides(
     desk.store.release.set()
 
 
+async def test_a_day_whose_money_is_spent_has_no_room_for_a_new_call() -> None:
+    affords = [True, False]
+    desk = make_desk(affords_a_call=lambda: affords[0])
+    token = desk.expect("CA1")
+    affords.reverse()
+    assert desk.board.expect("CA2", "", "") is None
+    assert desk.board.counts["turned_away:over_budget"] == 1
+    assert await desk.open(token) == "CA1", "who was let in is let in"
+
+
 async def test_max_calls_counts_live_calls_and_those_that_may_still_come() -> None:
     desk = make_desk(max_calls=2)
     first, second = desk.expect("CA1"), desk.expect("CA2")

@@ -15,7 +15,7 @@ loudly, and its caller goes to the fallback.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -30,6 +30,7 @@ from relay.core import events as on
 from relay.core.call import Call, Statistics
 from relay.core.emergency import alarming
 from relay.core.records import CallEnded, DispositionChosen, Record, failed_notice
+from relay.core.redaction import redacted
 from relay.errors import Misuse
 from relay.ports import Entry, Socket
 from relay.shell.alarm import Alarm
@@ -326,10 +327,7 @@ class Session:
         def feed(event: on.Event) -> None:
             if outbox is not self._model_out:
                 return  # what a session says that was replaced is history
-            if isinstance(event, on.CallerTranscribed):
-                phrases = self._kit.policy.emergency_phrases
-                event = replace(event, alarming=alarming(event.text, phrases))
-            self.feed(event)
+            self.feed(_understood(event, self._kit.policy.emergency_phrases))
 
         with scope:
             await run_model(self._kit.dial(self._facts), outbox, codec, feed)
@@ -379,3 +377,15 @@ class Session:
         if self._nursery is not None:
             self._nursery.cancel_scope.deadline = trio.current_time() + WIND_DOWN_S
         self._start(self._phone.aclose)
+
+
+def _understood(event: on.Event, phrases: Iterable[str]) -> on.Event:
+    """An event of the model's whose words were looked at: what must not be known is hidden."""
+    match event:
+        case on.CallerTranscribed(text=text):
+            return replace(event, text=redacted(text), alarming=alarming(text, phrases))
+        case on.AgentTranscribed(text=text) | on.AgentWrote(text=text):
+            return replace(event, text=redacted(text))
+        case on.FunctionCalled(arguments=arguments):
+            return replace(event, arguments=redacted(arguments))
+    return event

@@ -11,9 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from relay.core import commands as do
 from relay.core import events as on
+from relay.core.budget import Level
 from relay.core.phases import Phase
-from relay.core.records import CallEnded
+from relay.core.records import CallEnded, SpendAdded, TranscriptLine
 from tests.core.driver import HUSH, LOUD, MS, TIMES, Driver
+from tests.core.test_budget import PRICES
 
 ITEMS = st.sampled_from(["a1", "a2", "a3", "a4"])
 RESPONSES = st.sampled_from(["r1", "r2", "r3"])
@@ -39,9 +41,28 @@ class AnyCall(RuleBasedStateMachine):
         ready=st.booleans(),
         begun=st.booleans(),
         live=st.sampled_from(["", "Hi."]),
+        cap=st.sampled_from([None, 15_000, 200_000]),
+        day_cap=st.booleans(),
     )
-    def open(self, echo: bool, ready: bool, begun: bool, live: str = "") -> None:
-        self.driver = Driver(echo=echo, live=live, max_call_s=60.0)
+    def open(
+        self,
+        echo: bool,
+        ready: bool,
+        begun: bool,
+        *,
+        live: str,
+        cap: int | None,
+        day_cap: bool,
+    ) -> None:
+        self.driver = Driver(
+            echo=echo,
+            live=live,
+            max_call_s=60.0,
+            prices=PRICES,
+            max_call_micro_usd=cap,
+            day_cap=day_cap,
+        )
+        self.day_cap, self.held = day_cap, False
         self.received: Counter[str] = Counter()
         self.model_calls: set[str] = set()
         if begun:
@@ -49,14 +70,28 @@ class AnyCall(RuleBasedStateMachine):
 
     def feed(self, *events: on.Event) -> None:
         ended = self.driver.call.phase is Phase.ENDED
-        commands = self.driver.feed(*events)
-        assert not (ended and commands), "a call that is over said something"
+        for event in events:
+            spent = self.driver.call.spent
+            commands = self.driver.feed(event)
+            assert not (ended and commands), "a call that is over said something"
+            if isinstance(event, on.DayBudget):
+                self.held = event.level >= Level.HELD
+            else:
+                self.hold(commands, spent)
         deadline = self.driver.call.deadline
         assert deadline is None or deadline > self.driver.now, "something due was left undone"
 
+    def hold(self, commands: list[do.Command], spent: int) -> None:
+        """While the day has no room, or it is not known whether it has, nothing is asked for."""
+        if self.held:
+            asked = [c for c in commands if isinstance(c, do.CreateResponse)]
+            assert all(c.purpose == "greeting" for c in asked), "asked beyond the cap"
+        self.held = self.held or (self.day_cap and self.driver.call.spent != spent)
+
     @rule(seconds=st.sampled_from([0.0, 0.02, 0.1, 0.7, 3.0, 12.0]))
     def time_passes(self, seconds: float) -> None:
-        self.driver.wait(seconds)
+        spent = self.driver.call.spent
+        self.hold(self.driver.wait(seconds), spent)
 
     @rule()
     def phone_starts(self) -> None:
@@ -82,15 +117,24 @@ class AnyCall(RuleBasedStateMachine):
     def speech_starts(self, item: str, ms: int) -> None:
         self.feed(on.SpeechStarted(item, ms))
 
-    @rule(item=UTTERANCES, ms=st.integers(0, 60_000), commit=st.booleans())
-    def speech_stops(self, item: str, ms: int, commit: bool) -> None:
+    @rule(
+        item=UTTERANCES,
+        ms=st.integers(0, 60_000),
+        commit=st.booleans(),
+        previous=st.sampled_from([None, "u1", "u2", "a1", "a2", "x"]),
+    )
+    def speech_stops(self, item: str, ms: int, commit: bool, previous: str | None) -> None:
         self.feed(on.SpeechStopped(item, ms))
         if commit:
-            self.feed(on.InputCommitted(item))
+            self.feed(on.InputCommitted(item, previous))
 
     @rule(item=UTTERANCES, text=st.sampled_from(["", "Yes.", "Call 911!"]), failed=st.booleans())
     def words_come(self, item: str, text: str, failed: bool) -> None:
         self.feed(on.CallerTranscribed(item, text, failed, alarming="911" in text))
+
+    @rule(level=st.sampled_from(list(Level)))
+    def the_day_goes_on(self, level: Level) -> None:
+        self.feed(on.DayBudget(level))
 
     @rule(
         attempt=st.sampled_from(["h1", "h2"]),
@@ -137,9 +181,11 @@ class AnyCall(RuleBasedStateMachine):
         response=RESPONSES,
         status=st.sampled_from(["completed", "cancelled", "failed", "incomplete"]),
         reason=st.sampled_from(["", "max_output_tokens", "content_filter"]),
+        tokens=st.sampled_from([0, 900]),
     )
-    def response_ends(self, response: str, status: str, reason: str) -> None:
-        self.feed(on.ResponseEnded(response, status, reason))
+    def response_ends(self, response: str, status: str, reason: str, tokens: int) -> None:
+        usage = {"input_audio": tokens, "output_audio": tokens // 10} if tokens else {}
+        self.feed(on.ResponseEnded(response, status, reason, usage=usage))
 
     @rule(
         code=st.sampled_from(
@@ -173,6 +219,20 @@ class AnyCall(RuleBasedStateMachine):
         assert all(n == 1 for n in answers.values())
         runs = Counter(c.call_id for c in self.driver.sent(do.RunTool))
         assert all(n == 1 for n in runs.values())
+
+    @invariant()
+    def rows_add_up_to_what_the_call_has_cost(self) -> None:
+        if not hasattr(self, "driver"):
+            return
+        rows = {row.ref: row.micro_usd for row in self.driver.kept(SpendAdded)}
+        assert sum(rows.values()) == self.driver.call.spent
+
+    @invariant()
+    def no_two_lines_stand_in_one_place(self) -> None:
+        if not hasattr(self, "driver"):
+            return
+        lines = {line.item_id: line.position for line in self.driver.kept(TranscriptLine)}
+        assert len(set(lines.values())) == len(lines)
 
     @invariant()
     def the_timers_settle(self) -> None:
