@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -393,6 +393,16 @@ class House:
         ]
 
 
+def assert_nothing_personal(logs: Iterable[Mapping[str, Any]], store: FakeStore) -> None:
+    """No line of the log holds a caller's number, or words of the call, but where it is masked."""
+    lines = [e.record for e in store.entries if isinstance(e.record, TranscriptLine)]
+    words = {text for line in lines for text in (line.generated_text, line.heard_text)}
+    personal = {NUMBER} | {text for text in words if len(text) > 5}
+    for line in logs:
+        shown = [str(value) for key, value in line.items() if not key.startswith("pii.")]
+        assert not [each for each in personal if any(each in value for value in shown)], line
+
+
 @asynccontextmanager
 async def open_house(
     *,
@@ -452,5 +462,6 @@ async def open_house(
     if not crashes:
         for data in house.flights.values():
             assert first_difference(parse(data)) == ""
+    assert_nothing_personal(logs, store)
     assert len(house.logged("call failed")) == crashes
     assert len(house.logged("tool failed")) == tool_crashes

@@ -9,7 +9,14 @@ import trio
 
 from relay.core.records import CallOpened, TranscriptLine
 from relay.sim.brains import Scripted, reply, say
-from tests.shell.house import NUMBER, PLAIN, open_house, packaged_clips, strongest_hz
+from tests.shell.house import (
+    NUMBER,
+    PLAIN,
+    assert_nothing_personal,
+    open_house,
+    packaged_clips,
+    strongest_hz,
+)
 
 GREETING = packaged_clips()["greeting"]
 
@@ -74,3 +81,14 @@ async def test_no_row_of_what_was_said_before_the_notice_was_heard(autojump_cloc
         call.hang_up()
     assert call.lines() == []
     assert not call.outcome().notice_heard
+
+
+async def test_a_log_that_told_who_called_or_what_was_said_would_be_noticed(autojump_clock):
+    async with open_house() as house:
+        call = house.ring()
+        await call.greeted()
+        call.hang_up()
+    for told in (NUMBER, f"said: {GREETING.text}"):
+        with pytest.raises(AssertionError):
+            assert_nothing_personal([{"event": "= a line", "text": told}], house.store)
+        assert_nothing_personal([{"event": "= a line", "pii.text": told}], house.store)
