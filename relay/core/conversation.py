@@ -59,7 +59,6 @@ class Conversation:
         self._items: dict[str, str] = {}  # item with audio -> its response
         self._loudness: dict[str, float] = {}  # committed utterance without words yet -> dBFS
         self._clips = 0
-        self._last_heard_at = float("-inf")
 
     # ---- the caller -------------------------------------------------------------------------
 
@@ -237,8 +236,9 @@ class Conversation:
     def heard(self, items: list[Heard], now: float) -> list[Command]:
         """Items were heard to their end."""
         out: list[Command] = []
+        if items:
+            self._heard_something(now)
         for item in items:
-            self._last_heard_at = now
             self.answers += not item.local
             out += [do.Keep(row) for row in self.transcript.agent_heard(item)]
         return out
@@ -259,6 +259,7 @@ class Conversation:
         cancel = self.responses.cut()
         items = self.playout.cut(now)
         if audible:
+            self._heard_something(now)
             self.barge_ins += 1
             out += [do.ClearPhone(), do.ResetCodec()]
         if cancel is not None:
@@ -353,9 +354,12 @@ class Conversation:
         if response_id != self.responses.active and not self.tools.open_in(response_id):
             self.responses.want("tool")
 
+    def _heard_something(self, now: float) -> None:
+        self.tools.hush(now + self._policy.filler_quiet_ms / 1000)
+
     def filler_due(self, now: float) -> bool:
         """A function takes long, and the caller has heard nothing for a while."""
-        if not self.tools.filler_due(now):
+        if not self.playout.quiet():
+            self.tools.hush(float("inf"))  # until that is heard, or cut
             return False
-        silent_ms = (now - self._last_heard_at) * 1000
-        return self.playout.quiet() and silent_ms >= self._policy.filler_quiet_ms
+        return self.tools.filler_due(now)

@@ -70,6 +70,7 @@ class ToolCalls:
         self._calls: dict[str, _Pending] = {}
         self._claimed: set[str] = set()
         self.failures = 0  # in a row
+        self._hush_until = 0.0
         self.outcomes: list[str] = []
         self.notices: list[str] = []
 
@@ -177,6 +178,10 @@ class ToolCalls:
                     responses.add(call.response_id)
         return out, responses
 
+    def hush(self, until: float) -> None:
+        """The caller hears something, or has just: no filler before that."""
+        self._hush_until = until
+
     def filler_due(self, now: float) -> bool:
         """True once for each call that has run so long that the caller wants to hear something."""
         due = [c for c in self._live() if not c.filled and now >= self._filler(c)]
@@ -221,7 +226,7 @@ class ToolCalls:
         return call.began_at + self._policy.tool_deadline_s
 
     def _filler(self, call: _Pending) -> float:
-        return call.called_at + self._policy.filler_after_ms / 1000
+        return max(call.called_at + self._policy.filler_after_ms / 1000, self._hush_until)
 
     def _run(self, call: _Pending, now: float) -> list[Command]:
         call.state, call.began_at = _State.RUNNING, now
