@@ -13,22 +13,26 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import click
+import trio
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from relay import config
 from relay.adapters.store import SqlStore, open_store, upgrade
+from relay.errors import PhoneControlError
 from relay.logs import set_up_logs
 from relay.plainly import told_plainly
 from relay.ports import CallSummary, DayCosts
+from relay.wiring import open_phone_control
 
 EXIT_UNKNOWN: Final = 1
+EXIT_LEFT: Final = 1
 #: Where nobody looks at the width (a pipe, a file), a line is as long as it must be.
 WIDE: Final = 200
 SCRUBS: Final = 20
@@ -85,20 +89,41 @@ def export_command(call_sid: str) -> None:
 def erase_command(phone: str, yes: bool) -> None:
     """Remove a person: calls from this number, their words, bookings and messages.
 
-    What the calls have cost stays, as amounts. What is on its way into the database is kept out.
+    Voicemails are deleted at Twilio. What the calls have cost stays, as amounts. What is on its way
+    into the database is kept out. Ends with 1 when a recording could not be deleted.
     """
     if not config.is_phone_number(phone):
         raise click.BadParameter("write it as in +14155550123", param_hint="--phone")
     if not yes:
         click.confirm(f"Erase all that is kept of {phone}? It cannot be undone.", abort=True)
     with told_plainly(), _store() as store:
+        recordings = store.recordings_of(phone)
+        left = trio.run(_delete_recordings, recordings) if recordings else {}
         erased = store.erase(phone, datetime.now(UTC))
         clean = _scrubbed(store)
+    if recordings:
+        click.echo(f"{'recordings':16} {len(recordings) - len(left):6} removed")
     for name, count in sorted(erased.rows.items()):
         click.echo(f"{name:16} {count:6} removed")
     click.echo(f"{len(erased.call_sids)} calls of {phone} are erased.")
     if not clean:
         click.echo("The database file is in use: its log keeps traces until it is idle.", err=True)
+    for sid, why in left.items():
+        click.echo(f"relay: delete {sid} in Twilio's console, {why}", err=True)
+    if left:
+        sys.exit(EXIT_LEFT)
+
+
+async def _delete_recordings(sids: list[str]) -> dict[str, str]:
+    """Have Twilio delete them. Returns those that are left, and why."""
+    left: dict[str, str] = {}
+    async with aclosing(open_phone_control(config.load())) as phone:
+        for sid in sids:
+            try:
+                await phone.delete_recording(sid)
+            except PhoneControlError as error:
+                left[sid] = str(error)
+    return left
 
 
 def _scrubbed(store: SqlStore) -> bool:

@@ -105,7 +105,7 @@ async def serve(
         async with (
             _open_spool(settings) as spool,
             open_business(settings, store) as business,
-            aclosing(_phone_control(settings)) as phone_control,
+            aclosing(open_phone_control(settings)) as phone_control,
             open_webhook(settings) as webhook,
         ):
             about = About(business)
@@ -229,7 +229,7 @@ def _parts(
     if purse is not None:
         background.append(purse.run)
     if settings.retention_days:
-        background.append(partial(forget_daily, store, settings.retention_days))
+        background.append(partial(forget_daily, store, phone_control, settings.retention_days))
     door_counts: Counter[str] = Counter()
     background += watch_server(
         settings,
@@ -299,7 +299,8 @@ def _humans(settings: Settings, store: SqlStore, control: PhoneControl, about: A
     )
 
 
-def _phone_control(settings: Settings) -> TwilioPhone:
+def open_phone_control(settings: Settings) -> TwilioPhone:
+    """Twilio's REST API, to be closed after use."""
     return TwilioPhone(
         settings.twilio_account_sid,
         settings.twilio_auth_token.get_secret_value(),

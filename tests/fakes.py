@@ -83,7 +83,11 @@ class FakePhone:
 
     async def stop_recording(self, call_sid: str, recording_sid: str) -> None: ...
 
-    async def delete_recording(self, recording_sid: str) -> None: ...
+    async def delete_recording(self, recording_sid: str) -> None:
+        await trio.lowlevel.checkpoint()
+        if recording_sid in self.gone:
+            raise PhoneControlError("503")
+        self.ended.append(recording_sid)
 
     @property
     def attempt(self) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import structlog
@@ -15,7 +17,14 @@ from click.testing import CliRunner, Result
 
 from relay.adapters.store import open_store, upgrade
 from relay.cli import main
-from relay.core.records import CallEnded, CallOpened, SpendAdded, ToolCalled, TranscriptLine
+from relay.core.records import (
+    CallEnded,
+    CallOpened,
+    OwnerNotice,
+    SpendAdded,
+    ToolCalled,
+    TranscriptLine,
+)
 from relay.ports import Entry
 from tests.test_cli import environ
 
@@ -192,6 +201,53 @@ def test_a_person_is_erased_and_nobody_else(folder: Path) -> None:
     assert relay(folder, "export", "CA1").exit_code == 1
     assert relay(folder, "export", "CA2").exit_code == 0
     assert not [f for f in folder.iterdir() if b"A cleaning, please." in f.read_bytes()]
+
+
+class Twilio(BaseHTTPRequestHandler):
+    """Twilio's REST API, as far as it deletes recordings; RE9 it has never heard of."""
+
+    deleted: ClassVar[list[str]] = []
+
+    def do_DELETE(self) -> None:
+        sid = self.path.rpartition("/")[2].removesuffix(".json")
+        self.deleted.append(sid)
+        unknown = sid == "RE9"
+        body = b'{"code":20404,"message":"not found","status":404}' if unknown else b""
+        self.send_response(404 if unknown else 204)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def with_voicemails(folder: Path) -> None:
+    store = open_store(f"sqlite:///{folder}/relay.db")
+    for n, sid in enumerate(("RE1", "RE9")):
+        store.write([at(70 + n, OwnerNotice(0.0, sid, "voicemail", f"from {ANN}"), "CA1")])
+    store.close()
+
+
+def test_voicemails_of_an_erased_person_are_deleted_at_twilio(folder: Path) -> None:
+    with_voicemails(folder)
+    Twilio.deleted.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Twilio) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        result = relay(folder, "erase", "--phone", ANN, "--yes", TWILIO_API_URL=url)
+        server.shutdown()
+    assert result.exit_code == 0, result.stderr
+    assert Twilio.deleted == ["RE1", "RE9"], "one that is gone is no fault"
+    assert ["recordings", "2", "removed"] in [each.split() for each in result.stdout.splitlines()]
+
+
+def test_a_voicemail_that_cannot_be_deleted_is_named(folder: Path) -> None:
+    with_voicemails(folder)
+    result = relay(folder, "erase", "--phone", ANN, "--yes", TWILIO_API_URL="http://127.0.0.1:9")
+    assert result.exit_code == 1
+    assert "delete RE1 in Twilio's console" in result.stderr
+    assert relay(folder, "export", "CA1").exit_code == 1, "the rest is erased all the same"
 
 
 def test_an_erasure_asks_first(folder: Path) -> None:

@@ -14,6 +14,7 @@ from relay.adapters.store import open_store, upgrade
 from relay.errors import StoreError
 from relay.retention import BEGIN_S, LOOK_S, SCRUBS, forget, forget_daily
 from tests.adapters.test_store_forgetting import CANARY, PERSON, call_of, traces
+from tests.fakes import FakePhone
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 
@@ -32,12 +33,19 @@ class Words:
         self.asked: list[datetime] = []
         self.scrubs = 0
         self.away = False
+        self.recordings: list[str] = []
 
     def forget_words(self, before: datetime) -> int:
         self.asked.append(before)
         if self.away:
             raise StoreError("the database is away")
         return self.portions.pop(0) if self.portions else 0
+
+    def old_recordings(self, before: datetime) -> list[str]:
+        return self.recordings[:2]
+
+    def recording_gone(self, recording_sid: str) -> None:
+        self.recordings.remove(recording_sid)
 
     def scrub(self) -> bool:
         self.scrubs += 1
@@ -70,7 +78,7 @@ async def test_every_hour_what_is_older_than_the_days_goes(autojump_clock, nurse
         return NOW + timedelta(seconds=trio.current_time() - began)
 
     began = trio.current_time()
-    task = lambda: forget_daily(store, 30, wall_clock=clock, ask=inline)  # noqa: E731
+    task = lambda: forget_daily(store, FakePhone(), 30, wall_clock=clock, ask=inline)  # noqa: E731
     nursery.start_soon(task)
     await trio.sleep(BEGIN_S + 2.5 * LOOK_S)
     assert len(store.asked) == 3
@@ -85,13 +93,34 @@ async def test_a_database_that_is_away_is_asked_again_an_hour_later(
     store = Words(5)
     store.away = True
     with structlog.testing.capture_logs() as logs:
-        nursery.start_soon(lambda: forget_daily(store, 30, wall_clock=lambda: NOW, ask=inline))
+        nursery.start_soon(
+            lambda: forget_daily(store, FakePhone(), 30, wall_clock=lambda: NOW, ask=inline)
+        )
         await trio.sleep(BEGIN_S + 1)
         store.away = False
         await trio.sleep(LOOK_S)
         nursery.cancel_scope.cancel()
     assert [line["event"] for line in logs] == ["! words not forgotten", "= words forgotten"]
     assert store.portions == []
+
+
+async def test_recordings_are_deleted_at_twilio_and_tried_again_when_they_are_not(
+    autojump_clock, nursery
+) -> None:
+    store, phone = Words(), FakePhone(gone={"RE2"})
+    store.recordings = ["RE1", "RE2", "RE3"]
+    with structlog.testing.capture_logs() as logs:
+        nursery.start_soon(
+            lambda: forget_daily(store, phone, 30, wall_clock=lambda: NOW, ask=inline)
+        )
+        await trio.sleep(BEGIN_S + 1)
+        assert (phone.ended, store.recordings) == (["RE1", "RE3"], ["RE2"])
+        phone.gone.clear()
+        await trio.sleep(LOOK_S)
+        assert (phone.ended, store.recordings) == (["RE1", "RE3", "RE2"], [])
+        nursery.cancel_scope.cancel()
+    events = [line["event"] for line in logs]
+    assert events == ["! recording not deleted", "= words forgotten", "= words forgotten"]
 
 
 async def test_a_hung_database_is_not_waited_for(autojump_clock) -> None:

@@ -225,6 +225,21 @@ class SqlStore:
         with self._write() as connection:
             return store_forgetting.erase(connection, phone, at)
 
+    def recordings_of(self, phone: str) -> list[str]:
+        """SIDs of what Twilio has recorded of a person."""
+        with self._read() as connection:
+            return store_forgetting.recordings_of(connection, phone)
+
+    def old_recordings(self, before: datetime) -> list[str]:
+        """SIDs of a portion of the recordings from before a moment."""
+        with self._read() as connection:
+            return store_forgetting.old_recordings(connection, before)
+
+    def recording_gone(self, recording_sid: str) -> None:
+        """A recording is deleted: forget what was said of it."""
+        with self._write() as connection:
+            store_forgetting.recording_gone(connection, recording_sid)
+
     def forget_words(self, before: datetime) -> int:
         """Remove a portion of what was said before a moment. 0: nothing is left to remove."""
         with self._write() as connection:

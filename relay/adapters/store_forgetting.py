@@ -39,6 +39,8 @@ NUMBERS: Final = ("caller", "phone", "call_back")
 CHECKPOINT: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
 #: Kept when a person is erased: amounts, and what keeps the erased out.
 KEPT: Final = frozenset({spend.name, erased_calls.name})
+#: Notices of this kind name a recording at Twilio, and keep their words until that is deleted.
+VOICEMAIL: Final = "voicemail"
 #: Notices that are still to be delivered keep their words.
 UNDER_WAY: Final = ("pending", "sending")
 #: Calls at once: nobody who writes waits long for the lock.
@@ -71,6 +73,28 @@ def erase(connection: sa.Connection, phone: str, at: datetime) -> Erased:
     return Erased(call_sids, {name: count for name, count in rows.items() if count})
 
 
+def recordings_of(connection: sa.Connection, phone: str) -> list[str]:
+    """SIDs of what Twilio has recorded of a person: their voicemails."""
+    theirs = sa.select(calls.c.call_sid).where(_is(calls.c.caller, phone))
+    return _recordings(connection, notices.c.call_sid.in_(theirs))
+
+
+def old_recordings(connection: sa.Connection, before: datetime) -> list[str]:
+    """SIDs of some recordings from before a moment that Twilio still has, for all we know."""
+    return _recordings(connection, (notices.c.at < before) & (notices.c.text != ""))
+
+
+def recording_gone(connection: sa.Connection, recording_sid: str) -> None:
+    """Twilio has deleted a recording: what was said of it goes as well."""
+    its = (notices.c.kind == VOICEMAIL) & (notices.c.ref == recording_sid)
+    connection.execute(sa.update(notices).where(its).values(text=""))
+
+
+def _recordings(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[str]:
+    query = sa.select(notices.c.ref).where(notices.c.kind == VOICEMAIL, where).distinct()
+    return list(connection.execute(query.order_by(notices.c.ref).limit(PORTION)).scalars())
+
+
 def forget_words(connection: sa.Connection, before: datetime) -> int:
     """Remove what was said before a moment, of some calls. Returns rows; 0: there are no more."""
     lines, tools, ends = transcripts.c, tool_calls.c, call_outcomes.c
@@ -90,7 +114,10 @@ def forget_words(connection: sa.Connection, before: datetime) -> int:
         (
             sa.update(notices).values(text=""),
             told,
-            (told.at < before) & (told.text != "") & told.state.not_in(UNDER_WAY),
+            (told.at < before)
+            & (told.text != "")
+            & told.state.not_in(UNDER_WAY)
+            & (told.kind != VOICEMAIL),
         ),
         (
             sa.update(attempts).values(summary=""),

@@ -193,6 +193,24 @@ def test_old_words_go_and_the_call_stays(store: SqlStore, database_url: str) -> 
     assert forget(store, START + timedelta(seconds=1800)) == 0
 
 
+def test_recordings_keep_their_words_until_they_are_deleted(
+    store: SqlStore, database_url: str
+) -> None:
+    mail = OwnerNotice(1.0, "RE1", "voicemail", f"A message from {PERSON}")
+    store.write([*call_of(PERSON, "CA1"), entry(mail, 5), entry(replace(mail, ref="RE2"), 6)])
+    store.write([entry(replace(mail, ref="RE9"), 7, "CA9")])
+    assert store.recordings_of(PERSON) == ["RE1", "RE2"]
+    later = START + timedelta(days=1)
+    assert store.old_recordings(START) == []
+    assert store.old_recordings(later) == ["RE1", "RE2", "RE9"]
+    forget(store, later)
+    assert store.old_recordings(later) == ["RE1", "RE2", "RE9"]
+    store.recording_gone("RE1")
+    assert store.old_recordings(later) == ["RE2", "RE9"]
+    told = {row["ref"]: row["text"] for row in rows(database_url, "notices")}
+    assert told == {"call_1": "", "RE1": "", "RE2": mail.text, "RE9": mail.text}
+
+
 def test_many_old_words_go_in_portions(store: SqlStore, database_url: str) -> None:
     many = PORTION + 50
     store.write([entry(SAID, 0, f"CA{n}") for n in range(many)])
