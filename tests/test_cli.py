@@ -10,13 +10,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import pytest
+from twilio.request_validator import RequestValidator
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
 UPGRADE = (
@@ -71,6 +73,8 @@ def running(folder: Path, **changes: str) -> Iterator[tuple[subprocess.Popen[str
     try:
         assert process.stdout is not None
         line = json.loads(process.stdout.readline())
+        if line["event"] == "= metrics":
+            line = json.loads(process.stdout.readline())
         assert line["event"] == "= listening"
         yield process, line["port"]
     finally:
@@ -163,6 +167,33 @@ def test_a_log_that_nobody_reads_stops_nobody(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
     assert process.returncode == 0
+
+
+def test_a_process_that_gets_no_time_sends_new_callers_to_the_human(tmp_path: Path) -> None:
+    """It is stopped for most of each moment, as on a machine that others use up."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        metrics = free.getsockname()[1]
+    form = {"CallSid": "CA1", "From": "+14155550123", "To": "+14155550100"}
+    url = "https://relay.example.com/twilio/incoming"
+    signed = RequestValidator("12345-auth").compute_signature(url, form)
+    with running(tmp_path, METRICS_PORT=str(metrics), DESK_HOURS="always") as (process, port):
+        deadline = time.monotonic() + START_S
+        while "relay_strained 1.0" not in page(metrics, "/metrics"):
+            assert time.monotonic() < deadline
+            for _ in range(10):
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(0.2)
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.03)
+        answer = page(port, "/twilio/incoming", urlencode(form), {"X-Twilio-Signature": signed})
+    assert "<Connect" not in answer
+    assert "+14155550199" in answer
+
+
+def page(port: int, path: str, form: str = "", headers: Mapping[str, str] | None = None) -> str:
+    asked = Request(f"http://127.0.0.1:{port}{path}", form.encode() or None, headers or {})
+    with urlopen(asked, timeout=START_S) as answer:  # noqa: S310 - our own
+        return str(answer.read().decode())
 
 
 def test_a_process_that_hangs_is_ended_by_its_last_resort(tmp_path: Path) -> None:
