@@ -319,6 +319,19 @@ class Switchboard:
             return ()
         return tuple((_ROLES.get(speaker, "user"), text) for speaker, text in said if text)
 
+    async def spent(self, call_sid: str) -> int:
+        """What a call's streams before this one have cost, in micro-USD; 0 when nobody says."""
+        line = self._lines.get(call_sid)
+        if line is None or not line.again:
+            return 0
+        try:
+            cost: int = await self._ask(partial(self._store.spent, call_sid), STORY_S / 2)
+        except StoreError as error:
+            self.counts["store_silent"] += 1
+            _log.warning("! what a call has cost is not known", error=str(error))
+            return 0
+        return cost
+
     # ---- load -------------------------------------------------------------------------------
 
     def busy(self) -> int:

@@ -213,7 +213,10 @@ def _parts(
     async def carry(phone: Socket, call_sid: str, choose: Callable[[str], None]) -> None:
         newest = replace(kit, clips=cabinet.at_hand())
         before = await board.story(call_sid, journal_flushed=journal.drained)
-        await run_call(phone, call_sid=call_sid, kit=newest, choose=choose, before=before)
+        spent = await board.spent(call_sid)
+        await run_call(
+            phone, call_sid=call_sid, kit=newest, choose=choose, before=before, spent=spent
+        )
 
     app = create_app(desk, Probe(partial(_probe, store), journal))
     notifier = make_notifier(settings, store, webhook, phone_control, about)

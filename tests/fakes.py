@@ -12,7 +12,13 @@ from typing import Any
 
 import trio
 
-from relay.core.records import CallEnded, CallOpened, DispositionChosen, TranscriptLine
+from relay.core.records import (
+    CallEnded,
+    CallOpened,
+    DispositionChosen,
+    SpendAdded,
+    TranscriptLine,
+)
 from relay.errors import PhoneControlError, StoreError
 from relay.ports import (
     Appointment,
@@ -162,6 +168,12 @@ class FakeStore:
     def call(self, call_sid: str) -> CallRow | None:
         self._asked()
         return self.rows.get(call_sid)
+
+    def spent(self, call_sid: str) -> int:
+        self._asked()
+        rows = (e.record for e in self.entries if e.call_sid == call_sid)
+        latest = {row.ref: row.micro_usd for row in rows if isinstance(row, SpendAdded)}
+        return sum(latest.values())
 
     def lines(self, call_sid: str) -> list[tuple[str, str]]:
         self._asked()

@@ -1,13 +1,16 @@
 """The desk, with a wall clock of its own and a store that can go away."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import trio
 
 from relay import switchboard as module
+from relay.core.records import SpendAdded
 from relay.limits import NumberRules
+from relay.ports import Entry
 from relay.switchboard import Step, Switchboard
 from relay.wire import signature
 from tests.fakes import FakeStore
@@ -151,6 +154,20 @@ async def test_without_the_database_this_process_alone_decides(
     assert await desk.open(token) is None
     assert desk.board.counts["claimed_without_store"] == 1
     desk.store.release.set()
+
+
+async def test_a_call_that_comes_back_brings_what_it_has_cost() -> None:
+    desk = make_desk(store=FakeStore())
+    for micro in (12_500, 25_000):
+        row = SpendAdded(0.0, "phone_MZ1", "phone", micro)
+        desk.store.write([Entry("CA1", datetime.now(UTC), row)])
+    desk.expect("CA1")
+    assert await desk.board.spent("CA1") == 0, "it begins"
+    desk.board.expect_again("CA1", "", "")
+    assert await desk.board.spent("CA1") == 25_000
+    desk.store.away = True
+    assert await desk.board.spent("CA1") == 0
+    assert desk.board.counts["store_silent"] == 1
 
 
 async def test_a_day_whose_money_is_spent_has_no_room_for_a_new_call() -> None:

@@ -132,6 +132,11 @@ class SqlStore:
             row = connection.execute(query).first()
         return None if row is None else CallRow(*row)
 
+    def spent(self, call_sid: str) -> int:
+        """What a call has cost so far, in micro-USD."""
+        with self._read() as connection:
+            return store_reading.spent(connection, call_sid)
+
     def lines(self, call_sid: str) -> list[tuple[str, str]]:
         """Speaker and heard text of a call's transcript, in its order."""
         columns = transcripts.c

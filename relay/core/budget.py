@@ -116,11 +116,13 @@ def to_micro(nano: int) -> int:
 class Budget:
     """One call's spending. spent: micro-USD so far; day: the level that the whole day is at.
 
+    before: what the call's streams before this one have cost
     day_cap: there is one, so that after a cost the day's level is not known until it is told
     """
 
     def __init__(self, prices: Prices, cap: int | None, *, day_cap: bool = False) -> None:
         self.spent = 0
+        self.before = 0
         self.day = Level.FREE
         self._day_cap = day_cap
         self._told_at = 0  # what was spent when the day's level was last told
@@ -136,7 +138,7 @@ class Budget:
 
     @property
     def level(self) -> Level:
-        level = max(self.day, level_of(self.spent, self._cap))
+        level = max(self.day, level_of(self.before + self.spent, self._cap))
         unknown = self._day_cap and self.spent != self._told_at
         return max(level, Level.HELD) if unknown else level
 

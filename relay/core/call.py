@@ -171,7 +171,8 @@ class Call:
                     self._note("stale_mark", name)
                 else:
                     self._heard(heard, now)
-            case on.CallResumed(lines):
+            case on.CallResumed(lines, spent):
+                self._budget.before = spent
                 if lines:
                     self._resumed = True
                     talk.transcript.resume(lines)

@@ -239,9 +239,11 @@ class CallResumed:
 
     lines: role (user | assistant) and text of all that was heard, oldest first; empty: the notice
         was not heard, so that the call begins anew
+    spent: what those streams have cost, in micro-USD
     """
 
     lines: tuple[tuple[str, str], ...] = ()
+    spent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,10 @@ class CallStore(Protocol):
         """Speaker (caller | agent) and heard text of a call's transcript, in its order."""
         ...
 
+    def spent(self, call_sid: str) -> int:
+        """What a call has cost so far, in micro-USD."""
+        ...
+
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
         """Use up a stream's token: True the first time, False ever after, on any process."""
         ...

@@ -58,7 +58,13 @@ Lines: TypeAlias = tuple[tuple[str, str], ...]
 
 
 async def run_call(
-    phone: Socket, *, call_sid: str, kit: CallKit, choose: Choose, before: Lines = ()
+    phone: Socket,
+    *,
+    call_sid: str,
+    kit: CallKit,
+    choose: Choose,
+    before: Lines = (),
+    spent: int = 0,
 ) -> None:
     """Run one call to its end. Never raises because of the call.
 
@@ -66,9 +72,10 @@ async def run_call(
     call_sid: the call that the stream's ticket was for
     choose: told synchronously what `after-stream` shall do, before we close the stream
     before: what was said and heard in a stream before this one: role and text
+    spent: what those streams have cost, in micro-USD
     """
     with structlog.contextvars.bound_contextvars(call_sid=call_sid):
-        session = Session(phone, call_sid, kit, choose, before)
+        session = Session(phone, call_sid, kit, choose, on.CallResumed(before, spent))
         try:
             await session.run()
         except Exception:
@@ -86,13 +93,13 @@ class Session:
     """The one mutable object of a call's shell."""
 
     def __init__(
-        self, phone: Socket, call_sid: str, kit: CallKit, choose: Choose, before: Lines
+        self, phone: Socket, call_sid: str, kit: CallKit, choose: Choose, past: on.CallResumed
     ) -> None:
         now = trio.current_time()
         self._phone = phone
         self._kit = kit
         self._choose = choose
-        self._before = before
+        self._past = past
         self._call = Call(kit.policy, kit.clips, now=now)
         self._handle = self._call.handle
         self._flight: Flight | None = None
@@ -141,8 +148,8 @@ class Session:
                 self._nursery.start_soon(self._watch_the_day, self._tab)
             self._nursery.start_soon(self._alarm.run, lambda: self.feed(on.DeadlinePassed()))
             self._nursery.start_soon(self._write_phone)
-            if self._before:
-                self.feed(on.CallResumed(self._before))
+            if self._past != on.CallResumed():
+                self.feed(self._past)
             self._alarm.set(self._call.deadline)
             await read_phone(self._phone, self._to_model, self._facts.call_sid, self.feed)
 

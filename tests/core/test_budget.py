@@ -362,6 +362,17 @@ def test_a_bill_that_never_comes_is_reckoned_at_the_end() -> None:
     assert call.kept(SpendAdded)[-1].note == "estimated"
 
 
+def test_a_call_that_comes_back_has_spent_what_it_had() -> None:
+    call = Driver(prices=PRICES, max_call_micro_usd=100_000)
+    call.feed(on.CallResumed((("user", "Hi."),), spent=95_000))
+    call.start()
+    call.wait(1.5)
+    assert call.call.spent == 12_500, "the stream's own"
+    assert call.call.phase is not Phase.TALKING
+    call.wait(3)
+    assert call.kept(DispositionChosen)[0].reason == OVER_CALL
+
+
 def test_each_minute_of_a_call_is_paid_for() -> None:
     call = Driver(prices=PRICES, idle_prompt_s=1000.0, max_call_s=1000.0)
     call.greeted()
