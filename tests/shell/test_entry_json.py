@@ -16,6 +16,12 @@ from relay.shell.entry_json import UnknownEntry, decode, encode
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))
 TEXTS = st.text(st.characters(codec="utf-8"))
+#: No clock shows infinity, and nothing costs more than a whole number in JSON can say.
+VALUES = {
+    "str": TEXTS,
+    "float": st.floats(allow_nan=False, allow_infinity=False),
+    "int": st.integers(0, 2**53 - 1),
+}
 ENTRIES = st.builds(
     Entry,
     TEXTS,
@@ -25,9 +31,9 @@ ENTRIES = st.builds(
             st.builds(
                 kind,
                 **{
-                    field.name: TEXTS
+                    field.name: VALUES[str(field.type)]
                     for field in fields(kind)
-                    if field.type == "str" and field.name != "status"
+                    if field.type in VALUES and field.name != "status"
                 },
             )
             for kind in get_args(Kept)
