@@ -3,7 +3,7 @@
 PYTHON_VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo serve test check format bench fuzz crash image-check lock audit clean
+.PHONY: help setup setup-test demo serve test check format bench fuzz crash bookings image-check lock audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ fuzz: setup ## Fuzz the C core under sanitizers (needs clang), then the call's c
 
 crash: setup-test ## Kill the relay's journal 50 times on each database, and stop PostgreSQL for 30 s
 	@CRASH_KILLS=50 OUTAGE_S=30 $(PYTHON_VENV) -m pytest -s tests/adapters/test_durability.py
+
+bookings: setup ## A thousand random pairs of calls that book: none wrong, none twice (RUNS)
+	@RUNS=$${RUNS:-1000} $(PYTHON_VENV) -m pytest -n auto tests/shell/test_bookings_at_random.py
 
 image-check: ## Prove the Dockerfile without Docker (needs root and debootstrap)
 	@scripts/image_check.sh

@@ -301,6 +301,8 @@ async def _sound(session: Session, response: Response, item: Item, say: Say) -> 
         if limit != "inf" and response.audio_ms >= limit * _AUDIO_TOKEN_MS:
             return True
         await trio.sleep(ms / 1000 / session.options.pace)
+    for _, word in words:  # speech that is shorter than its words' places
+        _word(session, item, here, word)
     return False
 
 
