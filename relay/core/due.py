@@ -1,0 +1,205 @@
+"""Time: all that can fall due in a call, in one list, and what may happen after any event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+from relay.core import commands as do
+from relay.core.budget import LAST_CHANCE, Level
+from relay.core.first_words import greet_after_all, heard
+from relay.core.on_phone import keys_settled
+from relay.core.phases import WITH_CALLER, Phase
+from relay.core.sessions import dial, flush, rotate
+from relay.core.state import State, engaged, note, say
+from relay.core.way_out import act, fault, finish, leave, phone_gone
+
+#: When something is due (None: not now), and what is done then.
+Timer: TypeAlias = tuple[float | None, Callable[[State, float], None]]
+
+_WRAP_UP = "This call must end in half a minute. Say so and wrap up in one sentence, now."
+#: Each round of due timers changes a state, so that a handful settles; the bound is for bugs alone.
+MAX_ROUNDS = 50
+
+
+def timers(call: State) -> Iterator[Timer]:
+    """All that can fall due in this phase: when, and what is done then."""
+    policy, talk = call.policy, call.talk
+    if call.phase is Phase.IDLE:
+        yield call.opened_at + policy.start_within_s, never_started
+        return
+    if call.phase is Phase.ENDED:
+        return
+    if call.phase is Phase.LAST_WORDS:
+        if call.link.ready:
+            yield call.link.flush_at, flush
+            yield last_words_until(call), model_done
+        yield over_at(call), finish
+        return
+    if call.phase is Phase.HANDED_OVER:
+        yield call.gone_at + policy.last_words_s, phone_lingers
+        return
+    yield talk.playout.next_release, release
+    yield talk.playout.settle_at, settle
+    yield call.keys_due, keys_settled
+    yield talk.words_due, words_overdue
+    yield talk.tools.deadline, tools_due
+    yield call.link.redial_at, dial
+    yield call.link.ready_by, model_not_ready
+    yield call.link.flush_at, flush
+    if call.phase is Phase.GREETING:
+        yield call.greeting.due_at, greet_after_all
+    if call.link.ready:
+        yield max(call.rotate_at, call.link.ready_at + policy.session_s), rotate
+    if talk.responses.busy:
+        since = talk.responses.last_sign_at
+        if not call.stall_filled:
+            yield since + policy.stall_filler_s, stalled
+        yield since + policy.stall_lost_s, stalled_for_good
+    elif talk.responses.wanted is not None and talk.responses.not_before:
+        yield talk.responses.not_before, nothing
+    if call.exit.farewell is not None:
+        yield call.exit.farewell.act_at, act
+    else:
+        ends_at = call.started_at + policy.max_call_s
+        yield ends_at, too_long
+        if not call.wrapping_up and policy.max_call_s > 2 * policy.wrap_up_s:
+            yield ends_at - policy.wrap_up_s, wrap_up
+        yield call.budget.minute_at, next_minute
+        yield call.idle.due_at, too_quiet
+
+
+def advance(call: State, now: float) -> None:
+    """Do all that is due, then look how long nothing will be."""
+    for _ in range(MAX_ROUNDS):
+        look_round(call, now)
+        due = [do_it for at, do_it in timers(call) if at is not None and at <= now]
+        if not due:
+            call.deadline = min((at for at, _ in timers(call) if at is not None), default=None)
+            return
+        for do_it in due:
+            do_it(call, now)
+    note(call, "timers_do_not_settle", call.phase.name)
+    call.deadline = now + 1.0  # a bug, but not one that takes the process with it
+
+
+def look_round(call: State, now: float) -> None:
+    """What may happen by itself after any event: writes, answers, farewells, idleness."""
+    talk = call.talk
+    if call.phase not in WITH_CALLER:
+        return
+    if call.budget.level is not Level.FREE:
+        mind_the_money(call, now)
+    quiet = talk.playout.quiet()
+    if quiet and talk.tools.waiting() and not talk.caller_holds_the_floor():
+        call.out += talk.tools.speech_heard(now)
+    if call.phase is Phase.TALKING and call.link.ready and call.budget.level < Level.HELD:
+        call.out += talk.ask(now)
+    if call.exit.farewell is not None:
+        call.exit.farewell.heard_out(now, quiet=quiet)
+    call.idle.hold_s = call.policy.hold_line_s if call.handover.ringing else None
+    call.idle.look(now, engaged=engaged(call))
+
+
+def nothing(call: State, _now: float) -> None:
+    """A wish may be asked again: `look_round` does it."""
+    call.talk.responses.not_before = 0.0
+
+
+def release(call: State, now: float) -> None:
+    call.out += call.talk.playout.release(now)
+
+
+def words_overdue(call: State, now: float) -> None:
+    call.talk.words_overdue(now)
+
+
+def settle(call: State, now: float) -> None:
+    note(call, "mark_lost")
+    heard(call, call.talk.playout.settle(now), now)
+
+
+def tools_due(call: State, now: float) -> None:
+    call.out += call.talk.tools_overdue(now)
+    if call.talk.filler_due(now):
+        say(call, "one_moment", now)
+
+
+def never_started(call: State, now: float) -> None:
+    phone_gone(call, "never_started", now)
+
+
+def model_not_ready(call: State, now: float) -> None:
+    fault(call, "model_unreachable", now)
+
+
+def stalled(call: State, now: float) -> None:
+    call.stall_filled = True
+    if call.talk.playout.quiet() and call.phase is Phase.TALKING:
+        say(call, "one_moment", now)
+
+
+def stalled_for_good(call: State, now: float) -> None:
+    fault(call, "model_stalled", now)
+
+
+def phone_lingers(call: State, now: float) -> None:
+    phone_gone(call, "lingered", now)
+
+
+def last_words_until(call: State) -> float:
+    """How long the model is still listened to: for the words and bills that may come."""
+    if call.talk.utterances.unsettled() or call.budget.owing:
+        return call.gone_at + call.policy.last_words_s
+    return call.gone_at
+
+
+def over_at(call: State) -> float:
+    """When the call is over: no words and no begun tool are still to come in."""
+    if call.talk.tools.running():
+        return call.gone_at + call.policy.finish_tools_s
+    return last_words_until(call) if call.link.ready else call.gone_at
+
+
+def model_done(call: State, _now: float) -> None:
+    call.link.lose()
+    call.out.append(do.CloseModel("call over"))
+
+
+def wrap_up(call: State, _now: float, words: str = _WRAP_UP) -> None:
+    """The agent ends the call in its own words, if it can; else `too_long` does."""
+    call.wrapping_up = True
+    if call.link.ready:
+        call.out.append(do.AddText("system", words))
+        call.talk.responses.want("wrap_up")
+
+
+def next_minute(call: State, now: float) -> None:
+    call.out += call.budget.minutes(now)
+
+
+def mind_the_money(call: State, now: float) -> None:
+    """A cap is near: have the agent wrap up. Reached: a human goes on, when it has finished."""
+    level = call.budget.level
+    if call.phase is not Phase.TALKING or call.handover.live:
+        return  # who is being rung will take over, or what follows is looked at then
+    if level is Level.WRAP_UP and not call.wrapping_up:
+        wrap_up(call, now, LAST_CHANCE)
+    elif level is Level.OVER and not call.talk.responses.busy:
+        leave(call, "fallback", call.budget.reason, "apology", now, revocable=False)
+
+
+def too_long(call: State, now: float) -> None:
+    call.talk.responses.cut()
+    leave(call, "hang_up", "max_call", "wrap_up", now, revocable=False)
+
+
+def too_quiet(call: State, now: float) -> None:
+    """Nobody speaks: ask once, then say goodbye. While a human is rung it is we who owe."""
+    if call.handover.ringing:
+        say(call, "hold", now)
+    elif call.idle.prompted:
+        leave(call, "hang_up", "idle", "goodbye", now)
+    else:
+        call.idle.prompted = True
+        say(call, "still_there", now)

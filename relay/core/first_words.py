@@ -1,0 +1,54 @@
+"""The greeting, by whomever, and what its being heard opens."""
+
+from __future__ import annotations
+
+from relay.core import commands as do
+from relay.core.greeting import PURPOSE
+from relay.core.phases import Phase
+from relay.core.playout import Heard
+from relay.core.state import State, go, note, say
+
+
+def greet_by_clip(call: State, now: float) -> None:
+    call.greeting.said_by_clip(say(call, "greeting", now))
+    call.out += call.talk.playout.release(now)
+    if call.greeting_ms is None:
+        call.greeting_ms = round((now - call.started_at) * 1000)
+
+
+def greet_after_all(call: State, now: float) -> None:
+    """The model was to greet, and does not: a clip does, and the model is told."""
+    note(call, "greeted_by_clip")
+    responses = call.talk.responses
+    cancel = responses.cut() if responses.busy else None
+    if cancel is not None:
+        call.out.append(do.CancelResponse(cancel))
+    greet_by_clip(call, now)
+    if call.link.ready:
+        call.out.append(do.AddText("assistant", call.clips["greeting"].text))
+
+
+def have_greeted(call: State, now: float) -> None:
+    """Have the model greet the caller, as its first words."""
+    call.talk.responses.want(PURPOSE)
+    call.talk.responses.ask(now)
+    call.out.append(do.CreateResponse(PURPOSE, call.greeting.instructions))
+    call.greeting.wait(now)
+
+
+def heard(call: State, items: list[Heard], now: float) -> None:
+    for item in items:
+        if item.item_id != call.greeting.item_id:
+            continue
+        call.greeting.heard = item.proven
+        open_gate(call)
+        call.talk.answers -= not item.local  # a greeting answers nothing
+        if call.phase is Phase.GREETING:
+            go(call, "greeted")
+    call.out += call.talk.heard(items, now)
+
+
+def open_gate(call: State) -> None:
+    """The notice is in the greeting: once all of that was heard, the transcript begins."""
+    if call.greeting.whole and call.greeting.heard:
+        call.talk.transcript.open_gate()

@@ -1,0 +1,78 @@
+"""What becomes of a human who is rung for the caller, and of one who is needed at once."""
+
+from __future__ import annotations
+
+from relay.core import commands as do
+from relay.core import transfer
+from relay.core.model_link import Link
+from relay.core.phases import Phase
+from relay.core.records import OwnerNotice
+from relay.core.state import State, go, note, say
+from relay.core.way_out import leave
+
+_WARNED = (
+    "The caller has just been told to hang up and dial 9 1 1 if this is an emergency. Do not repeat"
+    " it unless they ask."
+)
+
+
+def ring_by_key(call: State, now: float) -> None:
+    """The caller's own way to a human, which needs no model."""
+    call.out += call.talk.cut(now)
+    say(call, "hold", now)
+    if call.handover.live:
+        return
+    call.out += call.talk.tools.run_ours(transfer.TOOL, transfer.BY_KEY, now)
+    if call.link.ready:
+        call.out.append(do.AddText("system", transfer.RUNG_BY_KEY))
+
+
+def human_accepted(call: State, attempt: str, now: float) -> None:
+    """The human waits: tell the caller, to the end, then let go of the stream."""
+    if call.phase is Phase.LEAVING and not call.exit.gives_up():
+        call.out += call.handover.drop()
+    elif not call.handover.accepts(attempt):
+        note(call, "stale_attempt", attempt)
+    elif call.phase is Phase.LEAVING:
+        say(call, "connecting", now)
+        call.exit.choose("join", "human_accepted", now, revocable=False)
+    else:
+        call.out += call.talk.cut(now)
+        leave(call, "join", "human_accepted", "connecting", now, revocable=False)
+
+
+def human_lost(call: State, attempt: str, reason: str, now: float) -> None:
+    if not call.handover.loses(attempt):
+        note(call, "stale_attempt", attempt)
+        return
+    if call.exit.human_is_gone():
+        go(call, "taken_back")
+    nobody(call, reason, now)
+
+
+def nobody(call: State, reason: str, now: float) -> None:
+    """No human is to be had now: the agent goes on, or what there is without one."""
+    if call.phase not in (Phase.GREETING, Phase.TALKING):
+        return
+    if call.link.state is Link.GONE:
+        leave(call, "voicemail", reason, "nobody", now)
+    elif call.link.ready:
+        call.out.append(do.AddText("system", transfer.told(reason)))
+        call.talk.responses.want("transfer")
+    else:
+        call.untold.append(transfer.told(reason))
+        call.answer_due = True
+
+
+def warn(call: State, words: str, now: float) -> None:
+    """The caller's words may be an emergency: say the line, once, and flag the call."""
+    if call.warned or call.phase not in (Phase.GREETING, Phase.TALKING):
+        return
+    call.warned = True
+    call.out += call.talk.cut(now)
+    say(call, "emergency", now)
+    if call.link.ready:
+        call.out.append(do.AddText("system", _WARNED))
+    heard = call.talk.transcript.gate_open  # nothing that was said before the notice is kept
+    text = f'The caller said: "{words.strip()}"' if heard else "The caller's first words"
+    call.out.append(do.Keep(OwnerNotice(now, "emergency", "flagged", text)))

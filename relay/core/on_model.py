@@ -1,0 +1,101 @@
+"""What the model's session brings: faults, the ends of responses, wishes about the call itself."""
+
+from __future__ import annotations
+
+from relay.core import commands as do
+from relay.core import events as on
+from relay.core import transfer
+from relay.core.first_words import greet_after_all, heard, open_gate
+from relay.core.ladder import CLOSE_REFUSED, FATAL_CODES, after_failure
+from relay.core.model_link import Link
+from relay.core.phases import WITH_CALLER, Phase
+from relay.core.sessions import go_harder
+from relay.core.state import State, note, say
+from relay.core.way_out import fault, leave
+
+#: The answers to functions that act upon the call itself.
+_ENDING = '{"status":"ending"}'
+_WAITING = '{"status":"waiting"}'
+
+
+def model_errored(call: State, event: on.ModelErrored, now: float) -> None:
+    note(call, "model_error", f"{event.code}: {event.message}")
+    if event.code == "conversation_already_has_active_response":
+        call.talk.responses.refused()
+    elif event.code == "session_expired":
+        fault(call, "session_expired", now)
+    elif event.code in FATAL_CODES or not call.link.ready:
+        fault(call, "model_refused", now)
+
+
+def model_closed(call: State, event: on.ModelClosed, now: float) -> None:
+    if call.link.state is Link.GONE:
+        return
+    note(call, "model_closed", f"{event.code} {event.reason}".strip())
+    if event.code == CLOSE_REFUSED:
+        fault(call, "model_refused", now)
+    elif call.link.ready:
+        fault(call, "model_lost", now)
+    elif not call.link.dial_again(now):
+        fault(call, "model_unreachable", now)
+
+
+def response_ended(call: State, event: on.ResponseEnded, now: float) -> None:
+    call.out += call.budget.response(event, now, hard=call.link.hard)
+    if call.phase not in WITH_CALLER or call.handover.private(event.response_id):
+        return
+    responses = call.talk.responses
+    responses.ended(event.response_id)
+    broken_off = call.greeting.broken_off(event)
+    open_gate(call)
+    heard(call, call.talk.end_items(event.response_id, now), now)
+    if broken_off and call.phase in (Phase.GREETING, Phase.TALKING):
+        greet_after_all(call, now)
+        return
+    parting = call.talk.take_parting(event.response_id)
+    if parting is not None:
+        part(call, parting, now)
+    elif event.response_id in responses.dead or event.status == "cancelled":
+        return
+    elif event.status == "completed":
+        responses.failures = 0
+        if call.talk.tools.called_in(event.response_id):
+            call.talk.want_after_tools(event.response_id)
+    elif event.status == "incomplete" and event.reason == "max_output_tokens":
+        responses.want("continue")
+    else:
+        response_failed(call, event, now)
+
+
+def response_failed(call: State, event: on.ResponseEnded, now: float) -> None:
+    """No `error` event says so. Bridge the wait with a clip and ask again, or give up."""
+    note(call, "response_failed", f"{event.error_code}: {event.error_message}")
+    responses = call.talk.responses
+    responses.failures += 1
+    verdict = after_failure(event, responses.failures, call.policy.max_retry_wait_s)
+    if isinstance(verdict, str):
+        fault(call, verdict, now)
+        return
+    if call.talk.playout.quiet():
+        say(call, "one_moment", now)
+    responses.want("retry", not_before=now + verdict)
+
+
+def part(call: State, wish: on.FunctionCalled, now: float) -> None:
+    """The response that wanted to part is over: answer its function, then leave."""
+    clip_unless_spoken = "" if call.talk.spoke_in(wish.response_id) else "goodbye"
+    if wish.name == "end_call":
+        call.out.append(do.PostToolOutput(wish.call_id, _ENDING))
+        leave(call, "hang_up", "agent_ended", clip_unless_spoken, now)
+        return
+    if wish.name == "wait_for_caller":
+        call.out.append(do.PostToolOutput(wish.call_id, _WAITING))
+        call.idle.allowed_s = call.policy.wait_for_caller_s
+        return
+    if wish.name == "ask_larger_model":
+        call.out.append(do.PostToolOutput(wish.call_id, _WAITING))
+        go_harder(call, now)
+        return
+    answer = transfer.CANCELLED if call.handover.live else transfer.NOT_RINGING
+    call.out += (*call.handover.drop(), do.PostToolOutput(wish.call_id, answer))
+    call.talk.responses.want("tool")

@@ -1,0 +1,79 @@
+"""What the caller's line brings: a stream, a voice, keys, nonsense."""
+
+from __future__ import annotations
+
+from relay.core import commands as do
+from relay.core import events as on
+from relay.core import transfer
+from relay.core.first_words import greet_by_clip
+from relay.core.greeting import Greeting
+from relay.core.on_human import ring_by_key
+from relay.core.phases import Phase
+from relay.core.records import CallOpened
+from relay.core.sessions import dial
+from relay.core.state import State, go, note, say
+from relay.core.way_out import fault
+
+_STAYED = "The caller went on speaking, so the call was not ended. Go on with the conversation."
+
+
+def phone_started(call: State, event: on.PhoneStarted, now: float) -> None:
+    """Greet at once: the clip needs no model. Only then look for one."""
+    go(call, "started")
+    call.started_at = now
+    call.out += call.budget.answered(event.stream_sid, now)
+    if call.resumed:
+        call.greeting = Greeting("", call.policy.live_greeting_s)
+        call.greeting.said_by_clip(say(call, "back", now))
+        call.out += call.talk.playout.release(now)
+    elif call.greeting.live:
+        call.greeting.wait(now)
+    else:
+        greet_by_clip(call, now)
+    caller, called = (event.parameters.get(name, "") for name in ("caller", "called"))
+    if call.resumed:
+        call.untold.append(transfer.resumed(event.parameters.get("why", "")))
+        call.answer_due = True
+    dial(call, now)
+    call.out.append(do.Keep(CallOpened(now, event.stream_sid, caller, called)))
+
+
+def caller_audio(call: State, frame: on.CallerAudio, now: float) -> bool:
+    if call.sanity.floods(frame.ms, now - call.started_at):
+        fault(call, "phone_flood", now)
+        return False
+    if call.link.hear(frame, understood=not call.talk.utterances.unsettled()):
+        call.out.append(do.AppendAudio(frame.audio))
+    if call.talk.caller_frame(frame, now):
+        caller_confirmed(call, now)
+        return False
+    return True
+
+
+def caller_confirmed(call: State, now: float) -> None:
+    """Somebody really speaks: yield, unless the greeting or a hand-over is under way."""
+    call.idle.caller_spoke()
+    if call.phase is Phase.LEAVING:
+        if not call.exit.take_back():
+            return
+        go(call, "taken_back")
+        call.out.append(do.AddText("system", _STAYED))
+    if call.phase is Phase.TALKING:
+        call.out += call.talk.cut(now)
+
+
+def keys_settled(call: State, now: float) -> None:
+    """The caller stopped pressing: a lone 0 is a cry for a human, the rest is for the model."""
+    keys, call.keys, call.keys_due = call.keys, "", None
+    if keys == "0":
+        if call.phase in (Phase.GREETING, Phase.TALKING):
+            ring_by_key(call, now)
+    elif call.link.ready:
+        call.out.append(do.AddText("user", f"(The caller pressed the keys: {keys})"))
+        call.talk.responses.want("keys")
+
+
+def peer_misbehaved(call: State, event: on.PeerMisbehaved, now: float) -> None:
+    note(call, f"{event.side}_misbehaved", event.kind)
+    if event.side == "phone" and call.sanity.too_broken(now):
+        fault(call, "phone_broken", now)

@@ -1,0 +1,85 @@
+"""What one call knows, and the four things that everybody does with it.
+
+The modules beside this one are functions over a `State`, each for one side of the call: on_phone,
+on_model, on_human; sessions, first_words, way_out, due. call.py holds one State and is the face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from relay.core import commands as do
+from relay.core.budget import Budget
+from relay.core.commands import Command
+from relay.core.conversation import Conversation
+from relay.core.farewell import Leaving
+from relay.core.greeting import Greeting
+from relay.core.limits import Idleness, Sanity
+from relay.core.model_link import ModelLink
+from relay.core.phases import TRANSITIONS, Phase
+from relay.core.policy import LIVE_GREETING, CallPolicy, Clip
+from relay.core.transfer import Handover
+
+
+class State:
+    """One call's. out: the commands of the step under way; deadline: when to be woken."""
+
+    def __init__(self, policy: CallPolicy, clips: Mapping[str, Clip], *, now: float) -> None:
+        self.phase = Phase.IDLE
+        self.policy = policy
+        self.clips = clips
+        self.talk = Conversation(policy)
+        self.budget = Budget(policy.prices, policy.max_call_micro_usd, day_cap=policy.day_cap)
+        self.exit = Leaving(second_thoughts_s=policy.second_thoughts_s)
+        self.handover = Handover()
+        self.untold: list[str] = []  # news for a model that is not ready
+        self.resumed = False
+        self.warned = False
+        self.out: list[Command] = []
+        self.opened_at = now
+        self.started_at = now
+        self.greeting_ms: int | None = None
+        live = clips.get(LIVE_GREETING)
+        self.greeting = Greeting(live.text if live else "", policy.live_greeting_s)
+        self.link = ModelLink(policy)
+        self.answer_due = False  # by the session that is being dialled
+        self.sanity = Sanity(policy.flood_ms, policy.misbehaviour_per_s)
+        self.idle = Idleness(policy.idle_prompt_s, policy.idle_goodbye_s)
+        self.keys = ""
+        self.keys_due: float | None = None
+        self.stall_filled = False
+        self.rotate_at = 0.0
+        self.wrapping_up = False
+        self.gone_at = now
+        self.deadline: float | None = now + policy.start_within_s
+
+
+def go(call: State, trigger: str) -> bool:
+    """Take a transition. False, with a note, when the table has none."""
+    to = TRANSITIONS.get((call.phase, trigger))
+    if to is None:
+        note(call, "no_transition", f"{trigger} in {call.phase.name}")
+        return False
+    call.phase = to
+    return True
+
+
+def note(call: State, kind: str, detail: str = "") -> None:
+    call.out.append(do.Note(kind, detail))
+
+
+def say(call: State, clip: str, now: float) -> str:
+    return call.talk.say(call.clips[clip], now)
+
+
+def engaged(call: State) -> bool:
+    """Somebody speaks, or something is being done that the caller waits for."""
+    talk = call.talk
+    return (
+        call.phase is not Phase.TALKING
+        or not (call.link.ready or call.handover.ringing)
+        or not talk.playout.quiet()
+        or talk.tools.running()
+        or talk.responses.busy
+        or talk.utterances.open is not None
+    )
