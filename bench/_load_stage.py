@@ -1,0 +1,152 @@
+"""So many calls at once through our own relay, and what they cost: the cheap measure.
+
+    python bench/_load_stage.py --calls 10,50 --seconds 15
+
+One relay a run, on a core of its own; both ends in one process on the other (_load_ends.py, whose
+head says how to set other relays between them). The relay's process id is printed first, so that a
+profiler can be set on it while a stage runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+import trio
+
+HERE: Final = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from bench import _latency_machine as machine  # noqa: E402
+from bench._latency_phones import ACCOUNT_SID, AUTH_TOKEN, OWN_NUMBER  # noqa: E402
+from bench._latency_stats import quantile  # noqa: E402
+from bench._load_phone import Stream  # noqa: E402
+from bench.latency import PUBLIC, running_relay  # noqa: E402
+from relay.sim.twilio_net import sign  # noqa: E402
+
+RUN_S: Final = 240.0
+POINTS: Final = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One stage. cpu_ms: of the relay, a second of one call; the delays are in ms."""
+
+    calls: int
+    cpu_ms: float
+    rss_kib: float
+    busy: float
+    delays: Mapping[str, list[float]]
+    faults: list[str]
+
+
+async def ring(local: str, count: int, first: int) -> list[Stream]:
+    """Have so many calls ring at our relay. Returns the streams that its TwiML asks for."""
+    streams = []
+    url = f"{PUBLIC}/twilio/incoming"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for number in range(first, first + count):
+            caller, call_sid = f"+1415{number:07d}", f"CA{number:032x}"
+            form = [
+                ("CallSid", call_sid),
+                ("AccountSid", ACCOUNT_SID),
+                ("From", caller),
+                ("To", OWN_NUMBER),
+                ("CallStatus", "ringing"),
+                ("Direction", "inbound"),
+            ]
+            headers = {"X-Twilio-Signature": sign(AUTH_TOKEN, url, form)}
+            answer = await client.post(f"{local}/twilio/incoming", data=dict(form), headers=headers)
+            found = re.search(r'<Stream url="([^"]+)"', answer.text)
+            if found is None:
+                raise SystemExit(f"call {number} was not let in: {answer.text[:200]}")
+            took_ms = answer.elapsed.total_seconds() * 1000
+            here, there = urlsplit(local), urlsplit(found[1])
+            signed = {"X-Twilio-Signature": sign(AUTH_TOKEN, found[1])}
+            streams.append(
+                Stream(
+                    here.hostname or "",
+                    here.port or 80,
+                    there.path,
+                    signed,
+                    call_sid,
+                    caller,
+                    took_ms,
+                )
+            )
+    return streams
+
+
+async def stage(ends: machine.Lines, streams: list[Stream], seconds: float, pid: int) -> Measured:
+    """Let the calls talk, and watch the process between their ends."""
+    samples: list[machine.Sample] = []
+    asked = {"streams": [asdict(each) for each in streams], "seconds": seconds}
+    assert ends.process.stdin is not None  # noqa: S101 - it was piped
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(machine.watch, pid, samples)
+        await ends.process.stdin.send_all(json.dumps(asked).encode() + b"\n")
+        seen: dict[str, Any] = await ends.next(RUN_S)
+        nursery.cancel_scope.cancel()
+    window = machine.within(samples, seen["window"])
+    calls = len(streams)
+    if len(window) < 2:
+        raise SystemExit(f"{calls} calls: {seen['faults']}")
+    webhook = [each.rung for each in streams if each.rung is not None]
+    return Measured(
+        calls,
+        machine.cpu_share(window) / calls,
+        max(each.rss_kib for each in window),
+        seen["busy"],
+        {**seen["delays"], "webhook": webhook},
+        seen["faults"],
+    )
+
+
+def show(each: Measured) -> str:
+    cost = f"cpu {each.cpu_ms:.2f} ms/s a call, rss {each.rss_kib / 1024:.0f} MiB"
+    lines = [f"{each.calls} calls: {cost}, generators {each.busy:.0%} of their core"]
+    for name, values in each.delays.items():
+        if values:
+            ordered = sorted(values)
+            points = ", ".join(f"{p} {quantile(ordered, q):.2f}" for p, q in POINTS.items())
+            lines.append(f"    {name:9} n {len(values):7}  {points}")
+    lines += [f"    FAULT {text}" for text in sorted(set(each.faults))]
+    return "\n".join(lines)
+
+
+async def main(calls: list[int], seconds: float) -> None:
+    cores = machine.share_out()
+    process = await machine.begin([str(HERE / "_load_ends.py")], cores.others)
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            ends = machine.Lines(process, "the generators")
+            port = (await ends.next(10))["port"]
+            async with running_relay(port, cores.relay, Path(name)) as (relay, local):
+                print(f"relay: {relay.pid}", flush=True)
+                first = 1
+                for count in calls:
+                    streams = await ring(local, count, first)
+                    first += count
+                    print(show(await stage(ends, streams, seconds, relay.pid)), flush=True)
+                    await trio.sleep(3)
+        finally:
+            await machine.end(process)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="So many calls at once, and what they cost.")
+    parser.add_argument("--calls", default="10,50", help="at once, one stage after another")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each stage's window")
+    given = parser.parse_args()
+    if os.sched_getaffinity(0):
+        trio.run(main, [int(word) for word in given.calls.split(",")], given.seconds)
