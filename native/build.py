@@ -17,7 +17,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("g711", "pcm", "base64", "resample", "frame")
+PARTS = ("g711", "pcm", "base64", "resample", "frame", "ws", "link", "media")
 
 NO_SOXR = """
 libsoxr, which relay's audio core is built on, was not found (asked: pkg-config soxr).
@@ -32,7 +32,7 @@ DECLARATIONS = """
 #define FRAME_FAILED ...
 #define RESAMPLE_SLACK ...
 
-typedef struct { char *buffer; size_t size, mulaw_bytes; double level_db; } frame_space;
+typedef struct { char *buffer; size_t size, mulaw_bytes; double level_db; int rises; } frame_space;
 typedef struct frame_stream frame_stream;
 frame_stream *frame_open(int up);
 void frame_close(frame_stream *stream);
@@ -60,6 +60,42 @@ void resample_close(resampler *stream);
 ptrdiff_t resample_process(resampler *stream, const float *in, size_t n, float *out, size_t out_n);
 ptrdiff_t resample_flush(resampler *stream, float *out, size_t out_n);
 int resample_clear(resampler *stream);
+
+#define WS_MORE ...
+#define WS_BROKEN ...
+#define LINK_AGAIN ...
+#define LINK_ENDED ...
+#define LINK_NO_ROOM ...
+#define MEDIA_TAKEN ...
+
+typedef struct { uint64_t limit, length; uint32_t utf8; int message, masked; } ws_reader;
+typedef struct { size_t used, need, payload, payload_n; int opcode, final, code; } ws_frame;
+int ws_read(ws_reader *reader, uint8_t *bytes, size_t n, ws_frame *frame);
+size_t ws_head(uint8_t *out, int opcode, size_t n, const uint8_t *key);
+void ws_mask(uint8_t *bytes, size_t n, const uint8_t *key);
+int ws_utf8(uint32_t *state, const uint8_t *bytes, size_t n);
+
+typedef struct {
+    int fd; ws_reader reader; ws_frame frame;
+    uint8_t *got, *out;
+    size_t got_size, start, end, out_size, sent, filled, keys_used;
+    ...;
+} link_end;
+ptrdiff_t link_receive(link_end *end);
+int link_next(link_end *end);
+int link_put(link_end *end, int opcode, const uint8_t *payload, size_t n);
+ptrdiff_t link_flush(link_end *end);
+
+typedef struct {
+    link_end *phone; frame_stream *stream; frame_space *space;
+    char stream_sid[64]; size_t stream_sid_n;
+    uint64_t chunk;
+    const char *audio; size_t audio_n;
+    int rises;
+} media_ear;
+int media_next(media_ear *ear);
+int media_receive(media_ear *ear);
+int append_put(link_end *model, const char *audio, size_t n);
 """
 
 

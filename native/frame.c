@@ -63,6 +63,15 @@ static double decibels(int64_t sum, size_t n)
 
 static double level_of(const int16_t *pcm, size_t n) { return decibels(pcm_energy(pcm, n), n); }
 
+/* A mu-law byte's highest bit is set for what is positive. */
+static int rises_of(const uint8_t *mulaw, size_t n)
+{
+    int rises = 0;
+    for (size_t i = 1; i < n; i++)
+        rises += (~mulaw[i - 1] & mulaw[i]) >> 7 & 1;
+    return rises;
+}
+
 /* ---- the caller's buffer ----------------------------------------------------------------- */
 
 enum { ALIGNMENT = 16 };
@@ -135,6 +144,7 @@ ptrdiff_t phone_frame(frame_stream *stream, const char *payload, size_t n, frame
     ulaw_decode(parts.mulaw, (size_t)mulaw_n, parts.pcm8);
     space->mulaw_bytes = (size_t)mulaw_n;
     space->level_db = level_of(parts.pcm8, (size_t)mulaw_n);
+    space->rises = rises_of(parts.mulaw, (size_t)mulaw_n);
     pcm_to_float(parts.pcm8, (size_t)mulaw_n, parts.narrow);
     return upsample(stream, parts, (size_t)mulaw_n);
 }
@@ -148,6 +158,7 @@ ptrdiff_t phone_gap(frame_stream *stream, size_t n, frame_space *space)
         parts.narrow[i] = 0.0f;
     space->mulaw_bytes = n;
     space->level_db = LEVEL_OF_SILENCE;
+    space->rises = 0;
     return upsample(stream, parts, n);
 }
 
@@ -254,5 +265,6 @@ ptrdiff_t pass_frame(const char *payload, size_t n, frame_space *space)
         return FRAME_BAD_BASE64;
     space->mulaw_bytes = (size_t)made;
     space->level_db = ulaw_level_db((const uint8_t *)space->buffer, (size_t)made);
+    space->rises = rises_of((const uint8_t *)space->buffer, (size_t)made);
     return made;
 }

@@ -34,6 +34,7 @@ typedef struct {
     size_t size;
     size_t mulaw_bytes; /* on the phone's side of this frame, 8 bytes a ms */
     double level_db;    /* RMS of those bytes in dB below a full-scale square wave */
+    int rises;          /* phone to model: how often they cross zero upwards */
 } frame_space;
 
 /* State of one direction of one call. */

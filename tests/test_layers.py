@@ -20,6 +20,7 @@ MODULES = {".".join(path.with_suffix("").parts).removesuffix(".__init__") for pa
 
 FLOORS = {
     "audio": 0,
+    "websocket": 0,
     "core": 1,
     "wire": 2,
     "ports": 2,
@@ -34,6 +35,7 @@ ANYWHERE = {"relay", "relay.errors"}
 # What a room may see of the package beside itself. Rooms that are not named see all floors below.
 SIGHT = {
     "audio": set(),
+    "websocket": {"relay.audio"},
     "core": {"relay.audio.frames"},
     "adapters": {"relay.ports"},
     "sim": {"relay.ports", "relay.audio"},
@@ -45,6 +47,7 @@ ABSENT = {
     "wire": {"trio", "trio_websocket", "quart", "quart_trio", "hypercorn", "httpx", "asyncio"},
     "tools": {"trio", "httpx", "sqlalchemy", "asyncio"},
     "audio": {"trio", "asyncio"},
+    "websocket": {"trio", "asyncio", "trio_websocket"},
 }
 # In these rooms the modules are siblings that do not know each other.
 SIBLINGS = {"wire", "adapters", "tools"}
@@ -173,6 +176,9 @@ def _within(module: str, seen: str) -> bool:
         ("relay/core/x.py", "from relay.wire import twilio"),
         ("relay/core/x.py", "from relay.ports import Socket"),
         ("relay/audio/x.py", "from relay.core import events"),
+        ("relay/audio/x.py", "from relay.websocket import Link"),
+        ("relay/websocket/x.py", "from relay.ports import Socket"),
+        ("relay/websocket/x.py", "import trio"),
         ("relay/wire/x.py", "import trio"),
         ("relay/wire/x.py", "from trio import sleep"),
         ("relay/wire/x.py", "from relay.shell import session"),

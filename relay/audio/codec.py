@@ -41,11 +41,15 @@ _KEPT: Final = 16_384  # a longer message gets a space of its own, so that no ca
 
 
 class PhoneFrame(NamedTuple):
-    """A piece of the caller's line: audio in base64, its length there in ms, its RMS in dBFS."""
+    """A piece of the caller's line: audio in base64, its length there in ms, its RMS in dBFS.
+
+    rises: how often it crosses zero upwards, as frames.rises counts
+    """
 
     audio: str
     ms: int
     level_db: float
+    rises: int = 0
 
 
 class PhoneToModel:
@@ -78,7 +82,7 @@ class PhoneToModel:
             raise _error(made)
         audio = payload if self._stream is None else space.bytes[:made].decode()
         ms, self._bytes_over = divmod(self._bytes_over + c.mulaw_bytes, MULAW_BYTES_PER_MS)
-        return _new_tuple(PhoneFrame, (audio, ms, c.level_db))
+        return _new_tuple(PhoneFrame, (audio, ms, c.level_db, c.rises))
 
     def gap(self, ms: int) -> PhoneFrame:
         """Silence in place of ms that never came, through the same stream. Misuse if ms < 0."""
@@ -93,6 +97,15 @@ class PhoneToModel:
         if made < 0:
             raise _error(made)
         return PhoneFrame(space.bytes[:made].decode(), ms, SILENCE_DB)
+
+    def parts(self) -> tuple[Any, Any]:
+        """The stream (or NULL) and the space, for whoever converts in C in our place."""
+        return self._stream or ffi.NULL, self._space.c
+
+    def whole_ms(self, mulaw_bytes: int) -> int:
+        """What so many more bytes of the line count for, where they were converted in our place."""
+        ms, self._bytes_over = divmod(self._bytes_over + mulaw_bytes, MULAW_BYTES_PER_MS)
+        return ms
 
     def _larger(self, n: int) -> _Space:
         space = _Space(lib.phone_room, max(n, _KEPT))

@@ -23,7 +23,7 @@ from relay.audio import (
     twin,
 )
 from relay.audio._native import lib
-from relay.audio.frames import silence
+from relay.audio.frames import rises, silence
 from relay.errors import AudioError, Misuse
 from tests.audio.streams import Resampler, b64, cut, noise, samples, to_model, to_phone
 
@@ -92,6 +92,13 @@ class TestPhoneToModel:
         frame = PhoneToModel().frame(payload(mulaw))
         assert frame.level_db == pytest.approx(level_db(mulaw), abs=1e-9)
 
+    @pytest.mark.parametrize("audio_format", ["pcm", "pcmu"])
+    @given(st.binary(max_size=400))
+    def test_rises_are_counted_as_the_core_counts_them(
+        self, audio_format: str, mulaw: bytes
+    ) -> None:
+        assert PhoneToModel(audio_format).frame(payload(mulaw)).rises == rises(mulaw)
+
     def test_silence_stays_silence(self) -> None:
         converter = PhoneToModel()
         for _ in range(5):
@@ -100,7 +107,7 @@ class TestPhoneToModel:
             assert not any(base64.b64decode(frame.audio))
 
     def test_an_empty_payload_is_an_empty_frame(self) -> None:
-        assert PhoneToModel().frame("") == ("", 0, SILENCE_DB)
+        assert PhoneToModel().frame("") == ("", 0, SILENCE_DB, 0)
 
     @pytest.mark.parametrize("ms", [0, 1, 20, 155, 5_000])
     def test_a_gap_is_silence_through_the_same_stream(self, ms: int) -> None:
@@ -297,7 +304,7 @@ class TestPassThrough:
 
     def test_a_gap(self) -> None:
         frame = PhoneToModel("pcmu").gap(60)
-        assert frame == (payload(silence(60)), 60, SILENCE_DB)
+        assert frame == (payload(silence(60)), 60, SILENCE_DB, 0)
 
 
 # ---- threads --------------------------------------------------------------------------------

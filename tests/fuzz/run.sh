@@ -1,11 +1,12 @@
 #!/bin/sh
-# Fuzz the C core under AddressSanitizer and UndefinedBehaviorSanitizer, in three runs:
+# Fuzz the C core under AddressSanitizer and UndefinedBehaviorSanitizer, in four runs:
 #
 #   1  libFuzzer, coverage-guided, on frames.c        FUZZ_SECONDS (60)
 #   2  the same without SIMD: the code of other CPUs  a quarter of that
-#   3  hypothesis: tests/audio on a sanitized build of the extension, many examples
+#   3  libFuzzer on sockets.c: WebSocket and media    FUZZ_SECONDS
+#   4  hypothesis: tests/audio and tests/websocket on a sanitized build of the extension
 #
-# What run 1 and 2 find new is thrown away, unless FUZZ_KEEP=1: then it is merged into corpus/.
+# What runs 1 to 3 find new is thrown away, unless FUZZ_KEEP=1: then it is merged into the corpora.
 # A crash stops the run, leaves its input in build/fuzz/ and exits non-zero.
 # PYTHON is the interpreter with relay's development packages (default: the checkout's .venv).
 set -eu
@@ -43,29 +44,30 @@ if ! clang=$(find_clang); then
     }
 fi
 
-fuzz() { # name, seconds, flags…
-    name=$1 budget=$2
-    shift 2
+fuzz() { # name, seconds, source, corpus, flags…
+    name=$1 budget=$2 source=$3 corpus=$4
+    shift 4
     say "libFuzzer, $name, $budget s"
     # shellcheck disable=SC2046,SC2086
     "$clang" -std=c11 -Wall -Wextra -Wconversion $flags -fsanitize=fuzzer "$@" -I"$root/native" \
-        $(pkg-config --cflags soxr) "$here/frames.c" $(pkg-config --libs soxr) -lm -o "$work/$name"
+        $(pkg-config --cflags soxr) "$here/$source" $(pkg-config --libs soxr) -lm -o "$work/$name"
     rm -rf "$work/found" && mkdir "$work/found"
     "$work/$name" -max_total_time="$budget" -max_len=4096 -timeout=10 -print_final_stats=1 \
-        -verbosity=0 -artifact_prefix="$work/" "$work/found" "$here/corpus"
+        -verbosity=0 -artifact_prefix="$work/" "$work/found" "$here/$corpus"
     if [ -n "${FUZZ_KEEP:-}" ]; then
-        "$work/$name" -merge=1 -verbosity=0 "$here/corpus" "$work/found"
+        "$work/$name" -merge=1 -verbosity=0 "$here/$corpus" "$work/found"
     fi
 }
 
-fuzz frames "$seconds"
-fuzz frames-plain "$((seconds / 4 + 1))" -DRELAY_NO_SIMD
+fuzz frames "$seconds" frames.c corpus
+fuzz frames-plain "$((seconds / 4 + 1))" frames.c corpus -DRELAY_NO_SIMD
+fuzz sockets "$seconds" sockets.c corpus-sockets
 
 say "hypothesis on a sanitized extension"
 copy=$work/copy
 rm -rf "$copy" && mkdir -p "$copy/tests"
 cp -r "$root/native" "$root/relay" "$root/pyproject.toml" "$copy/"
-cp -r "$root/tests/__init__.py" "$root/tests/audio" "$copy/tests/"
+cp -r "$root/tests/__init__.py" "$root/tests/audio" "$root/tests/websocket" "$copy/tests/"
 rm -f "$copy"/relay/audio/_native.*so
 (cd "$copy" && CC="${CC:-gcc}" NATIVE_CFLAGS="$flags" NATIVE_LDFLAGS="-fsanitize=address,undefined" \
     "$python" native/build.py >build.log 2>&1) || { cat "$copy/build.log" >&2; exit 1; }
@@ -74,5 +76,5 @@ preload="$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libstdc++.so.
 (cd "$copy" && LD_PRELOAD=$preload ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
     UBSAN_OPTIONS=print_stacktrace=1 "$python" -m pytest -p no:cacheprovider \
     --hypothesis-profile=fuzz tests/audio/test_base64.py tests/audio/test_codec.py \
-    tests/audio/test_g711.py tests/audio/test_resample.py)
+    tests/audio/test_g711.py tests/audio/test_resample.py tests/websocket/test_frames.py)
 say "nothing found"

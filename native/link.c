@@ -1,0 +1,114 @@
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE /* getentropy */
+#endif
+#include "link.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* where there is none, the process ignores SIGPIPE, as Python does */
+#endif
+
+ptrdiff_t link_receive(link_end *end)
+{
+    if (end->start == end->end) {
+        end->start = end->end = 0;
+    } else if (end->end == end->got_size && end->start > 0) {
+        memmove(end->got, end->got + end->start, end->end - end->start);
+        end->end -= end->start;
+        end->start = 0;
+    }
+    if (end->end == end->got_size)
+        return LINK_NO_ROOM;
+    for (;;) {
+        ptrdiff_t got = recv(end->fd, end->got + end->end, end->got_size - end->end, MSG_DONTWAIT);
+        if (got > 0) {
+            end->end += (size_t)got;
+            return got;
+        }
+        if (got == 0)
+            return LINK_ENDED;
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return LINK_AGAIN;
+        if (errno != EINTR)
+            return LINK_ENDED;
+    }
+}
+
+int link_next(link_end *end)
+{
+    size_t start = end->start;
+    int kind = ws_read(&end->reader, end->got + start, end->end - start, &end->frame);
+    end->frame.payload += start;
+    end->start += end->frame.used;
+    return kind;
+}
+
+/* Four random bytes. They come from the kernel, 64 masks at a time. */
+static const uint8_t *next_key(link_end *end)
+{
+    if (end->keys_used + 4 > sizeof end->keys) {
+        if (getentropy(end->keys, sizeof end->keys) != 0)
+            return NULL; /* a kernel without randomness */
+        end->keys_used = 0;
+    }
+    end->keys_used += 4;
+    return end->keys + end->keys_used - 4;
+}
+
+int link_put3(link_end *end, int opcode, const char *before, size_t before_n, const char *middle,
+              size_t middle_n, const char *after, size_t after_n)
+{
+    size_t n = before_n + middle_n + after_n;
+    if (end->sent == end->filled)
+        end->sent = end->filled = 0;
+    if (n > end->out_size || end->out_size - n < WS_HEAD)
+        return LINK_NO_ROOM;
+    if (end->out_size - end->filled < n + WS_HEAD) {
+        memmove(end->out, end->out + end->sent, end->filled - end->sent);
+        end->filled -= end->sent;
+        end->sent = 0;
+        if (end->out_size - end->filled < n + WS_HEAD)
+            return LINK_NO_ROOM;
+    }
+    const uint8_t *key = NULL;
+    if (!end->reader.masked && (key = next_key(end)) == NULL)
+        return LINK_ENDED;
+    uint8_t *at = end->out + end->filled;
+    size_t head = ws_head(at, opcode, n, key);
+    at += head;
+    if (before_n)
+        memcpy(at, before, before_n);
+    if (middle_n)
+        memcpy(at + before_n, middle, middle_n);
+    if (after_n)
+        memcpy(at + before_n + middle_n, after, after_n);
+    if (key != NULL)
+        ws_mask(at, n, key);
+    end->filled += head + n;
+    return 0;
+}
+
+int link_put(link_end *end, int opcode, const uint8_t *payload, size_t n)
+{
+    return link_put3(end, opcode, NULL, 0, (const char *)payload, n, NULL, 0);
+}
+
+ptrdiff_t link_flush(link_end *end)
+{
+    while (end->sent < end->filled) {
+        ptrdiff_t took = send(end->fd, end->out + end->sent, end->filled - end->sent,
+                              MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (took >= 0)
+            end->sent += (size_t)took;
+        else if (errno == EAGAIN || errno == EWOULDBLOCK)
+            break;
+        else if (errno != EINTR)
+            return LINK_ENDED;
+    }
+    return (ptrdiff_t)(end->filled - end->sent);
+}

@@ -1,0 +1,43 @@
+/* The one message that comes fifty times a second a call, from the socket to the model's format in
+ * one call, and the way back into a frame.
+ *
+ *      {"event":"media","sequenceNumber":"4","media":{"track":"inbound","chunk":"2",
+ *       "timestamp":"20","payload":"…"},"streamSid":"MZ…"}          keys in any order
+ *
+ * Only what is entirely usual is taken: this stream's next chunk, inbound, strings without escapes,
+ * good base64. All else is left as it is, for the reader in Python, which is the specification:
+ * what is taken here means the same there.
+ */
+#ifndef RELAY_MEDIA_H
+#define RELAY_MEDIA_H
+
+#include "frame.h"
+#include "link.h"
+
+/* Beside the frame kinds of ws.h and link.h: the frame was the next chunk of this stream. */
+enum { MEDIA_TAKEN = 100 };
+
+/* A caller's audio on its way to the model. */
+typedef struct {
+    link_end *phone;
+    frame_stream *stream; /* NULL: the model speaks mu-law */
+    frame_space *space;   /* as for phone_frame; without a stream, room for pass_frame */
+    char stream_sid[64];
+    size_t stream_sid_n;
+    uint64_t chunk;       /* of the last frame; 0: there was none */
+    const char *audio;    /* MEDIA_TAKEN: base64 for the model, until the next call */
+    size_t audio_n;
+    int rises;            /* as relay.audio.frames.rises; 0 for what is hardly audible */
+} media_ear;
+
+/* Take the next frame. Returns MEDIA_TAKEN, or what link_next does of a frame that is left to
+ * somebody else. */
+int media_next(media_ear *ear);
+
+/* The same after one receive, or what link_receive says if nothing came. */
+int media_receive(media_ear *ear);
+
+/* Frame an input_audio_buffer.append. Returns as link_put. */
+int append_put(link_end *model, const char *audio, size_t n);
+
+#endif

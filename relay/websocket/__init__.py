@@ -1,0 +1,36 @@
+"""RFC 6455 on a socket that does not block, in C (native/ws, link, media), for both roles.
+
+Link    one connection's end: bytes in, frames out, and back; no waiting, no clock, no tasks
+Ear     the same for the phone's media: from the socket to the model's format in one C call
+
+twin.py is the readable specification and the tests' oracle. Who waits, and what a closed connection
+means, is shell/native_socket.py's business.
+"""
+
+from relay.websocket.ear import Ear
+from relay.websocket.link import (
+    AGAIN,
+    BINARY,
+    BROKEN,
+    CLOSE,
+    ENDED,
+    MORE,
+    PING,
+    PONG,
+    TEXT,
+    Link,
+)
+
+__all__ = [
+    "AGAIN",
+    "BINARY",
+    "BROKEN",
+    "CLOSE",
+    "ENDED",
+    "MORE",
+    "PING",
+    "PONG",
+    "TEXT",
+    "Ear",
+    "Link",
+]

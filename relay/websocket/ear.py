@@ -1,0 +1,67 @@
+"""The caller's frames from a phone's link to the model's format: one C call receives, reads the
+JSON and converts (native/media.h).
+
+What is not entirely usual is not taken here: `Ear.receive` and `Ear.next` then say what the frame
+is, and it is read as any other message. The order of frames is kept by `chunk`, which whoever hears
+a frame elsewhere must set.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from relay.audio import PhoneToModel
+from relay.audio._native import ffi, lib
+from relay.websocket.link import NO_ROOM, Link
+
+TAKEN: Final = lib.MEDIA_TAKEN
+_SID_BYTES: Final = 64
+
+_receive, _next = lib.media_receive, lib.media_next
+
+
+class Ear:
+    """One call's phone link and codec, joined. Neither is used by anybody else meanwhile."""
+
+    __slots__ = ("_codec", "_link", "_space", "c")
+
+    def __init__(self, link: Link, codec: PhoneToModel) -> None:
+        self._link, self._codec = link, codec
+        self.c: Any = ffi.new("media_ear *")
+        self.c.phone = link.c
+        self.c.stream, self._space = codec.parts()
+        self.c.space = self._space
+
+    def stream_started(self, stream_sid: str) -> None:
+        """Only media of this stream is taken, and none before this."""
+        name = stream_sid.encode()
+        if len(name) <= _SID_BYTES:
+            ffi.memmove(self.c.stream_sid, name, len(name))
+            self.c.stream_sid_n = len(name)
+
+    def receive(self) -> int:
+        """Receive once and take a frame: TAKEN, or what Link.receive or Link.next says."""
+        kind = _receive(self.c)
+        if kind == NO_ROOM:
+            self._link.grow()
+            kind = _receive(self.c)
+        return kind
+
+    def next(self) -> int:
+        """Take a frame of what was received: TAKEN, or what Link.next says."""
+        return _next(self.c)
+
+    def frame(self) -> tuple[str, int, float, int]:
+        """The frame that was TAKEN: base64 for the model, ms, level in dBFS, rises."""
+        c, space = self.c, self._space
+        audio = ffi.buffer(c.audio, c.audio_n)[:].decode()
+        return audio, self._codec.whole_ms(space.mulaw_bytes), space.level_db, c.rises
+
+    @property
+    def chunk(self) -> int:
+        """Number of the newest frame; 0 before the first."""
+        return int(self.c.chunk)
+
+    @chunk.setter
+    def chunk(self, number: int) -> None:
+        self.c.chunk = number

@@ -1,0 +1,173 @@
+"""One connection's end: what was received is taken frame by frame, what is put is framed and sent.
+
+The two buffers are ours and grow with what comes through, up to a bound; C works in them and
+allocates nothing (native/link.h draws them). Nothing here waits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from relay.audio._native import ffi, lib
+from relay.errors import Misuse
+
+MORE: Final = lib.WS_MORE
+BROKEN: Final = lib.WS_BROKEN
+AGAIN: Final = lib.LINK_AGAIN
+ENDED: Final = lib.LINK_ENDED
+TEXT: Final = 1
+BINARY: Final = 2
+CLOSE: Final = 8
+PING: Final = 9
+PONG: Final = 10
+
+NO_CODE: Final = 1005  # RFC 6455, 7.4.1: a close frame that gives none
+NO_ROOM: Final = lib.LINK_NO_ROOM
+_HEAD: Final = 14
+_APPEND_BYTES: Final = 64  # of JSON around the audio
+# A frame of the phone has 0.4 KiB; the model's buffer grows to its deltas of tens of KiB.
+_FIRST_BYTES: Final = 4096
+_KEPT_BYTES: Final = 256 * 1024  # what one long message has needed beyond this is given back
+_KEYS: Final = 256
+
+_receive, _next, _put, _flush = lib.link_receive, lib.link_next, lib.link_put, lib.link_flush
+_append = lib.append_put
+
+
+class Link:
+    """A WebSocket's end. client: our role; limit: bytes of the longest message that is taken."""
+
+    __slots__ = ("_c_got", "_c_out", "_got_view", "_limit", "_out_view", "c")
+
+    def __init__(self, fd: int, *, client: bool, limit: int) -> None:
+        self.c: Any = ffi.new("link_end *")
+        self.c.fd = fd
+        self.c.reader.limit = limit
+        self.c.reader.masked = not client
+        self.c.keys_used = _KEYS  # so that the first mask fetches some
+        self._limit = limit
+        self._got_view = memoryview(b"")
+        self._out_view = memoryview(b"")
+        self._grow_got(_FIRST_BYTES)
+        self._grow_out(_FIRST_BYTES)
+
+    # ---- in ---------------------------------------------------------------------------------
+
+    def receive(self) -> int:
+        """Receive once. Returns the bytes that came, AGAIN or ENDED."""
+        c = self.c
+        if c.got_size > _KEPT_BYTES and c.start == c.end:
+            self._grow_got(_FIRST_BYTES)
+        came = _receive(c)
+        if came == NO_ROOM:
+            self.grow()
+            came = _receive(c)
+        return came
+
+    def room(self) -> memoryview:
+        """Where whoever receives for us writes; `received` says how much it was."""
+        c = self.c
+        if c.start == c.end:
+            c.start = c.end = 0
+        if c.end == c.got_size:
+            self._grow_got(2 * c.got_size if c.start == 0 else c.got_size)
+        return self._got_view[c.end :]
+
+    def received(self, n: int) -> None:
+        self.c.end += n
+
+    def push(self, data: bytes) -> None:
+        """Take bytes that somebody else has received for us before."""
+        c = self.c
+        if c.got_size - c.end < len(data):
+            self._grow_got(c.end - c.start + len(data))
+        self._got_view[c.end : c.end + len(data)] = data
+        c.end += len(data)
+
+    def next(self) -> int:
+        """Take a frame: its opcode (of data: its message's), MORE or BROKEN. See `payload`."""
+        return _next(self.c)
+
+    def payload(self) -> bytes:
+        """Of the frame that was just taken; of a close frame its reason."""
+        frame = self.c.frame
+        return self._got_view[frame.payload : frame.payload + frame.payload_n].tobytes()
+
+    @property
+    def final(self) -> bool:
+        """Whether the frame that was just taken ends its message."""
+        return bool(self.c.frame.final)
+
+    @property
+    def code(self) -> int:
+        """Of a close frame, or what a BROKEN peer is to be told."""
+        return int(self.c.frame.code)
+
+    def untaken(self) -> bool:
+        """Whether bytes were received that are not taken yet."""
+        return bool(self.c.end > self.c.start)
+
+    def forget(self) -> None:
+        """Nothing that was received will be taken any more."""
+        self.c.start = self.c.end
+
+    def grow(self) -> None:
+        """Have room to receive more of a frame that is not all there."""
+        self._grow_got(2 * self.c.got_size)
+
+    # ---- out --------------------------------------------------------------------------------
+
+    def put(self, opcode: int, payload: bytes) -> None:
+        """Frame a message behind what is not sent yet."""
+        if _put(self.c, opcode, payload, len(payload)) < 0:
+            self._make_room(len(payload))
+            if _put(self.c, opcode, payload, len(payload)) < 0:
+                raise OSError("no random bytes for a mask")
+
+    def append(self, audio: bytes) -> None:
+        """Frame an input_audio_buffer.append of base64 behind what is not sent yet."""
+        if _append(self.c, audio, len(audio)) < 0:
+            self._make_room(len(audio) + _APPEND_BYTES)
+            if _append(self.c, audio, len(audio)) < 0:
+                raise OSError("no random bytes for a mask")
+
+    def _make_room(self, n: int) -> None:
+        """Have room for a frame of n bytes more, and some to spare."""
+        c = self.c
+        self._grow_out(2 * (c.filled - c.sent + n + _HEAD))
+
+    def flush(self) -> int:
+        """Send. Returns the bytes that the peer does not take now, or ENDED."""
+        return _flush(self.c)
+
+    def waiting(self) -> memoryview:
+        """What is framed and not sent, for whoever sends for us; `sent` says how much that was."""
+        return self._out_view[self.c.sent : self.c.filled]
+
+    def sent(self, n: int) -> None:
+        self.c.sent += n
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that are framed and not sent."""
+        return int(self.c.filled - self.c.sent)
+
+    # ---- the buffers ------------------------------------------------------------------------
+
+    def _grow_got(self, size: int) -> None:
+        if size > 2 * (self._limit + _HEAD) + _FIRST_BYTES:
+            raise Misuse("more was received than a message may have")
+        held = bytes(self._got_view[self.c.start : self.c.end])
+        got = bytearray(size)
+        self._got_view = memoryview(got)
+        self._got_view[: len(held)] = held
+        self.c.got = self._c_got = ffi.from_buffer("uint8_t[]", got)
+        self.c.start, self.c.end, self.c.got_size = 0, len(held), size
+
+    def _grow_out(self, size: int) -> None:
+        held = bytes(self.waiting())
+        out = bytearray(max(size, _FIRST_BYTES))
+        self._out_view = memoryview(out)
+        self._out_view[: len(held)] = held
+        self.c.out = self._c_out = ffi.from_buffer("uint8_t[]", out)
+        self.c.sent, self.c.filled, self.c.out_size = 0, len(held), len(out)
