@@ -18,17 +18,17 @@ Three rules hold whatever a peer sends:
 * connections that have not yet shown a head are bounded: beyond the bound the oldest goes, since a
   caller of ours sends its head at once and a slow-loris does not.
 
-WebSockets are accepted by relay.shell.sockets, which sets their own deadlines; here they get their
-limits (64 KiB a message, no compression: trio-websocket negotiates no extension) and the certainty
-that the TCP connection is closed afterwards.
+WebSockets are accepted by relay.shell.sockets, which sets their deadlines and limits (64 KiB a
+message, no compression); here they get the certainty that the TCP connection is closed afterwards.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -41,7 +41,10 @@ from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from quart_trio import QuartTrio
-from trio_websocket import WebSocketRequest, wrap_server_stream
+
+from relay.ports import Socket
+from relay.shell import sockets
+from relay.shell.push_back import PushBack
 
 STREAM_PATH: Final = "/twilio/stream/"
 
@@ -53,24 +56,28 @@ HTTP_TIMEOUT_S: Final = 30.0  # Twilio gives up on a webhook after 15
 REFUSE_TIMEOUT_S: Final = 2.0
 MAX_WAITING_HEADS: Final = 512
 PATIENCE_S: Final = 0.5  # no head is given up earlier, however many wait
-MAX_MESSAGE_BYTES: Final = 64 * 1024  # a media message of 20 ms has 0.4 KiB
-MESSAGE_QUEUE: Final = 4  # whole messages that wait inside trio-websocket
 USER_TIMEOUT_MS: Final = 5_000
 READ_BYTES: Final = 4096
 LINGER_BYTES: Final = 64 * 1024
+
+_KEY: Final = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")  # the base64 of 16 bytes
 
 _log = structlog.get_logger("relay.door")
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A request's head. Header names are lower case; raw is all that was read, body included."""
+    """A request's head. Header names are lower case; raw is all that was read, body included.
+
+    rest: of that, what came behind the head
+    """
 
     method: str
     target: str
     http_version: str
     headers: tuple[tuple[str, str], ...]
     raw: bytes = field(repr=False, default=b"")
+    rest: bytes = field(repr=False, default=b"")
 
     def header(self, name: str) -> str:
         """The first value of a header, "" when it is absent."""
@@ -92,44 +99,18 @@ class Head:
             and _lists(self.header("connection"), "upgrade")
         )
 
+    @property
+    def unfit(self) -> int:
+        """The status that refuses a handshake which is none (RFC 6455, 4.2.1); 0: it is one."""
+        if self.header("sec-websocket-version") != "13":
+            return 426
+        return 0 if _KEY.fullmatch(self.header("sec-websocket-key")) else 400
+
 
 # Which call may have this stream? A CallSid, or None: 403, before anything is upgraded.
 Admit = Callable[[Head], Awaitable[str | None]]
-# Carry an admitted stream to its end.
-Take = Callable[[str, WebSocketRequest], Awaitable[None]]
-
-
-class PushBack(trio.abc.HalfCloseableStream):
-    """A socket stream whose first bytes were already read."""
-
-    def __init__(self, stream: trio.SocketStream, first: bytes) -> None:
-        self._stream = stream
-        self._first = first
-        self.socket = stream.socket  # Hypercorn asks it for the addresses
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        if not self._first:
-            return await self._stream.receive_some(max_bytes)
-        await trio.lowlevel.checkpoint()
-        size = len(self._first) if max_bytes is None else max_bytes
-        some, self._first = self._first[:size], self._first[size:]
-        return some
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        """Shut down before any checkpoint: Hypercorn ends a response inside the app's task, which
-        Quart-Trio has cancelled by then, and would otherwise leave the peer waiting for an end."""
-        with suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
-        await trio.lowlevel.checkpoint()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
+# Carry an admitted stream to its end: its socket is there for the length of the block.
+Take = Callable[[str, AbstractAsyncContextManager[Socket]], Awaitable[None]]
 
 
 async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
@@ -241,6 +222,9 @@ class Door:
             await TCPServer(self._app, self._config, self._context, {}, stream)  # type: ignore[arg-type]
 
     async def _stream(self, stream: trio.SocketStream, head: Head) -> None:
+        if head.unfit:
+            await self._refuse(stream, head.unfit)
+            return
         call_sid = None
         with trio.move_on_after(ADMIT_TIMEOUT_S):
             call_sid = await self._admit(head)
@@ -248,16 +232,14 @@ class Door:
             await self._refuse(stream, 403)
             return
         self.counts["streams"] += 1
-        async with trio.open_nursery() as nursery:
-            with trio.fail_after(HANDSHAKE_TIMEOUT_S):
-                request = await wrap_server_stream(
-                    nursery,
-                    PushBack(stream, head.raw),
-                    message_queue_size=MESSAGE_QUEUE,
-                    max_message_size=MAX_MESSAGE_BYTES,
-                )
-            await self._take(call_sid, request)
-            nursery.cancel_scope.cancel()
+        opening = sockets.welcome(
+            stream,
+            head.raw,
+            key=head.header("sec-websocket-key"),
+            rest=head.rest,
+            handshake_s=HANDSHAKE_TIMEOUT_S,
+        )
+        await self._take(call_sid, opening)
 
     async def _refuse(self, stream: trio.SocketStream, status: int) -> None:
         """Answer with an empty page, then let the peer read it: closing at once would reset."""
@@ -287,10 +269,10 @@ async def _receive_head(stream: trio.SocketStream) -> Head | int | None:
         except h11.RemoteProtocolError as error:
             return error.error_status_hint
         if isinstance(event, h11.Request):
-            return _head(event, bytes(raw))
+            return _head(event, bytes(raw), parser.trailing_data[0])
 
 
-def _head(request: h11.Request, raw: bytes) -> Head | int:
+def _head(request: h11.Request, raw: bytes, rest: bytes) -> Head | int:
     version = request.http_version.decode("ascii")
     if version not in {"1.0", "1.1"}:
         return 505
@@ -300,6 +282,7 @@ def _head(request: h11.Request, raw: bytes) -> Head | int:
         http_version=version,
         headers=tuple((k.decode("latin-1"), v.decode("latin-1")) for k, v in request.headers),
         raw=raw,
+        rest=rest,
     )
 
 
@@ -310,6 +293,8 @@ def _lists(value: str, token: str) -> bool:
 def _empty_response(status: int) -> bytes:
     connection = h11.Connection(h11.SERVER)
     headers = [("Content-Length", "0"), ("Connection", "close")]
+    if status == 426:
+        headers += [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
     return connection.send(h11.Response(status_code=status, headers=headers)) or b""
 
 

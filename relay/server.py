@@ -21,20 +21,19 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 import trio
 from quart_trio import QuartTrio
-from trio_websocket import WebSocketRequest
 
-from relay.door import HANDSHAKE_TIMEOUT_S, STREAM_PATH, Door, Head, open_listeners
+from relay.door import STREAM_PATH, Door, Head, open_listeners
 from relay.errors import ConfigError
 from relay.ports import Socket
+from relay.shell import pump
 from relay.shell.journal import Journal
-from relay.shell.sockets import WebSocket
 from relay.switchboard import Switchboard
 
 LINGER_S: Final = 2.0  # Twilio asks `after-stream` within some hundred milliseconds
@@ -102,6 +101,8 @@ async def serve(
     async with trio.open_nursery() as background:
         for task in (parts.journal.run, *parts.background):
             background.start_soon(task)
+        if pump.AVAILABLE:
+            background.start_soon(pump.Pump().run)
         async with trio.open_nursery() as front:
             await front.start(door.serve, listeners)
             served = Served(listeners[0].socket.getsockname()[1], parts.board, door)
@@ -128,18 +129,17 @@ class _Reception:
         token = head.target.removeprefix(STREAM_PATH)
         return await self._board.admit(head.target, token, head.header("x-twilio-signature"))
 
-    async def take(self, call_sid: str, request: WebSocketRequest) -> None:
+    async def take(self, call_sid: str, opening: AbstractAsyncContextManager[Socket]) -> None:
         with self._board.on_line(call_sid) as choose:
-            with trio.fail_after(HANDSHAKE_TIMEOUT_S):
-                phone = WebSocket(await request.accept())
-            with trio.CancelScope() as scope:
-                self._running.add(scope)
-                try:
-                    await self._carry(phone, call_sid, choose)
-                finally:
-                    self._running.discard(scope)
-            if scope.cancelled_caught:
-                await phone.aclose(1001, "going away")
+            async with opening as phone:
+                with trio.CancelScope() as scope:
+                    self._running.add(scope)
+                    try:
+                        await self._carry(phone, call_sid, choose)
+                    finally:
+                        self._running.discard(scope)
+                if scope.cancelled_caught:
+                    await phone.aclose(1001, "going away")
 
     def cut_off(self) -> None:
         """Close every stream that is open."""

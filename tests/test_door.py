@@ -4,7 +4,7 @@ import errno
 import resource
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,10 +13,14 @@ import trio
 import trio.testing
 from quart import request as http_request
 from quart_trio import QuartTrio
-from trio_websocket import ConnectionClosed, WebSocketRequest, open_websocket_url
+from trio_websocket import open_websocket_url
 
 from relay import door as door_module
-from relay.door import Door, Head, PushBack, open_listeners
+from relay.door import Door, Head, open_listeners
+from relay.errors import SocketClosed
+from relay.ports import Socket
+from relay.shell import sockets
+from relay.shell.push_back import PushBack
 
 UPGRADE = (
     b"Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -32,15 +36,21 @@ async def admit(head: Head) -> str | None:
     return "CA1" if head.target.startswith("/twilio/stream/good") else None
 
 
-async def echo(call_sid: str, request: WebSocketRequest) -> None:
+@pytest.fixture(autouse=True, params=["native", "library"])
+def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The door is the same for both kinds of sockets."""
+    monkeypatch.setattr(sockets, "NATIVE", request.param == "native")
+
+
+async def echo(call_sid: str, opening: AbstractAsyncContextManager[Socket]) -> None:
     assert call_sid == "CA1"
-    connection = await request.accept()
-    with suppress(ConnectionClosed):
-        while True:
-            message = await connection.get_message()
-            if message == "bug":
-                raise ValueError("a bug in a call")
-            await connection.send_message(f"heard {len(message)}")
+    with suppress(SocketClosed):
+        async with opening as phone:
+            while True:
+                message = await phone.receive()
+                if message == "bug":
+                    raise ValueError("a bug in a call")
+                await phone.send(f"heard {len(message)}")
 
 
 def make_app() -> QuartTrio:

@@ -63,7 +63,7 @@ from relay.ports.records import (
     WriteStatus,
     WriteStore,
 )
-from relay.ports.sockets import Socket
+from relay.ports.sockets import QuickSocket, Socket
 from relay.ports.spending import DayBudgets, Drawn
 
 # Adapters see records through this seam: they never import the core.
@@ -106,6 +106,7 @@ __all__ = [
     "OwnerNotice",
     "PhoneAccount",
     "PhoneControl",
+    "QuickSocket",
     "Record",
     "Service",
     "Settled",

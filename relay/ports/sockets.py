@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 
 class Socket(Protocol):
@@ -18,4 +19,31 @@ class Socket(Protocol):
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Close, within the socket's own deadline; never raises because the peer is gone."""
+        ...
+
+
+@runtime_checkable
+class QuickSocket(Socket, Protocol):
+    """A socket that sends without waiting, as long as its peer keeps up."""
+
+    def send_nowait(self, text: str) -> bool:
+        """Take one text message, for the next `flush`. False: the peer does not keep up.
+
+        To a peer that is gone it goes nowhere, and the reader says so.
+        """
+        ...
+
+    def append_nowait(self, audio: str) -> bool:
+        """`send_nowait` of base64 audio as the model's `input_audio_buffer.append`."""
+        ...
+
+    def flush(self, lagging: Callable[[], None]) -> None:
+        """Send what was taken, now or a moment later, together with more.
+
+        lagging: called when not all of it could be sent; `drain` then waits for the rest
+        """
+        ...
+
+    async def drain(self) -> None:
+        """Wait until all that was taken is sent. Raises SocketClosed when the peer is gone."""
         ...

@@ -11,6 +11,7 @@ from relay.audio import ModelToPhone, loudest_db
 from relay.core import events as on
 from relay.errors import AudioError, DialError, ModelProtocolError, SocketClosed
 from relay.ports import Socket
+from relay.shell.native_socket import NativeSocket
 from relay.shell.outbox import Outbox
 from relay.wire import realtime
 
@@ -36,27 +37,40 @@ async def _write(socket: Socket, outbox: Outbox, feed: Feed) -> None:
 
 
 async def _read(socket: Socket, codec: ModelToPhone, feed: Feed) -> None:
-    item_id = ""
-    while True:
-        try:
-            text = await socket.receive()
-        except SocketClosed as gone:
-            feed(on.ModelClosed(gone.code, gone.reason))
-            return
+    reader = _Reader(codec, feed)
+    try:
+        if isinstance(socket, NativeSocket):
+            await socket.pour(reader.take)
+        while True:
+            reader.take(await socket.receive())
+    except SocketClosed as gone:
+        feed(on.ModelClosed(gone.code, gone.reason))
+
+
+class _Reader:
+    """One session: text to events, the agent's audio through the codec."""
+
+    def __init__(self, codec: ModelToPhone, feed: Feed) -> None:
+        self._codec = codec
+        self._feed = feed
+        self._item_id = ""
+
+    def take(self, text: str | bytes) -> None:
+        codec, feed = self._codec, self._feed
         try:
             event = realtime.parse(text)
             match event:
                 case None:
                     pass
                 case realtime.AudioDelta():
-                    if event.item_id != item_id:
+                    if event.item_id != self._item_id:
                         codec.reset()  # the tail of an item that was cut is not this one's head
-                        item_id = event.item_id
+                        self._item_id = event.item_id
                     mulaw, _ = codec.delta(event.delta)
                     level_db = loudest_db(mulaw)
                     feed(on.AgentAudio(event.response_id, event.item_id, mulaw, level_db))
                 case realtime.AudioDone():
-                    if event.item_id == item_id and (tail := codec.flush()):
+                    if event.item_id == self._item_id and (tail := codec.flush()):
                         feed(on.AgentAudio(event.response_id, event.item_id, tail, -100.0))
                     feed(on.AgentAudioEnded(event.response_id, event.item_id))
                 case _:

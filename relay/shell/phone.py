@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from binascii import a2b_base64
 from collections.abc import Callable
 
 from relay.audio import PhoneToModel
-from relay.audio.frames import rises
 from relay.core import events as on
 from relay.errors import AudioError, PhoneProtocolError, SocketClosed
 from relay.ports import Socket
+from relay.shell.native_socket import NativeSocket
+from relay.websocket import Ear
 from relay.wire import twilio
 
 Feed = Callable[[on.Event], None]
@@ -17,7 +17,7 @@ Feed = Callable[[on.Event], None]
 FRAME_MS = 20
 # Silence that is put in for lost frames, at most: beyond this the model's clock may slip.
 MAX_GAP_MS = 2000
-# Nothing below this is a voice, so its zero crossings are not worth the microsecond.
+# Nothing below this is a voice, so that its zero crossings tell nothing.
 AUDIBLE_DB = -55.0
 # A chunk number that is further off than this is a new count, not ten seconds of loss.
 MAX_JUMP = 500
@@ -25,49 +25,82 @@ MAX_JUMP = 500
 
 async def read_phone(socket: Socket, codec: PhoneToModel, call_sid: str, feed: Feed) -> None:
     """Feed what Twilio sends until its socket closes. A broken message is counted, not fatal."""
-    stream_sid: str | None = None
-    last_chunk = 0
-    while True:
+    reader = _Reader(codec, call_sid, feed)
+    try:
+        if isinstance(socket, NativeSocket):
+            await socket.pour_media(reader.join(socket), reader.take, reader.hear)
+        else:
+            while True:
+                reader.take(await socket.receive())
+    except SocketClosed as gone:
+        feed(on.PhoneClosed(gone.code, gone.reason))
+
+
+class _Reader:
+    """One stream: text to events. With an ear, most frames come as sound that is converted already.
+
+    What the ear leaves is read here, by the same codec, so that both must agree on the last chunk.
+    """
+
+    def __init__(self, codec: PhoneToModel, call_sid: str, feed: Feed) -> None:
+        self._codec = codec
+        self._call_sid = call_sid
+        self._feed = feed
+        self._stream_sid: str | None = None
+        self._last_chunk = 0
+        self._ear: Ear | None = None
+
+    def join(self, socket: NativeSocket) -> Ear:
+        """Have the socket's frames converted where they are received."""
+        self._ear = socket.ear(self._codec)
+        return self._ear
+
+    def hear(self, audio: str, ms: int, level_db: float, rises: int) -> None:
+        self._feed(on.CallerAudio(audio, ms, level_db, rises))
+
+    def take(self, text: str | bytes) -> None:
         try:
-            text = await socket.receive()
-        except SocketClosed as gone:
-            feed(on.PhoneClosed(gone.code, gone.reason))
-            return
-        try:
-            event = twilio.parse(text, stream_sid)
+            event = twilio.parse(text, self._stream_sid)
             match event:
                 case None:
                     pass
                 case twilio.Media():
-                    last_chunk = _hear(event, last_chunk, codec, feed)
-                case on.PhoneStarted() if stream_sid is None:
-                    if event.call_sid != call_sid:
-                        raise PhoneProtocolError("foreign_call")
-                    stream_sid = event.stream_sid
-                    feed(event)
+                    self._hear_text(event)
+                case on.PhoneStarted() if self._stream_sid is None:
+                    self._start(event)
                 case _:
-                    feed(event)
+                    self._feed(event)
         except (PhoneProtocolError, AudioError) as wrong:
-            feed(on.PeerMisbehaved("phone", wrong.kind))
+            self._feed(on.PeerMisbehaved("phone", wrong.kind))
 
+    def _start(self, event: on.PhoneStarted) -> None:
+        if event.call_sid != self._call_sid:
+            raise PhoneProtocolError("foreign_call")
+        self._stream_sid = event.stream_sid
+        if self._ear is not None:
+            self._ear.stream_started(event.stream_sid)
+        self._feed(event)
 
-def _hear(media: twilio.Media, last_chunk: int, codec: PhoneToModel, feed: Feed) -> int:
-    """Feed one frame, silence before it for each that was lost. Returns the newest chunk."""
-    missing = media.chunk - last_chunk - 1
-    if -MAX_JUMP <= missing < 0:
-        raise PhoneProtocolError("old_chunk")
-    if last_chunk and 0 < missing <= MAX_JUMP:
-        gap = codec.gap(min(missing * FRAME_MS, MAX_GAP_MS))
-        feed(on.CallerAudio(gap.audio, gap.ms, gap.level_db))
-    try:
-        frame = codec.frame(media.payload)
-    except AudioError:
-        # A bad frame is silence of equal time, so that the model's clock stays right.
-        gap = codec.gap(FRAME_MS)
-        feed(on.CallerAudio(gap.audio, gap.ms, gap.level_db))
-        feed(on.PeerMisbehaved("phone", "bad_audio"))
-        return media.chunk
-    # The codec has just found the payload to be good base64.
-    up = rises(a2b_base64(media.payload)) if frame.level_db > AUDIBLE_DB else 0
-    feed(on.CallerAudio(frame.audio, frame.ms, frame.level_db, up))
-    return media.chunk
+    def _hear_text(self, media: twilio.Media) -> None:
+        """Feed one frame, silence before it for each that was lost."""
+        codec, feed = self._codec, self._feed
+        last_chunk = self._last_chunk if self._ear is None else self._ear.chunk
+        missing = media.chunk - last_chunk - 1
+        if -MAX_JUMP <= missing < 0:
+            raise PhoneProtocolError("old_chunk")
+        self._last_chunk = media.chunk
+        if self._ear is not None:
+            self._ear.chunk = media.chunk
+        if last_chunk and 0 < missing <= MAX_JUMP:
+            gap = codec.gap(min(missing * FRAME_MS, MAX_GAP_MS))
+            feed(on.CallerAudio(gap.audio, gap.ms, gap.level_db))
+        try:
+            frame = codec.frame(media.payload)
+        except AudioError:
+            # A bad frame is silence of equal time, so that the model's clock stays right.
+            gap = codec.gap(FRAME_MS)
+            feed(on.CallerAudio(gap.audio, gap.ms, gap.level_db))
+            feed(on.PeerMisbehaved("phone", "bad_audio"))
+            return
+        up = frame.rises if frame.level_db > AUDIBLE_DB else 0
+        feed(on.CallerAudio(frame.audio, frame.ms, frame.level_db, up))

@@ -208,21 +208,29 @@ class Session:
 
     def feed(self, event: on.Event) -> None:
         """Give the core one event and carry out what it says. Synchronous, so a step is atomic."""
-        self._events.append(event)
         if self._feeding:
-            return  # route() met a full outbox: its event follows this step
+            self._events.append(event)  # route() met a full outbox: its event follows this step
+            return
         self._feeding = True
         try:
+            self._step(event)
             while self._events:
-                step = self._events.popleft()
-                if isinstance(step, on.PhoneStarted):
-                    self._introduce(step)
-                for command in self._handle(step, trio.current_time()):
-                    self._route(command)
-                self._pay()
+                self._step(self._events.popleft())
         finally:
             self._feeding = False
+        self._model_out.flush()
+        self._phone_out.flush()
         self._alarm.set(self._call.deadline)
+
+    def _step(self, event: on.Event) -> None:
+        if isinstance(event, on.PhoneStarted):
+            self._introduce(event)
+        for command in self._handle(event, trio.current_time()):
+            # Fifty times a second, and mostly alone: it goes before the rest.
+            if type(command) is do.AppendAudio and self._model_out.append(command.audio):
+                continue
+            self._route(command)
+        self._pay()
 
     def _pay(self) -> None:
         """Put what a step has cost on the day's bill, and tell the core what that comes to."""

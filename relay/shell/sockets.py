@@ -1,179 +1,67 @@
-"""trio-websocket behind the Socket seam, on both sides, with deadlines of our own.
+"""WebSockets behind the Socket seam, on both sides: which ones, and what bounds them.
 
-Measured reasons (reliability.md, 0.5): trio-websocket's `connect_timeout` does not bound a peer
-that accepts and stays silent, so every open stands in a scope of ours. No compression; explicit
-message limits: 64 KiB from Twilio, whose messages are tiny, 16 MiB from the model, which may send
-a whole item. When a handshake fails it leaves its stream to the garbage collector, so streams are
-opened and closed here.
+Two implementations pass the same tests. The native one (native_socket.py, on native/ws.c) is what
+runs: a call takes a fraction of the CPU with it (docs/benchmarks.md). The library's
+(library_socket.py, trio-websocket) is the readable one, and what `NATIVE = False` goes back to.
+
+No compression; explicit message limits: 64 KiB from Twilio, whose messages are tiny, 16 MiB from
+the model, which may send a whole item. Every open, send and close has a deadline.
 """
 
 from __future__ import annotations
 
-import math
 import ssl
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import TypeAlias
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final
 
-import h11
 import trio
-import wsproto.utilities
-from trio_websocket import (
-    ConnectionClosed,
-    ConnectionRejected,
-    HandshakeError,
-    WebSocketConnection,
-    wrap_client_stream,
-)
 
-from relay.errors import DialError, SocketClosed
 from relay.ports import Socket
+from relay.shell import library_socket, native_handshake
 
-PHONE_MESSAGE_BYTES = 64 * 1024
+#: Which implementation `dial` and `welcome` take.
+NATIVE = True
+
+PHONE_MESSAGE_BYTES: Final = 64 * 1024
 MODEL_MESSAGE_BYTES = 16 * 1024 * 1024
-# One reader that never waits for anybody needs little; a burst of deltas should not stop TCP.
-QUEUED_MESSAGES = 128
-CONNECT_S = 3.0
-CLOSE_S = 2.0
-# Of what a peer says when it refuses: enough for its reason.
-SHOWN_BYTES = 300
-
-# What a failed opening looks like. A peer that answers garbage shows as a protocol error of the
-# libraries below, which trio-websocket does not catch.
-_REFUSALS = (
-    OSError,
-    trio.BrokenResourceError,
-    HandshakeError,
-    ConnectionClosed,
-    h11.ProtocolError,
-    wsproto.utilities.ProtocolError,
-)
-
-_Stream: TypeAlias = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+CONNECT_S: Final = 3.0
 
 
-class WebSocket:
-    """One trio-websocket connection as a ports.Socket."""
-
-    def __init__(self, connection: WebSocketConnection, *, close_s: float = CLOSE_S) -> None:
-        self._connection = connection
-        self._close_s = close_s
-
-    async def receive(self) -> str | bytes:
-        try:
-            message: str | bytes = await self._connection.get_message()
-        except ConnectionClosed as gone:
-            raise _closed(gone) from None
-        return message
-
-    async def send(self, text: str) -> None:
-        try:
-            await self._connection.send_message(text)
-        except ConnectionClosed as gone:
-            raise _closed(gone) from None
-
-    async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        # A close frame's reason has 123 bytes (RFC 6455, 5.5).
-        short = reason.encode()[:123].decode(errors="ignore")
-        with trio.move_on_after(self._close_s):
-            await self._connection.aclose(code, short)
-
-
-def _closed(gone: ConnectionClosed) -> SocketClosed:
-    if gone.reason is None:
-        return SocketClosed(1006)
-    return SocketClosed(gone.reason.code, gone.reason.reason or "")
-
-
-@asynccontextmanager
-async def dial(
+def dial(
     url: str,
     headers: Sequence[tuple[str, str]],
     *,
     connect_s: float = CONNECT_S,
     ssl_context: ssl.SSLContext | None = None,
-) -> AsyncIterator[Socket]:
+) -> AbstractAsyncContextManager[Socket]:
     """Open a WebSocket as a client and close it at the end of the block.
 
     Raises DialError when there is no connection after connect_s, whatever the peer does or not.
-    What the block itself raises comes out in an exception group.
+    What the block itself raises comes out as it is, or in an exception group.
     """
-    opened = False
-    refused: Exception | None = None
-    # The scope spans the whole block, since the connection's nursery lives in it; once
-    # connected it has no deadline any more.
-    with trio.CancelScope(deadline=trio.current_time() + connect_s) as scope:
-        try:
-            async with _open_stream(url, ssl_context) as stream, trio.open_nursery() as nursery:
-                connection = await _shake_hands(nursery, stream, url, headers)
-                opened, scope.deadline = True, math.inf
-                socket = WebSocket(connection)
-                yield socket
-                await socket.aclose()
-                nursery.cancel_scope.cancel()
-        except* _REFUSALS as group:
-            if opened:
-                raise
-            refused = _first(group)
-    if refused is not None:
-        raise DialError(_why(refused)) from refused
-    if scope.cancelled_caught and not opened:
-        raise DialError(f"no answer within {connect_s:g} s")
-
-
-@asynccontextmanager
-async def _open_stream(url: str, ssl_context: ssl.SSLContext | None) -> AsyncIterator[_Stream]:
-    """TCP, and TLS for wss. Raises OSError, or BrokenResourceError when there is no TLS."""
-    parts = urlsplit(url)
-    host, secure = parts.hostname or "", parts.scheme == "wss"
-    tcp = await trio.open_tcp_stream(host, parts.port or (443 if secure else 80))
-    stream: _Stream = tcp
-    if secure:
-        context = ssl_context or ssl.create_default_context()
-        stream = trio.SSLStream(tcp, context, server_hostname=host, https_compatible=True)
-    try:
-        if isinstance(stream, trio.SSLStream):
-            await stream.do_handshake()
-        yield stream
-    finally:
-        with trio.move_on_after(CLOSE_S):
-            await stream.aclose()
-
-
-async def _shake_hands(
-    nursery: trio.Nursery, stream: _Stream, url: str, headers: Sequence[tuple[str, str]]
-) -> WebSocketConnection:
-    parts = urlsplit(url)
-    connection = await wrap_client_stream(
-        nursery,
-        stream,
-        parts.netloc.rpartition("@")[2],
-        f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/",
-        extra_headers=[(name.encode(), value.encode()) for name, value in headers],
-        message_queue_size=QUEUED_MESSAGES,
-        max_message_size=MODEL_MESSAGE_BYTES,
+    how = native_handshake.dial if NATIVE else library_socket.dial
+    return how(
+        url,
+        headers,
+        connect_s=connect_s,
+        limit=MODEL_MESSAGE_BYTES,
+        ssl_context=ssl_context or (ssl.create_default_context() if url[:4] == "wss:" else None),
     )
-    if connection.closed is not None:
-        raise ConnectionClosed(connection.closed)
-    return connection
 
 
-def _first(group: ExceptionGroup[Exception]) -> Exception:
-    found: Exception = group
-    while isinstance(found, ExceptionGroup):
-        found = found.exceptions[0]
-    return found
+def welcome(
+    stream: trio.SocketStream, request: bytes, *, key: str, rest: bytes, handshake_s: float
+) -> AbstractAsyncContextManager[Socket]:
+    """Upgrade a connection whose request was read, for the length of the block.
 
-
-def _why(refused: Exception) -> str:
-    match refused:
-        case ConnectionRejected():
-            body = (refused.body or b"")[:SHOWN_BYTES].decode(errors="replace")
-            return f"HTTP {refused.status_code} {body}".strip()
-        case ConnectionClosed():
-            return "closed during the handshake"
-        case trio.BrokenResourceError():
-            return f"no TLS: {refused.__cause__ or refused}"
-        case _:
-            return f"{type(refused).__name__}: {refused}"
+    request: all that was read, the head and `rest`, which came behind it; key: Sec-WebSocket-Key
+    The socket is closed at the end of the block; the stream is left to its owner.
+    """
+    if NATIVE:
+        return native_handshake.welcome(
+            stream, key=key, rest=rest, limit=PHONE_MESSAGE_BYTES, handshake_s=handshake_s
+        )
+    return library_socket.welcome(
+        stream, request, limit=PHONE_MESSAGE_BYTES, handshake_s=handshake_s
+    )

@@ -1,0 +1,425 @@
+"""WebSockets on relay.websocket behind the Socket seam, on both sides, with deadlines.
+
+A socket has no task of its own. Who receives reads; who sends writes what the kernel takes at once,
+and only what it does not take is waited for. TLS, which the model's side has, runs on a socket that
+does not block, in place of C's own receiving and sending (`Tls`).
+
+Once a connection is over, by a close frame of either side, by bytes that break the protocol or by
+the end of TCP, `_gone` says how, and says the same ever after. TCP_USER_TIMEOUT (set by the door,
+and by native_handshake on dialled sockets) ends one whose peer acknowledges nothing.
+"""
+
+from __future__ import annotations
+
+import socket as sockets
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Protocol
+
+import outcome
+import trio
+
+from relay.audio import PhoneToModel
+from relay.errors import SocketClosed
+from relay.shell import pump
+from relay.websocket import AGAIN, BINARY, BROKEN, CLOSE, ENDED, MORE, PING, PONG, TEXT, Ear, Link
+from relay.websocket.ear import TAKEN
+
+CLOSE_S: Final = 2.0
+# What is still read of a peer that was told to go, so that it reads why before the reset.
+LINGER_BYTES: Final = 256 * 1024
+REASON_BYTES: Final = 123  # RFC 6455, 5.5
+# A step never sends so much at once to a peer that takes it.
+UNSENT_BYTES: Final = 1024 * 1024
+
+
+class Carrier(Protocol):
+    """Who moves a link's bytes."""
+
+    def receive(self) -> int: ...
+
+    def flush(self) -> int: ...
+
+    def shut(self) -> None: ...
+
+    @property
+    def telling(self) -> bool:
+        """Whether epoll knows of everything that can be received."""
+        ...
+
+
+class Plain:
+    """C does it. shut: ends our direction of the connection."""
+
+    telling = True
+
+    def __init__(self, link: Link, shut: Callable[[], None]) -> None:
+        self.receive, self.flush, self._shut = link.receive, link.flush, shut
+
+    def shut(self) -> None:
+        with suppress(OSError):
+            self._shut()
+
+
+class Tls:
+    """An SSLSocket that does not block. What it has decrypted ahead is no news to epoll."""
+
+    telling = False
+
+    def __init__(self, link: Link, tls: ssl.SSLSocket) -> None:
+        self._link, self._tls = link, tls
+
+    def receive(self) -> int:
+        try:
+            came = self._tls.recv_into(self._link.room())
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return AGAIN
+        except OSError:
+            return ENDED
+        self._link.received(came)
+        return came or ENDED
+
+    def flush(self) -> int:
+        link = self._link
+        while link.unsent:
+            try:
+                link.sent(self._tls.send(link.waiting()))
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                break
+            except OSError:
+                return ENDED
+        return link.unsent
+
+    def shut(self) -> None:
+        with suppress(OSError, ValueError):
+            self._tls.shutdown(sockets.SHUT_WR)
+
+
+def _nobody_minds() -> None:
+    """Until an outbox writes to it, what a socket cannot send waits for the next `send`."""
+
+
+class NativeSocket:
+    """One connection as a ports.Socket. link and carrier: its bytes, and who moves them."""
+
+    def __init__(
+        self, fd: int, link: Link, carrier: Carrier, *, client: bool, close_s: float = CLOSE_S
+    ) -> None:
+        self._fd = fd
+        self._link = link
+        self._carrier = carrier
+        self._client = client
+        self._close_s = close_s
+        self._parts: list[bytes] = []
+        self._gone: SocketClosed | None = None
+        self._deaf = False  # nothing can be sent any more
+        self._stuck = False  # the kernel did not take all that was flushed
+        self._held = False  # by the pump, until the socket that it reads is read
+        self._said_goodbye = False
+        self._broken = False  # the peer broke the protocol
+        self._closing: trio.Event | None = None
+        self._ended = False  # nothing can be received any more
+        self._poured_by: pump.Pump | None = None
+        self._lagging: Callable[[], None] = _nobody_minds
+        self._wake: Callable[[], None] | None = None  # whoever pours
+
+    # ---- in ---------------------------------------------------------------------------------
+
+    async def receive(self) -> str | bytes:
+        await trio.lowlevel.checkpoint()
+        while True:
+            message = self._next_message()
+            if message is not None:
+                return message
+            if self._read() == AGAIN:
+                await self._readable()
+
+    async def pour(self, take: Callable[[str | bytes], None]) -> None:
+        """Give every message to `take`, as it comes. Raises SocketClosed in the end, or what `take`
+        raised. `take` is called in this task's context, but not always while it runs."""
+
+        def step() -> bool:
+            came = self._read()
+            while (message := self._next_message()) is not None:
+                take(message)
+            return came != AGAIN
+
+        await self._pour(step)
+
+    def ear(self, codec: PhoneToModel) -> Ear:
+        """Joins this socket and a call's codec, for `pour_media`."""
+        return Ear(self._link, codec)
+
+    async def pour_media(
+        self,
+        ear: Ear,
+        take: Callable[[str | bytes], None],
+        hear: Callable[[str, int, float, int], None],
+    ) -> None:
+        """`pour`, but what the ear takes goes to `hear`: audio for the model, ms, level, rises."""
+        link = self._link
+
+        def step() -> bool:
+            kind = ear.receive()
+            if kind == AGAIN:
+                return False
+            if kind == ENDED:
+                self._lost()
+            while kind != MORE:
+                if kind == TAKEN:
+                    hear(*ear.frame())
+                elif (message := self._of_frame(kind)) is not None:
+                    take(message)
+                if not link.untaken():
+                    break
+                kind = ear.next()
+            return True
+
+        while (message := self._next_message()) is not None:
+            take(message)  # what came with the handshake
+        await self._pour(step)
+
+    async def _pour(self, step: Callable[[], bool]) -> None:
+        """Step whenever there is something to be read, until it raises.
+
+        step: reads once and gives away what came; False when there was nothing to be read
+        """
+        while step():  # what came before, and what a TLS record may still hold
+            await trio.lowlevel.checkpoint()
+        by = pump.current.get()
+        if by is None:
+            while True:
+                await self._readable()
+                while step():
+                    pass
+        task = trio.lowlevel.current_task()
+
+        def give_up(result: outcome.Outcome[None]) -> None:
+            by.forget(self._fd)
+            self._wake = None
+            trio.lowlevel.reschedule(task, result)
+
+        def ready() -> None:
+            result = outcome.capture(task.context.run, self._once_or_dry, step)
+            if isinstance(result, outcome.Error):
+                give_up(result)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            by.forget(self._fd)
+            self._wake = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        by.watch(self._fd, ready)
+        self._poured_by = by
+        self._wake = lambda: give_up(outcome.capture(self._raise_gone))
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _once_or_dry(self, step: Callable[[], bool]) -> None:
+        """One read, since epoll tells of the rest; all of it where epoll cannot know."""
+        while step() and not self._carrier.telling:
+            pass
+
+    def _raise_gone(self) -> None:
+        gone = self._gone or SocketClosed(1006)
+        raise SocketClosed(gone.code, gone.reason)
+
+    async def _readable(self) -> None:
+        try:
+            await trio.lowlevel.wait_readable(self._fd)
+        except trio.ClosedResourceError:  # by `aclose`, which has said how it is over
+            self._raise_gone()
+
+    def _read(self) -> int:
+        """Receive once. Raises SocketClosed when there will be no more."""
+        if self._gone is not None:
+            self._raise_gone()
+        came = self._carrier.receive()
+        if came == ENDED:
+            self._lost()
+        return came
+
+    def _lost(self) -> None:
+        self._ended = True
+        self._gone = self._gone or SocketClosed(1006)
+        self._raise_gone()
+
+    def _next_message(self) -> str | bytes | None:
+        """The next whole message of what was received, None if there is none."""
+        link = self._link
+        if self._gone is not None:
+            self._raise_gone()
+        while link.untaken():
+            kind = link.next()
+            if kind == MORE:
+                return None
+            message = self._of_frame(kind)
+            if message is not None:
+                return message
+        return None
+
+    def _of_frame(self, kind: int) -> str | bytes | None:
+        """What the frame that was just taken means: a whole message, or nothing (yet)."""
+        link = self._link
+        if kind in (TEXT, BINARY):
+            payload = link.payload()
+            if not link.final or self._parts:
+                if payload:
+                    self._parts.append(payload)
+                if not link.final:
+                    self._parts = self._parts or [b""]
+                    return None
+                payload, self._parts = b"".join(self._parts), []
+            return payload.decode() if kind == TEXT else payload
+        if kind == PING:
+            self._put(PONG, link.payload())
+            self.flush(self._lagging)
+        elif kind == CLOSE:
+            code = link.code
+            self._gone = SocketClosed(code, link.payload().decode())
+            self._say_goodbye(1000 if code == 1005 else code)
+            self._raise_gone()
+        elif kind == BROKEN:
+            self._gone, self._broken = SocketClosed(link.code), True
+            self._say_goodbye(link.code)
+            self._raise_gone()
+        return None
+
+    # ---- out --------------------------------------------------------------------------------
+
+    async def send(self, text: str | bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._gone is not None or self._deaf:
+            self._raise_gone()
+        self._put_message(text)
+        await self.drain()
+
+    def send_nowait(self, text: str | bytes) -> bool:
+        if self._gone is not None or self._deaf:
+            return True
+        if self._stuck or self._link.unsent > UNSENT_BYTES:
+            return False
+        self._put_message(text)
+        return True
+
+    def _put_message(self, text: str | bytes) -> None:
+        if isinstance(text, str):
+            self._put(TEXT, text.encode())
+        else:
+            self._put(BINARY, text)
+
+    def append_nowait(self, audio: str) -> bool:
+        """`send_nowait` of an input_audio_buffer.append."""
+        if self._gone is not None or self._deaf:
+            return True
+        if self._stuck or self._link.unsent > UNSENT_BYTES:
+            return False
+        self._link.append(audio.encode())
+        return True
+
+    def flush(self, lagging: Callable[[], None]) -> None:
+        self._lagging = lagging
+        by = self._poured_by or pump.current.get()
+        if by is None or not by.holding:
+            self.send_held()
+        elif not self._held:
+            self._held = True
+            by.held.append(self)
+
+    def send_held(self) -> None:
+        """What was taken, and held back while the pump read a socket."""
+        self._held = False
+        if not self._flush():
+            self._lagging()
+
+    def _flush(self) -> bool:
+        left = self._carrier.flush()
+        if left == ENDED:
+            self._deaf, self._stuck = True, False
+            return True
+        self._stuck = left > 0
+        return not self._stuck
+
+    async def drain(self) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while not self._flush():
+            try:
+                await trio.lowlevel.wait_writable(self._fd)
+            except trio.ClosedResourceError:
+                self._raise_gone()
+        if self._deaf:
+            self._raise_gone()
+
+    def _put(self, opcode: int, payload: bytes) -> None:
+        if not self._said_goodbye:
+            self._link.put(opcode, payload)
+
+    # ---- the close --------------------------------------------------------------------------
+
+    def _say_goodbye(self, code: int, reason: str = "") -> None:
+        """The last frame that is sent, if the kernel takes it at once."""
+        short = reason.encode()[:REASON_BYTES].decode(errors="ignore").encode()
+        self._put(CLOSE, code.to_bytes(2, "big") + short)
+        self._said_goodbye = True
+        self._flush()
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        """Close: say goodbye, hear the peer's, and the end of TCP if that is the peer's to say."""
+        if self._closing is not None:
+            with trio.move_on_after(self._close_s):
+                await self._closing.wait()
+            return
+        self._closing = trio.Event()
+        was_open, self._gone = self._gone is None, self._gone or SocketClosed(code, reason)
+        if self._wake is not None:
+            self._wake()
+        if self._fd >= 0:
+            trio.lowlevel.notify_closing(self._fd)
+        try:
+            with trio.move_on_after(self._close_s):
+                if not self._said_goodbye:
+                    self._say_goodbye(code, reason)
+                with suppress(SocketClosed):
+                    await self.drain()
+                    if not was_open or await self._hear_goodbye():
+                        await self._hear_the_end()
+        finally:
+            self._shut()
+            self._closing.set()
+
+    async def _hear_goodbye(self) -> bool:
+        """Read until the peer's close frame. False: the connection ended before."""
+        link = self._link
+        while True:
+            while link.untaken() and (kind := link.next()) != MORE:
+                if kind in (CLOSE, BROKEN):
+                    return True
+            if self._ended or (came := self._carrier.receive()) == ENDED:
+                self._ended = True
+                return False
+            if came == AGAIN:
+                await trio.lowlevel.wait_readable(self._fd)
+
+    async def _hear_the_end(self) -> None:
+        """A server ends TCP. Yet whoever broke the protocol may still send, and would be reset
+        before it has read why."""
+        if not self._client:
+            self._shut()
+            if not self._broken:
+                return
+        left = LINGER_BYTES
+        while not self._ended and left > 0:
+            self._link.forget()
+            came = self._carrier.receive()
+            if came == AGAIN:
+                await trio.lowlevel.wait_readable(self._fd)
+            elif came == ENDED:
+                self._ended = True
+            else:
+                left -= came
+
+    def _shut(self) -> None:
+        """No more is sent, and the peer learns it."""
+        if not self._deaf:
+            self._deaf = True
+            self._carrier.shut()

@@ -1,0 +1,280 @@
+"""What only the native socket has: pouring, the pump, TLS, sending at once."""
+
+from __future__ import annotations
+
+import contextvars
+import socket as sockets
+import ssl
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from trio_websocket import WebSocketRequest, serve_websocket
+
+from relay.errors import SocketClosed
+from relay.ports import QuickSocket
+from relay.shell import pump
+from relay.shell.native_socket import NativeSocket, Plain
+from relay.shell.outbox import Outbox
+from relay.shell.sockets import dial
+from relay.websocket import Link
+
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
+LIMIT = 1 << 20
+
+
+def native(sock: sockets.socket, *, client: bool) -> NativeSocket:
+    sock.setblocking(False)
+    link = Link(sock.fileno(), client=client, limit=LIMIT)
+    carrier = Plain(link, partial(sock.shutdown, sockets.SHUT_WR))
+    return NativeSocket(sock.fileno(), link, carrier, client=client, close_s=0.5)
+
+
+@asynccontextmanager
+async def pair():
+    """Two native ends of one connection: the server's and the client's."""
+    here, there = sockets.socketpair()
+    with here, there:
+        yield native(here, client=False), native(there, client=True)
+        for end in (here, there):
+            trio.lowlevel.notify_closing(end)
+
+
+@pytest.fixture(params=["pumped", "alone"])
+async def pumped(request, nursery):
+    """With a pump, and without one."""
+    if request.param == "pumped":
+        nursery.start_soon(pump.Pump().run)
+        await trio.testing.wait_all_tasks_blocked()
+    return request.param == "pumped"
+
+
+async def poured(socket: NativeSocket, into: list) -> SocketClosed:
+    with pytest.raises(SocketClosed) as gone:
+        await socket.pour(into.append)
+    return gone.value
+
+
+# ---- pouring --------------------------------------------------------------------------------
+
+
+async def test_every_message_is_poured_in_order_and_then_the_close(pumped, nursery):
+    async with pair() as (server, client), trio.open_nursery() as readers:
+        seen: list = []
+        closed: list = []
+
+        async def read() -> None:
+            closed.append(await poured(server, seen))
+
+        readers.start_soon(read)
+        for n in range(200):
+            await client.send(f"{n}" * (n + 1))
+        await client.aclose(4000, "enough")
+    assert seen == [f"{n}" * (n + 1) for n in range(200)]
+    assert (closed[0].code, closed[0].reason) == (4000, "enough")
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_a_call_does_wrong_comes_out_of_its_own_task(pumped, nursery):
+    """A neighbour on the same pump does not notice."""
+    async with pair() as (victim, to_victim), pair() as (other, to_other):
+        seen: list = []
+
+        async def neighbour() -> None:
+            await poured(other, seen)
+
+        async with trio.open_nursery() as calls:
+            calls.start_soon(neighbour)
+            with trio.fail_after(2):
+                await to_victim.send("x")
+                with pytest.raises(ZeroDivisionError):
+                    await victim.pour(lambda text: 1 / 0)
+                await to_other.send("still here")
+                await to_other.aclose()
+        assert seen == ["still here"]
+    nursery.cancel_scope.cancel()
+
+
+async def test_messages_are_taken_in_the_context_of_the_task_that_pours(pumped, nursery):
+    name: contextvars.ContextVar[str] = contextvars.ContextVar("name")
+    seen: list = []
+
+    async def read(socket: NativeSocket, call: str) -> None:
+        name.set(call)
+        with pytest.raises(SocketClosed):
+            await socket.pour(lambda text: seen.append((name.get(), text)))
+
+    async with (
+        pair() as (one, to_one),
+        pair() as (two, to_two),
+        trio.open_nursery() as calls,
+    ):
+        calls.start_soon(read, one, "one")
+        calls.start_soon(read, two, "two")
+        await trio.testing.wait_all_tasks_blocked()
+        for peer in (to_two, to_one):
+            await peer.send("hello")
+            await peer.aclose()
+    assert sorted(seen) == [("one", "hello"), ("two", "hello")]
+    nursery.cancel_scope.cancel()
+
+
+async def test_pouring_can_be_cancelled_and_taken_up_again(pumped, nursery):
+    async with pair() as (server, client):
+        seen: list = []
+        with trio.move_on_after(0.05):
+            await server.pour(seen.append)
+        await client.send("kept")
+        assert await server.receive() == "kept"
+    nursery.cancel_scope.cancel()
+
+
+async def test_our_own_close_ends_the_pouring_with_our_code(pumped, nursery):
+    async with pair() as (server, client), trio.open_nursery() as tasks:
+        closed: list = []
+
+        async def read() -> None:
+            closed.append(await poured(server, []))
+
+        async def peer() -> None:
+            with pytest.raises(SocketClosed):
+                await client.receive()
+
+        tasks.start_soon(read)
+        tasks.start_soon(peer)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        with trio.fail_after(0.4):
+            await server.aclose(1001, "going away")
+            await server.aclose()
+    assert (closed[0].code, closed[0].reason) == (1001, "going away")
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_came_together_leaves_together(nursery):
+    """Ten messages in one read: what they cause goes out in one write, after the last."""
+    nursery.start_soon(pump.Pump().run)
+    await trio.testing.wait_all_tasks_blocked()
+    writes: list[int] = []
+    async with pair() as (server, client), pair() as (upstream, model):
+        flush, outbox = upstream._carrier.flush, Outbox(10)
+        upstream._carrier.flush = lambda: writes.append(upstream._link.unsent) or flush()
+
+        def forward(text: str | bytes) -> None:
+            outbox.post(str(text))
+            outbox.flush()
+
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(outbox.run, upstream)
+            tasks.start_soon(server.pour, forward)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            for n in range(10):
+                assert client.send_nowait(f"{n}")
+            client.flush(lambda: None)
+            assert [await model.receive() for _ in range(10)] == [f"{n}" for n in range(10)]
+            assert len(writes) == 1
+            tasks.cancel_scope.cancel()
+    nursery.cancel_scope.cancel()
+
+
+# ---- sending at once ------------------------------------------------------------------------
+
+
+async def test_a_peer_that_does_not_read_is_noticed_and_can_be_waited_for():
+    async with pair() as (server, client):
+        assert isinstance(server, QuickSocket)
+        lagging: list[bool] = []
+        sent = 0
+        while not lagging:
+            assert server.send_nowait("x" * 10_000)
+            server.flush(lambda: lagging.append(True))
+            sent += 1
+        assert not server.send_nowait("more")
+        assert not server.append_nowait("AAAA")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.drain)
+            for _ in range(sent):
+                assert len(await client.receive()) == 10_000
+        assert server.send_nowait("again")
+        server.flush(lambda: None)
+        assert await client.receive() == "again"
+
+
+async def test_an_outbox_goes_on_behind_a_peer_that_lags():
+    """Nothing is lost, and the order is kept, whoever writes."""
+    async with pair() as (server, client), trio.open_nursery() as nursery:
+        outbox = Outbox(1000)
+        nursery.start_soon(outbox.run, server)
+        await trio.testing.wait_all_tasks_blocked()
+        messages = [f"{n} " + "x" * 5000 for n in range(300)]
+        for text in messages:
+            assert outbox.post(text)
+            outbox.flush()
+        assert [await client.receive() for _ in messages] == messages
+        assert outbox.append("QUJD")
+        outbox.flush()
+        assert await client.receive() == '{"type":"input_audio_buffer.append","audio":"QUJD"}'
+        outbox.close()
+        with pytest.raises(SocketClosed):
+            await client.receive()
+
+
+async def test_to_a_peer_that_is_gone_nothing_is_sent_and_nothing_breaks():
+    async with pair() as (server, client):
+        await client.aclose()
+        with pytest.raises(SocketClosed):
+            await server.receive()
+        assert server.send_nowait("to nobody")
+        assert server.append_nowait("AAAA")
+        server.flush(lambda: pytest.fail("there is nothing to send"))
+        with pytest.raises(SocketClosed):
+            await server.send("to nobody")
+
+
+async def test_a_ping_is_answered_between_fragments():
+    here, there = sockets.socketpair()
+    with here, there:
+        server = native(here, client=False)
+        mask = bytes(4)
+        there.sendall(b"\x01\x82" + mask + b"ab\x89\x81" + mask + b"?\x80\x82" + mask + b"cd")
+        assert await server.receive() == "abcd"
+        assert there.recv(100) == b"\x8a\x01?"
+        there.sendall(b"\x02\x80" + mask + b"\x80\x80" + mask)
+        assert await server.receive() == b""
+
+
+# ---- TLS ------------------------------------------------------------------------------------
+
+
+async def test_tls_carries_long_messages_both_ways_and_the_close(pumped, nursery):
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_context.load_cert_chain(CERTIFICATE)
+    trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
+    sizes = [0, 1, 1000, 20_000, 300_000, 5]
+
+    async def echo(request: WebSocketRequest) -> None:
+        connection = await request.accept()
+        for _ in sizes:
+            await connection.send_message(await connection.get_message())
+        await connection.aclose(3000, "done")
+
+    async with trio.open_nursery() as peers:
+        serve = partial(serve_websocket, echo, "127.0.0.1", 0, server_context)
+        server = await peers.start(serve)
+        url = f"wss://localhost:{server.port}/v1/realtime"
+        async with dial(url, [], ssl_context=trusting) as socket:
+            seen: list = []
+
+            async def send() -> None:
+                for size in sizes:
+                    await socket.send("x" * size)
+
+            async with trio.open_nursery() as tasks:
+                tasks.start_soon(send)
+                gone = await poured(socket, seen)
+            assert [len(each) for each in seen] == sizes
+            assert (gone.code, gone.reason) == (3000, "done")
+        peers.cancel_scope.cancel()
+    nursery.cancel_scope.cancel()
