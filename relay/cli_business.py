@@ -8,11 +8,11 @@ takes no call and needs none of the relay's other settings.
 from __future__ import annotations
 
 import signal
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Never
 
 import click
 import trio
-from trio_websocket import WebSocketRequest
 
 from relay import config
 from relay.adapters.business_file import load_business
@@ -23,7 +23,7 @@ from relay.door import Door, Head, open_listeners
 from relay.errors import ConfigError, Misuse
 from relay.logs import set_up_logs
 from relay.plainly import told_plainly
-from relay.ports import BusinessApi
+from relay.ports import BusinessApi, Socket
 from relay.web.business import BASE, create_business_app
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -95,7 +95,7 @@ async def _no_streams(_head: Head) -> str | None:
     return None
 
 
-async def _take_none(_call_sid: str, _request: WebSocketRequest) -> Never:
+async def _take_none(_call_sid: str, _opening: AbstractAsyncContextManager[Socket]) -> Never:
     raise Misuse("a stream was admitted that nobody takes")
 
 
