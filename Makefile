@@ -8,7 +8,7 @@ PYTHON_VENV := .venv/bin/python
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup ## Place two simulated calls on this machine: no keys, no network
+demo: setup ## Place four simulated calls on this machine: no keys, no network
 	@$(PYTHON_VENV) -m relay demo $(ARGS)
 
 serve: setup ## Answer calls; settings come from the environment and .env

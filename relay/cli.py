@@ -61,7 +61,7 @@ def serve_command() -> None:
 @main.command("demo")
 @click.option("--seed", type=int, default=None, help="Repeat the run that drew this number.")
 def demo_command(seed: int | None) -> None:
-    """Place two simulated calls on this machine: no keys, no network."""
+    """Place four simulated calls on this machine: no keys, no network."""
     demo = importlib.import_module("relay.demo.run")  # pulls in the extra `demo`
     sys.exit(demo.main(seed))
 

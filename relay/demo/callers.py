@@ -1,8 +1,10 @@
-"""The two callers, with nothing but a mouth and an ear, and a stop-watch.
+"""The callers, with nothing but a mouth, an ear, a finger and a stop-watch.
 
 Call 1 asks for a day's hours, changes its mind while the agent answers and asks for another day's
 (that is the barge-in), books, says yes to the read-back, and goodbye; then the agent hangs up.
-Call 2 asks for a human, is put through, and takes leave of the human.
+Call 2 presses 0 while it is greeted, is put through to a human, and takes leave of them.
+Call 3 asks for a human, says what about, is put through, and speaks with them.
+Call 4 asks for a human, too, and for a day's hours while nobody answers; then it leaves a message.
 
 A caller knows that it is their turn by the silence. All phrases are spoken before the first call,
 since the synthesiser holds the GIL.
@@ -21,14 +23,18 @@ from relay.sim import phrases, voice
 from relay.sim.line import FRAME, PER_MS
 from relay.sim.person import AUDIBLE_DB, Person
 from relay.sim.twilio_call import PhoneCall
+from relay.sim.twilio_dial import HumanPhone
 from relay.sim.ulaw import loudness_db
 
-GREETING_S, ANSWER_S, PARTING_S = 15.0, 20.0, 20.0  # after these a caller has given up
+# After these a caller has given up.
+GREETING_S, ANSWER_S, HUMAN_S, PARTING_S = 15.0, 20.0, 40.0, 20.0
 TURN_MS = 900  # of silence: the agent is done
 WORK_MS = 1500  # of silence, when the agent said "one moment": longer than its function takes
 BREATH_MS = 400  # a pause within what somebody says is shorter
 TALKING_MS = 1300  # somebody who has spoken this long is in the middle of it
 CUT_MS = 600  # of silence: the agent has yielded
+LOOK_S = 0.02
+TURNS_MS = 2000  # of silence: the agent is done, though it had two things to say
 
 Tell = Callable[[str, str], None]  # what somebody meant to say, or how long something took
 
@@ -62,7 +68,11 @@ def lines(scenario: Scenario) -> dict[str, str]:
         "book": phrases.ask_booking(want.service, want.day, want.time, want.name),
         "yes": phrases.YES,
         "bye": phrases.BYE,
+        "about": phrases.ask_human(scenario.topic),
+        "umbrella": phrases.UMBRELLA,
         "human": phrases.HUMAN_PLEASE,
+        "meanwhile": phrases.ask_hours(scenario.meanwhile),
+        "message": phrases.ask_call_back(scenario.message.name, scenario.message.topic),
     }
 
 
@@ -77,10 +87,11 @@ def pronounce(text: str, *, pitch: float = 1.0) -> Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One caller on one call."""
+    """One caller on one call. rung: the human's telephone, if this call makes it ring."""
 
     person: Person
     call: PhoneCall
+    rung: HumanPhone | None
     voice: Mapping[str, Spoken]
     tell: Tell
     timing: Timing
@@ -104,24 +115,48 @@ class Caller:
         await self._first_sound(await self._say("bye"))
         await self._until_hung_up()
 
-    async def want_human(self) -> None:
+    async def press_zero(self) -> None:
         """Be the caller of call 2."""
+        begin = await self._greeting()
+        await trio.sleep_until(self.person.line.time(begin + TALKING_MS * PER_MS))
+        self.tell("caller", "(presses 0)")
+        self.person.press("0")
+        await self._put_through()
+        await self._take_leave()
+
+    async def want_human(self) -> None:
+        """Be the caller of call 3."""
         await self._greeted()
-        await self._first_sound(await self._say("human"))
-        bridged = await self._until_bridged()
-        await self._end_of_turn(await self.person.hear_voice(bridged, timeout_s=ANSWER_S))
-        await self._say("bye")
-        await trio.sleep(0.5)
-        self.person.hang_up()
+        await self._first_sound(await self._say("about"))
+        await self._put_through()
+        end = await self._say("umbrella")
+        await self._end_of_turn(await self.person.hear_voice(end, timeout_s=ANSWER_S))
+        await self._take_leave()
+
+    async def leave_message(self) -> None:
+        """Be the caller of call 4."""
+        await self._greeted()
+        await self._ask("human", WORK_MS)
+        await self._first_sound(await self._say("meanwhile"))
+        nobody = await self._until_nobody_came()
+        await self._end_of_turn(await self.person.hear_voice(nobody, timeout_s=ANSWER_S), TURNS_MS)
+        await self._ask("yes")
+        await self._ask("message", WORK_MS)
+        await self._first_sound(await self._say("bye"))
+        await self._until_hung_up()
 
     # ---- their parts ----------------------------------------------------------------------------
 
-    async def _greeted(self) -> None:
+    async def _greeting(self) -> int:
+        """Wait for the greeting. Returns where it begins."""
         begin = await self.person.hear_voice(0, timeout_s=GREETING_S)
         answered = self.call.answered_at or 0.0
         self.timing.greeting = 1000 * (self.person.line.time(begin) - answered)
         self.tell("greeting", f"heard {self.timing.greeting:.0f} ms after the answer")
-        await self._end_of_turn(begin)
+        return begin
+
+    async def _greeted(self) -> None:
+        await self._end_of_turn(await self._greeting())
 
     async def _say(self, name: str) -> int:
         """Say a phrase to its end. Returns the sample behind its last voice."""
@@ -177,14 +212,33 @@ class Caller:
     async def _end_of_turn(self, begin: int, quiet_ms: int = TURN_MS) -> None:
         await self.person.hear_silence(quiet_ms, begin)
 
-    async def _until_bridged(self) -> int:
-        """Wait to be put through. Returns the sample at which that happened."""
-        with trio.fail_after(PARTING_S):
+    async def _put_through(self) -> None:
+        """Wait for the human, and hear them out."""
+        met = await self._until_met()
+        await self._end_of_turn(await self.person.hear_voice(met, timeout_s=ANSWER_S))
+
+    async def _take_leave(self) -> None:
+        await self._say("bye")
+        await trio.sleep(0.5)
+        self.person.hang_up()
+
+    async def _until_met(self) -> int:
+        """Wait to be in a room with the human. Returns the sample at which that happened."""
+        with trio.fail_after(HUMAN_S):
             async with aclosing(self.call.log.follow()) as events:
                 async for event in events:
-                    if event.kind == "bridged":
+                    if event.kind == "participant-join":
                         return self.person.line.sample(event.at)
         raise trio.TooSlowError  # the call is over
+
+    async def _until_nobody_came(self) -> int:
+        """Wait until a telephone was rung in vain. Returns the sample at which that was over."""
+        with trio.fail_after(HUMAN_S):
+            while True:
+                rung = self.rung.calls if self.rung else []
+                if rung and rung[-1].ended_at is not None:
+                    return self.person.line.sample(rung[-1].ended_at)
+                await trio.sleep(LOOK_S)
 
     async def _until_hung_up(self) -> None:
         """Let the agent end the call; hang up if it does not."""

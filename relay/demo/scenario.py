@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from relay.sim.phrases import WEEKDAYS, Book, Span
 
 BOOK = Book(
-    services=("cleaning", "checkup", "filling", "consultation", "massage", "haircut", "repair")
+    services=("cleaning", "inspection", "filling", "consultation", "massage", "haircut", "repair")
 )
 MIN_OPEN_DAYS = 4
 EARLY_HOUR = 3  # the business's wall clock when a run begins
@@ -33,12 +33,22 @@ class Booking:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """What call 4 leaves: who wants to be called back, and about what."""
+
+    name: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """One draw.
 
     hours: opening hours of all seven days, no two open days alike; no spans: closed
     services: minutes by name
     asked: the day whose hours call 1 wants; interrupted: the one that it asks for first
+    topic: what call 3 wants to speak to a person about
+    meanwhile: the day whose hours call 4 wants while nobody answers
     """
 
     seed: int
@@ -47,6 +57,9 @@ class Scenario:
     interrupted: str
     asked: str
     booking: Booking
+    topic: str
+    meanwhile: str
+    message: Message
 
 
 def draw(seed: int) -> Scenario:
@@ -59,7 +72,12 @@ def draw(seed: int) -> Scenario:
     service, day = rng.choice(sorted(services)), rng.choice(open_days)
     at = rng.choice(_starts(hours[day], services[service]))
     booking = Booking(service, day, at, rng.choice(BOOK.names))
-    return Scenario(seed, hours, services, interrupted, asked, booking)
+    topic, other = rng.sample(BOOK.topics, 2)
+    others = [day for day in WEEKDAYS if day not in (asked, interrupted)]
+    shortest = min(len(hours[day]) for day in others)  # not to be heard out while nobody comes
+    meanwhile = rng.choice([day for day in others if len(hours[day]) == shortest])
+    message = Message(rng.choice(BOOK.names), other)
+    return Scenario(seed, hours, services, interrupted, asked, booking, topic, meanwhile, message)
 
 
 def _hours(rng: random.Random) -> dict[str, tuple[Span, ...]]:

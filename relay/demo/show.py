@@ -19,6 +19,8 @@ STYLES: Mapping[str, str] = {
     "recognised": "dim cyan",
     "agent": "green",
     "human": "magenta",
+    "network": "dim magenta",
+    "webhook": "bold yellow",
     "tool": "yellow",
     "result": "dim yellow",
     "greeting": "blue",
@@ -78,19 +80,31 @@ class Stage:
             f" {scenario.asked.capitalize()}; books a {want.service} for {want.day.capitalize()}"
             f" {want.time} as {want.name.capitalize()}",
         )
-        table.add_row("Call 2", "asks for a human")
+        table.add_row("Call 2", "presses 0 at once")
+        table.add_row("Call 3", f"asks for a human about the {scenario.topic}")
+        left = scenario.message
+        table.add_row(
+            "Call 4",
+            f"asks for a human, and for {scenario.meanwhile.capitalize()} while nobody answers;"
+            f" wants {left.name.capitalize()} to be called back about the {left.topic}",
+        )
         self.console.print(table)
 
     # ---- after --------------------------------------------------------------------------------
 
     def calls(
-        self, timings: Sequence[Timing], outcomes: Sequence[str], files: Sequence[str]
+        self,
+        timings: Sequence[Timing],
+        silences: Sequence[tuple[float, float] | None],
+        outcomes: Sequence[str],
+        files: Sequence[str],
     ) -> None:
-        """Both calls, as their callers timed them."""
+        """All calls, as their callers timed them; and the silence at both ears when they met."""
         self.heading("Calls")
-        table = Table("call", "outcome", "greeting", "answers", "barge-in", "recording")
-        for number, (timing, outcome, file) in enumerate(
-            zip(timings, outcomes, files, strict=True), 1
+        names = ("call", "outcome", "greeting", "answers", "barge-in", "joining", "recording")
+        table = Table(*names)
+        for number, (timing, silent, outcome, file) in enumerate(
+            zip(timings, silences, outcomes, files, strict=True), 1
         ):
             answers = ", ".join(f"{ms:.0f}" for ms in timing.answers)
             table.add_row(
@@ -99,6 +113,7 @@ class Stage:
                 _ms(timing.greeting),
                 f"{answers} ms" if answers else "-",
                 _ms(timing.barge_in),
+                f"{silent[0]:.0f}, {silent[1]:.0f} ms" if silent else "-",
                 file,
             )
         self.console.print(table)
@@ -112,9 +127,9 @@ class Stage:
                 table.add_row(*(_cell(column, row[column]) for column in columns))
             self.console.print(table)
 
-    def heard(self, number: int, sentences: Iterable[str]) -> None:
-        """What the caller's ear was given, recognised again."""
-        self.heading(f"Heard again at the caller's ear, call {number}")
+    def heard(self, where: str, sentences: Iterable[str]) -> None:
+        """What an ear was given, recognised again."""
+        self.heading(f"Heard again at {where}")
         for sentence in sentences:
             self.console.print(Text(f"  {sentence or '…'}", "green" if sentence else "dim"))
 

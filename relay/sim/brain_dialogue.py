@@ -2,7 +2,9 @@
 
     hours?   ─▶ lookup_hours ─▶ tells them
     booking  ─▶ (name?) ─▶ reads back ─▶ yes ─▶ book_appointment ─▶ confirms, or offers another time
-    person?  ─▶ says so, transfer_to_human
+    person?  ─▶ says so, transfer_to_human ─▶ it rings: keeps the caller company
+                                           └▶ nobody comes: (message?) ─▶ yes ─▶ asks for it
+    message  ─▶ take_message ─▶ reads it back
     goodbye  ─▶ says goodbye, end_call
     nothing  ─▶ asks again; the second time in a row: would you like a person?
 
@@ -13,17 +15,18 @@ them, for what the function says.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from relay.sim import phrases as say
 from relay.sim.brains import Call, call
-from relay.sim.phrases import Meaning
+from relay.sim.grammars import Meaning
 from relay.sim.realtime_items import Item
 
-Asked = Literal["", "name", "confirm", "person", "else"]
+Asked = Literal["", "name", "confirm", "person", "message", "else"]
 Part: TypeAlias = str | Call
 
 
@@ -40,13 +43,18 @@ class Wanted:
 
 @dataclass(slots=True)
 class Dialogue:
-    """Where the conversation stands. asked: the question that a yes or no would answer."""
+    """Where the conversation stands.
+
+    asked: the question that a yes or no would answer
+    left: the message that is being taken; about: what a person who takes over should know
+    """
 
     asked: Asked = ""
     wanted: Wanted | None = None
     name: str = ""
     misses: int = 0
-    wishes: list[str] = field(default_factory=list)
+    left: Meaning | None = None
+    about: dict[str, str] = field(default_factory=dict)
 
     def answer(
         self, news: Iterable[Meaning | tuple[str, Any] | None], tools: frozenset[str]
@@ -65,8 +73,12 @@ class Dialogue:
         return self._offered(parts or [say.HELP], tools)
 
     def summary(self) -> str:
-        """What a person who takes over should know."""
-        return f"The caller spoke about: {', '.join(self.wishes) or 'nothing yet'}."
+        """What a person who takes over should know: two sentences at the most, the last ones."""
+        return " ".join(list(self.about.values())[-2:]) or say.WANTS_PERSON
+
+    def _learn(self, what: str, fact: str) -> None:
+        self.about.pop(what, None)
+        self.about[what] = fact
 
     # ---- the caller -----------------------------------------------------------------------------
 
@@ -80,9 +92,9 @@ class Dialogue:
     def _asked_for(self, meaning: Meaning) -> list[Part]:
         asked, self.asked, self.misses = self.asked, "", 0
         self.name = meaning.name or self.name
-        self.wishes.append(meaning.wish)
         match meaning.wish:
             case "hours":
+                self._learn("hours", say.tell_hours(meaning.day))
                 return [call("lookup_hours", day=meaning.day)]
             case "booking":
                 day, time = meaning.day, meaning.time
@@ -92,9 +104,15 @@ class Dialogue:
                 self.wanted = replace(self.wanted, name=self.name)
                 return self._read_back()
             case "human":
+                self._learn("person", say.tell_about(meaning.topic))
                 return _transfer("the caller asked for a person")
             case "yes" if asked == "person":
+                self._learn("person", say.WANTS_PERSON)
                 return _transfer("the agent could not help")
+            case "back":
+                return self._leave(meaning)
+            case "yes" if asked == "message":
+                return [say.WHOSE_MESSAGE]
             case "yes" if asked == "confirm" and self.wanted:
                 return self._book(self.wanted)
             case "no" if asked == "else":
@@ -113,12 +131,20 @@ class Dialogue:
             self.asked = "name"
             return [say.WHOSE]
         self.asked = "confirm"
+        self._learn("slot", _slot(wanted, booked=False))
         return [say.read_back(wanted.service, wanted.spoken_day, wanted.time, wanted.name)]
 
     def _book(self, wanted: Wanted) -> list[Part]:
         fields = {"service": wanted.service, "day": wanted.day, "time": wanted.time}
         name = wanted.name.capitalize()
         return [say.MOMENT, call("book_appointment", **fields, name=name)]
+
+    def _leave(self, meaning: Meaning) -> list[Part]:
+        if not self.name:
+            return [say.WHOSE_MESSAGE]
+        self.left = replace(meaning, name=self.name)
+        message = f"Please call me back about my {meaning.topic}."
+        return [say.MOMENT, call("take_message", name=self.name.capitalize(), message=message)]
 
     def _then_else(self, parts: list[Part]) -> list[Part]:
         self.asked = "else"
@@ -128,6 +154,13 @@ class Dialogue:
 
     def _told(self, name: str, output: Any) -> list[Part]:
         match output:
+            case {"status": "ringing"}:
+                return [say.RINGING]
+            case {"status": "not_ringing" | "not_reached"}:
+                self.asked = "message"
+                return [say.SORRY, say.NOT_REACHED, say.MESSAGE]
+            case {"taken": True} if self.left:
+                return self._then_else([say.say_noted(self.left.name, self.left.topic), say.ELSE])
             case {"status": "pending"}:
                 return [say.WAITING]
             case {"error": "interrupted"} if name == "book_appointment":
@@ -136,6 +169,8 @@ class Dialogue:
             case {"open": list(spans), "day": str(day)}:
                 return self._then_else([say.say_hours(day, spans), say.ELSE])
             case {"booked": True, "service": service, "day": day, "time": time}:
+                if self.wanted:
+                    self._learn("slot", _slot(self.wanted, booked=True))
                 self.wanted = None
                 reference = str(output.get("reference", ""))
                 return self._then_else([say.say_booked(service, day, time, reference), say.ELSE])
@@ -166,22 +201,29 @@ class Dialogue:
 
 
 def _transfer(reason: str) -> list[Part]:
-    return [say.CONNECTING, call("transfer_to_human", reason=reason)]
+    return [say.TRYING, call("transfer_to_human", reason=reason)]
 
 
 def _goodbye(reason: str) -> list[Part]:
     return [say.GOODBYE, call("end_call", reason=reason)]
 
 
+def _slot(wanted: Wanted, *, booked: bool) -> str:
+    return say.tell_booking(wanted.service, wanted.spoken_day, wanted.time, booked=booked)
+
+
 # ---- what is new in a conversation --------------------------------------------------------------
 
+_NOT_REACHED = re.compile(r"person was not reached|has hung up at once")
 
-def unanswered(conversation: Iterable[Item]) -> list[Item]:
-    """What came since the agent spoke or called a function last."""
+
+def unanswered(conversation: Iterable[Item], known: Set[str] = frozenset()) -> list[Item]:
+    """What came since the agent spoke or called a function last; and what the system told before
+    that, while the agent was about to speak. known: ids of what it took notice of already."""
     fresh: list[Item] = []
     for item in conversation:
         if item.role == "assistant" or item.type == "function_call":
-            fresh = []
+            fresh = [old for old in fresh if old.role == "system" and old.id not in known]
         else:
             fresh.append(item)
     return fresh
@@ -190,13 +232,16 @@ def unanswered(conversation: Iterable[Item]) -> list[Item]:
 def outputs(conversation: tuple[Item, ...], fresh: Iterable[Item]) -> list[tuple[str, Any]]:
     """(function, output) of each function's output among fresh items, in order.
 
-    A result that came late is told as system text with its JSON in it.
+    A result that came late is told as system text with its JSON in it; that a person did not come,
+    in words.
     """
     names = {item.call_id: item.name for item in conversation if item.type == "function_call"}
-    found = []
+    found: list[tuple[str, Any]] = []
     for item in fresh:
         if item.type == "function_call_output":
             found.append((names.get(item.call_id, ""), _json(item.output)))
+        elif item.role == "system" and _NOT_REACHED.search(item.text):
+            found.append(("transfer_to_human", {"status": "not_reached"}))
         elif item.role == "system" and "{" in item.text:
             found.append(("", _json(item.text[item.text.index("{") :])))
     return found

@@ -11,7 +11,8 @@ from functools import cache, partial
 
 from relay.sim.brain_dialogue import Dialogue, outputs, unanswered
 from relay.sim.brains import Call, Reply, Request, Say, Turn
-from relay.sim.phrases import Book, Meaning, caller_grammar, caller_meant
+from relay.sim.grammars import Meaning, caller_grammar, caller_meant
+from relay.sim.phrases import Book
 from relay.sim.vad import VAD_HZ
 from relay.sim.voice import MODEL_HZ, Recogniser, aside, speak_pcm
 
@@ -35,6 +36,7 @@ class Spoken:
         self._voice = voice
         self._inline = inline
         self._heard: dict[str, list[str]] = {}
+        self._known: set[str] = set()
 
     async def hear(self, turn: Turn) -> str | None:
         work = partial(self._ear.sentences, turn.pcm, VAD_HZ)
@@ -45,7 +47,8 @@ class Spoken:
     async def reply(self, request: Request) -> Reply:
         if request.private:
             return Reply((await self._say([self.dialogue.summary()]),))
-        fresh = unanswered(request.conversation)
+        fresh = unanswered(request.conversation, self._known)
+        self._known |= {item.id for item in request.conversation}
         spoken = [item for item in fresh if item.id in self._heard]
         meanings: list[Meaning | None] = [
             caller_meant(sentence) for item in spoken for sentence in self._heard[item.id] or [""]

@@ -7,6 +7,7 @@ the human's ear.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ class HumanPhone:
     says: a clip said at once after the answer; script: what the human does then
     acts: what the human does beside that
     voicemail_s: how long a voicemail listens after its beep, before it hangs up
+    rings_s: how long it rings unanswered before its own network gives up, if that is sooner than
+    who rings it does
     calls: one record for each time it rang, with what was heard there
     """
 
@@ -55,6 +58,7 @@ class HumanPhone:
     script: Script = say_nothing
     acts: Sequence[Act] = ()
     voicemail_s: float = 60.0
+    rings_s: float = math.inf
     calls: list[DialRecord] = field(default_factory=list)
 
 
@@ -154,7 +158,7 @@ def _fate(
         return min(BUSY_AFTER_S, limit), "busy", record
     if phone.outcome in ("answer", "voicemail") and phone.answer_after_s <= limit:
         return phone.answer_after_s, "answer", record
-    return limit, "no-answer", record
+    return min(limit, phone.rings_s), "no-answer", record
 
 
 async def ringback(line: Line) -> None:

@@ -100,7 +100,8 @@ class Network(Protocol):
 @dataclass(frozen=True, slots=True)
 class Internet:
     """Real sockets. origins maps "https://relay.example.com" to "http://127.0.0.1:8080"; the
-    wss/ws pair follows from it. An origin that is not in the map is reached as it is written."""
+    wss/ws pair follows from it. An origin that is not in the map is reached as it is written. The
+    map is looked at for each request: a relay that has no port yet can be added later."""
 
     client: httpx.AsyncClient
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -149,7 +150,8 @@ class Internet:
     def _local(self, url: str) -> str:
         """Where a public URL really is."""
         url = url.partition("#")[0]
-        for public, local in self.origins.items():
+        for origin, at in self.origins.items():
+            public, local = origin.rstrip("/"), at.rstrip("/")
             for here, there in ((public, local), (_as_ws(public), _as_ws(local))):
                 if url == here or url.startswith((here + "/", here + "?")):
                     return there + url[len(here) :]
@@ -159,11 +161,10 @@ class Internet:
 @asynccontextmanager
 async def open_internet(origins: Mapping[str, str] | None = None) -> AsyncIterator[Internet]:
     """A network of real sockets, with a connection pool of its own."""
-    clean = {public.rstrip("/"): local.rstrip("/") for public, local in (origins or {}).items()}
     async with httpx.AsyncClient(
         timeout=httpx.Timeout(HTTP_TIMEOUT_S, connect=5.0), trust_env=False
     ) as client:
-        yield Internet(client, clean)
+        yield Internet(client, {} if origins is None else origins)
 
 
 def _as_ws(origin: str) -> str:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 import trio
 import trio.testing
 
-from relay.demo.callers import PARTING_S, Caller, Spoken, Timing, lines, pronounce
+from relay.demo.callers import HUMAN_S, TURNS_MS, Caller, Spoken, Timing, lines, pronounce
 from relay.demo.scenario import draw
 from relay.sim.line import FRAME, PER_MS, Line
 from relay.sim.person import Person
 from relay.sim.phrases import plain
 from relay.sim.twilio_call import Number, PhoneCall
+from relay.sim.twilio_dial import DialRecord, HumanPhone
 from relay.sim.ulaw import tone
 
 EDGE_MS, VOICE_MS = 100, 1000
-PLACES = ("other_day", "day", "book", "yes", "bye", "human")
+PLACES = (
+    *("other_day", "day", "book", "yes", "bye"),
+    *("about", "umbrella", "human", "meanwhile", "message"),
+)
 
 
 def phrase(name: str) -> Spoken:
@@ -34,6 +38,7 @@ class Stand:
     line: Line = field(default_factory=Line)
     timing: Timing = field(default_factory=Timing)
     told: list[tuple[str, str]] = field(default_factory=list)
+    rung: HumanPhone = field(default_factory=HumanPhone)
     call: PhoneCall = field(init=False)
     caller: Caller = field(init=False)
 
@@ -43,6 +48,7 @@ class Stand:
         self.caller = Caller(
             Person(self.line),
             self.call,
+            self.rung,
             {name: phrase(name) for name in PLACES},
             lambda who, what: self.told.append((who, what)),
             self.timing,
@@ -103,30 +109,87 @@ async def test_call_1_is_timed_to_a_frame(autojump_clock: trio.testing.MockClock
     assert "problem" not in dict(stand.told)
 
 
-async def test_call_2_speaks_to_whom_it_was_put_through(
+async def meet(stand: Stand, after_s: float) -> None:
+    """Come into a room with the human, who says hello."""
+    await trio.sleep(after_s)
+    stand.call.log.add("participant-join", "room")
+    await trio.sleep(0.5)
+    stand.line.heard.play(tone(440, 2000), stand.line.sample())
+
+
+async def carry(
+    stand: Stand, agent: Callable[[], Awaitable[None]], script: Callable[[Caller], Awaitable[None]]
+) -> list[str]:
+    """Have a caller and an agent talk until the line is hung up. Returns what the caller said."""
+    with trio.fail_after(120):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(agent)
+            nursery.start_soon(stand.caller.perform, script)
+            await stand.line.hung_up.wait()
+            nursery.cancel_scope.cancel()
+    assert "problem" not in dict(stand.told)
+    return [what for who, what in stand.told if who == "caller"]
+
+
+async def test_call_2_presses_a_key_and_speaks_to_whom_it_is_put_through(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     stand = Stand()
 
-    async def put_through() -> None:
+    async def agent() -> None:
+        await stand.greet(150)
+        assert await stand.line.key() == "0"
+        assert stand.line.time(stand.line.heard.end) > trio.current_time(), "while it is greeted"
+        await meet(stand, 8)
+
+    said = await carry(stand, agent, Caller.press_zero)
+    assert said == ["(presses 0)", "bye"]
+
+
+async def test_call_3_speaks_with_whom_it_is_put_through(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    stand = Stand()
+
+    async def agent() -> None:
         await stand.greet(150)
         await stand.answer(700, 1500)
-        await trio.sleep(3)
-        stand.call.log.add("bridged", "+15125550199")
-        await trio.sleep(1)
-        stand.line.heard.play(tone(440, 2000), stand.line.sample())
+        await meet(stand, 3)
+        await stand.answer(1000, 1500)
 
-    with trio.fail_after(60):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(put_through)
-            nursery.start_soon(stand.caller.perform, Caller.want_human)
-            await stand.line.hung_up.wait()
-    assert [what for who, what in stand.told if who == "caller"] == ["human", "bye"]
+    said = await carry(stand, agent, Caller.want_human)
+    assert said == ["about", "umbrella", "bye"]
     assert stand.timing.answers == pytest.approx([700], abs=FRAME / PER_MS)
 
 
+@pytest.mark.parametrize("pause_ms", [0, TURNS_MS - 200])
+async def test_call_4_hears_the_agent_out_before_it_leaves_a_message(
+    autojump_clock: trio.testing.MockClock, pause_ms: int
+) -> None:
+    stand = Stand()
+    record = DialRecord("+15125550199", "+15125550100", "CA1")
+    stand.rung.calls.append(record)
+
+    async def agent() -> None:
+        await stand.greet(150)
+        await stand.answer(700, 1500)
+        await stand.answer(800, 3000)
+        await trio.sleep(1)
+        record.ended_at = trio.current_time()
+        rest = stand.line.heard.end + pause_ms * PER_MS
+        stand.line.heard.play(tone(440, 2000), rest)
+        for late_ms in (900, 1000, 1100):
+            await stand.answer(late_ms, 1500)
+        await trio.sleep(2)
+        stand.line.hung_up.set()
+
+    said = await carry(stand, agent, Caller.leave_message)
+    assert said == ["human", "meanwhile", "yes", "message", "bye"]
+    assert stand.timing.answers == pytest.approx([700, 800, 900, 1000, 1100], abs=FRAME / PER_MS)
+
+
 async def test_nobody_waits_for_ever(autojump_clock: trio.testing.MockClock) -> None:
-    for script in (Caller.book, Caller.want_human):
+    for script in (Caller.book, Caller.press_zero, Caller.want_human, Caller.leave_message):
         stand = Stand()
         stand.call.answer()
         with trio.fail_after(60):
@@ -147,7 +210,7 @@ async def test_a_call_that_ends_before_it_was_put_through(
         await trio.sleep(2)
         stand.call.log.close()
 
-    with trio.fail_after(PARTING_S):
+    with trio.fail_after(HUMAN_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(hang_up)
             nursery.start_soon(stand.caller.perform, Caller.want_human)
@@ -167,5 +230,9 @@ def test_the_callers_want_what_was_drawn() -> None:
     assert set(said) == set(PLACES)
     assert scenario.asked in said["day"]
     assert scenario.interrupted in said["other_day"]
+    assert scenario.topic in said["about"]
+    assert scenario.meanwhile in said["meanwhile"]
+    for part in (scenario.message.name, scenario.message.topic):
+        assert part in said["message"]
     for part in (scenario.booking.service, scenario.booking.day, scenario.booking.name):
         assert part in said["book"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from dataclasses import replace
 from datetime import date
@@ -14,27 +15,36 @@ from relay.adapters.store import upgrade
 from relay.demo.checks import (
     TABLES,
     Evidence,
+    Left,
     judge,
     outcome_of,
     read_rows,
+    says,
     says_booking,
     says_hours,
-    says_human,
+    says_noted,
     swapped_day,
+    tells_about,
+    told_of,
 )
-from relay.demo.scenario import BOOK, draw, starts_at
+from relay.demo.scenario import BOOK, Message, draw, starts_at
+from relay.sim.grammars import agent_grammar, caller_grammar, desk_grammar
 from relay.sim.phrases import (
     BYE,
     ELSE,
     GOODBYE,
     HUMAN,
+    HUMAN_HAS_IT,
+    NOT_REACHED,
+    UMBRELLA,
+    WANTS_PERSON,
     WEEKDAYS,
-    agent_grammar,
-    caller_grammar,
     in_sentences,
     plain,
     say_booked,
     say_hours,
+    say_noted,
+    tell_about,
 )
 from relay.sim.voice import Recogniser, from_mulaw, speak
 
@@ -44,34 +54,86 @@ HOURS = say_hours(RUN.asked, RUN.hours[RUN.asked])
 BOOKED = say_booked(WANT.service, WANT.day, WANT.time)
 OTHER_TIME = next(at for at in BOOK.times if at != WANT.time)
 OTHER_SERVICE = next(name for name in BOOK.services if name != WANT.service)
-CALLER = "+14155550123"
+LEFT = RUN.message
+CALLERS = ("+14155550123", "+12125550177", "+13055550144", "+14155550166")
+SIDS = ("CA1", "CA2", "CA3", "CA4")
+OUTCOMES = ("booked", "transferred", "transferred", "message")
+QUIET_MS = (700.0, 500.0)
 
 
 def row(**fields: object) -> dict[str, Any]:
     return dict(fields)
 
 
+def calls() -> list[Left]:
+    """What the calls of a perfect run leave."""
+    met = {"rang": 1, "together": True, "quiet_ms": QUIET_MS}
+    hello = in_sentences(HUMAN)
+    asked, hours = RUN.meanwhile, RUN.hours
+    return [
+        Left("CA1", [plain(HOURS), "", plain(ELSE), plain(BOOKED), *in_sentences(GOODBYE)]),
+        Left("CA2", ["", *hello], [plain(WANTS_PERSON), plain(BYE)], **met),
+        Left(
+            "CA3",
+            [*hello, *in_sentences(HUMAN_HAS_IT)],
+            [plain(tell_about(RUN.topic)), "", plain(UMBRELLA), plain(BYE)],
+            **met,
+        ),
+        Left(
+            "CA4",
+            [
+                plain(say_hours(asked, hours[asked])),
+                plain(NOT_REACHED),
+                plain(say_noted(LEFT.name, LEFT.topic)),
+            ],
+            rang=1,
+        ),
+    ]
+
+
 def evidence() -> Evidence:
     """What a perfect run leaves behind."""
     at = starts_at(WANT, date(2026, 11, 23))
-    booked = row(service=WANT.service, starts_at=str(at), name=WANT.name.capitalize(), phone=CALLER)
+    name = WANT.name.capitalize()
+    booked = row(service=WANT.service, starts_at=str(at), name=name, phone=CALLERS[0])
     cut = row(call_sid="CA1", speaker="agent", interrupted=1)
-    outcomes = [row(call_sid="CA1", outcome="booked"), row(call_sid="CA2", outcome="transferred")]
+    key = row(call_sid="CA2", name="transfer_to_human", arguments="The caller pressed 0 for …")
+    told = f"{name} booked: {WANT.service}, {WANT.day.capitalize()} 2026-11-23 {WANT.time}"
+    left = f"{LEFT.name.capitalize()} left a message: Please call me back about my {LEFT.topic}."
+    outcomes = [row(call_sid=sid, outcome=each) for sid, each in zip(SIDS, OUTCOMES, strict=True)]
     return Evidence(
-        ears=(
-            [plain(HOURS), "", plain(ELSE), plain(BOOKED), plain(ELSE), *in_sentences(GOODBYE)],
-            ["", *in_sentences(HUMAN)],
-        ),
-        desk=[plain(BYE)],
-        rang=1,
-        rows={"bookings": [booked], "call_outcomes": outcomes, "transcripts": [cut]},
-        call_sids=("CA1", "CA2"),
-        caller=CALLER,
+        calls=calls(),
+        rows={
+            "bookings": [booked],
+            "call_outcomes": outcomes,
+            "transcripts": [cut],
+            "tool_calls": [key],
+        },
+        callers=CALLERS,
         starts_at=at,
         barge_in_ms=180.0,
+        notices=[
+            row(kind="booked", call_sid="CA1", caller=CALLERS[0], text=told),
+            row(kind="message", call_sid="CA4", caller=CALLERS[3], text=left),
+        ],
+        refused=(),
         gaps=(),
         complaints=(),
     )
+
+
+def changed(call: int, **fields: Any) -> Evidence:
+    """A perfect run but for something that one call left."""
+    left = calls()
+    left[call - 1] = replace(left[call - 1], **fields)
+    return replace(evidence(), calls=left)
+
+
+def noticed(at: int, **fields: Any) -> Evidence:
+    """A perfect run but for something that the owner was told."""
+    notices = [dict(each) for each in evidence().notices]
+    notices[at].update(fields)
+    return replace(evidence(), notices=notices)
 
 
 def bad(given: Evidence) -> set[str]:
@@ -84,22 +146,44 @@ def rebooked(**fields: object) -> Evidence:
     return replace(whole, rows={**whole.rows, "bookings": changed})
 
 
+def with_reason(reason: str) -> Evidence:
+    calls_ = [row(call_sid="CA2", name="transfer_to_human", arguments=reason)]
+    return replace(evidence(), rows={**evidence().rows, "tool_calls": calls_})
+
+
+KEY = "the key 0 makes the human's phone ring, once"
+MET = "call {} meets the human, with 1.5 s of silence at the most"
+ABOUT = f"the human is told that it is about the {RUN.topic}"
+MEANWHILE = f"meanwhile it says the hours of {RUN.meanwhile.capitalize()}"
+NOBODY_CAME = "then it says that nobody came, and they never met"
+NOTED = f"call 4 reads back that {LEFT.name.capitalize()} wants to be called about the {LEFT.topic}"
+TOLD = "the owner's webhook hears of both, signed, and of nothing else"
+
+
 # ---- judgement ------------------------------------------------------------------------------
 
 
 def test_a_perfect_run_is_good_and_its_controls_do_not_hold() -> None:
     verdicts = judge(RUN, evidence())
-    assert all(verdict.good for verdict in verdicts)
-    assert sum(not verdict.wanted for verdict in verdicts) == 6
+    assert [verdict.claim for verdict in verdicts if not verdict.good] == []
+    assert sum(not verdict.wanted for verdict in verdicts) == 11
 
 
-def test_the_other_calls_audio_passes_for_neither() -> None:
-    swapped = replace(evidence(), ears=evidence().ears[::-1])
-    assert len(bad(swapped)) >= 6
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(range(4), 2)))
+def test_another_calls_sound_does_not_pass(one: int, other: int) -> None:
+    left = calls()
+    ears, desks = [each.ear for each in left], [each.desk for each in left]
+    for row_ in (ears, desks):
+        row_[one], row_[other] = row_[other], row_[one]
+    swapped = [
+        replace(each, ear=ear, desk=desk) for each, ear, desk in zip(left, ears, desks, strict=True)
+    ]
+    assert len(bad(replace(evidence(), calls=swapped))) >= 2
 
 
 def test_silence_passes_for_nothing() -> None:
-    assert len(bad(replace(evidence(), ears=([], []), desk=[]))) == 4
+    silent = [replace(each, ear=[], desk=[]) for each in calls()]
+    assert len(bad(replace(evidence(), calls=silent))) == 10
 
 
 @pytest.mark.parametrize(
@@ -107,7 +191,7 @@ def test_silence_passes_for_nothing() -> None:
     [
         rebooked(service=OTHER_SERVICE),
         rebooked(name="Somebody"),
-        rebooked(phone="+12125550177"),
+        rebooked(phone=CALLERS[1]),
         rebooked(starts_at="2026-11-22 09:00:00.000000"),
         replace(evidence(), rows={**evidence().rows, "bookings": []}),
         replace(evidence(), rows={**evidence().rows, "bookings": evidence().rows["bookings"] * 2}),
@@ -120,14 +204,44 @@ def test_another_row_is_not_the_booking(wrong: Evidence) -> None:
 @pytest.mark.parametrize(
     ("wrong", "claim"),
     [
-        (replace(evidence(), rang=0), "call 2 makes the human's phone ring, once"),
-        (replace(evidence(), rang=2), "call 2 makes the human's phone ring, once"),
+        (changed(2, rang=0), KEY),
+        (changed(2, rang=2), KEY),
+        (replace(evidence(), rows={**evidence().rows, "tool_calls": []}), KEY),
+        (with_reason("the caller asked for a person"), KEY),
+        (changed(2, together=False), MET.format(2)),
+        (changed(2, quiet_ms=None), MET.format(2)),
+        (changed(2, quiet_ms=(1600.0, 500.0)), MET.format(2)),
+        (changed(2, ear=in_sentences(HUMAN)[:1]), "the caller of call 2 hears the human"),
+        (changed(2, desk=["", "yes please"]), "the human hears the caller of call 2"),
+        (changed(3, rang=0), "call 3 makes the human's phone ring, once"),
+        (changed(3, desk=calls()[2].desk[1:]), ABOUT),
+        (changed(3, desk=[plain(tell_about("")), *calls()[2].desk[1:]]), ABOUT),
+        (changed(3, desk=[plain(WANTS_PERSON), *calls()[2].desk]), ABOUT),
+        (changed(3, together=False), MET.format(3)),
+        (changed(3, quiet_ms=(500.0, 1600.0)), MET.format(3)),
+        (changed(3, ear=in_sentences(HUMAN)), "the caller of call 3 hears the human"),
+        (changed(3, ear=calls()[2].ear[::-1]), "the caller of call 3 hears the human"),
+        (changed(3, desk=calls()[2].desk[:-1]), "the human hears the caller of call 3"),
+        (changed(4, rang=2), "call 4 makes the human's phone ring, once"),
+        (changed(4, ear=calls()[3].ear[1:]), MEANWHILE),
+        (changed(4, ear=calls()[3].ear[::2]), NOBODY_CAME),
+        (changed(4, together=True), NOBODY_CAME),
+        (changed(4, ear=calls()[3].ear[:2]), NOTED),
+        (changed(4, ear=[*calls()[3].ear, plain(say_noted("anna", RUN.topic))]), NOTED),
+        (noticed(0, kind="changed"), "the owner hears of this booking"),
+        (noticed(0, call_sid="CA2"), "the owner hears of this booking"),
+        (noticed(0, caller=CALLERS[1]), "the owner hears of this booking"),
+        (noticed(0, text=f"Somebody booked: {WANT.service}"), "the owner hears of this booking"),
+        (noticed(1, kind="failed"), "the owner hears of this message"),
+        (noticed(1, call_sid="CA3"), "the owner hears of this message"),
+        (noticed(1, text="Somebody left a message."), "the owner hears of this message"),
+        (replace(evidence(), refused=["wrong signature"]), TOLD),
+        (replace(evidence(), notices=[*evidence().notices, row(kind="failed")]), TOLD),
         (replace(evidence(), gaps=(35.0,)), "no gap in the agent's speech"),
         (
             replace(evidence(), complaints=("31951",)),
             "neither Twilio nor the model has a complaint",
         ),
-        (replace(evidence(), desk=["", "yes please"]), "the human hears the caller of call 2"),
     ],
 )
 def test_each_circumstance_counts(wrong: Evidence, claim: str) -> None:
@@ -147,18 +261,12 @@ def test_an_agent_that_talks_on_is_found(wrong: Evidence) -> None:
     assert bad(wrong) == {"the agent yields when call 1 breaks in, and the transcript says so"}
 
 
-@pytest.mark.parametrize("outcome", ["failed", "resolved", "abandoned", "message"])
+@pytest.mark.parametrize("outcome", ["failed", "resolved", "abandoned"])
 def test_each_outcome_is_told_from_the_wanted_one(outcome: str) -> None:
-    rows = {
-        **evidence().rows,
-        "call_outcomes": [
-            row(call_sid="CA1", outcome=outcome),
-            row(call_sid="CA2", outcome=outcome),
-        ],
-    }
+    outcomes = [row(call_sid=sid, outcome=outcome) for sid in SIDS]
+    rows = {**evidence().rows, "call_outcomes": outcomes}
     assert bad(replace(evidence(), rows=rows)) == {
-        "the outcome of call 1 is booked",
-        "the outcome of call 2 is transferred",
+        f"the outcome of call {number} is {wanted}" for number, wanted in enumerate(OUTCOMES, 1)
     }
 
 
@@ -193,9 +301,32 @@ def test_every_part_of_a_booking_counts(other: tuple[str, str, str]) -> None:
     assert not says_booking([plain(say_booked(*wanted)), plain(say_booked(*other))], *wanted)
 
 
-def test_half_a_greeting_is_not_the_human() -> None:
-    assert says_human(in_sentences(HUMAN))
-    assert not says_human(in_sentences(HUMAN)[:1])
+def test_every_sentence_counts_and_their_order() -> None:
+    hello, more = in_sentences(HUMAN), in_sentences(HUMAN_HAS_IT)
+    assert says(["", *hello, "yes please", *more], HUMAN, HUMAN_HAS_IT)
+    assert not says(hello[:1], HUMAN)
+    assert not says([*more, *hello], HUMAN, HUMAN_HAS_IT)
+    assert not says([], BYE)
+
+
+def test_what_it_is_about_is_told_from_all_else() -> None:
+    for one, other in itertools.product(("", *BOOK.topics), repeat=2):
+        assert tells_about([plain(tell_about(one))], other) is (one == other)
+    assert not tells_about([plain(BYE)], "")
+
+
+def test_every_part_of_a_message_counts() -> None:
+    for name, topic in itertools.product(BOOK.names, BOOK.topics):
+        heard = [plain(say_noted(name, topic))]
+        assert says_noted(heard, LEFT) is (Message(name, topic) == LEFT)
+    assert not says_noted([], LEFT)
+
+
+def test_a_notice_counts_once() -> None:
+    one = row(kind="message", call_sid="CA1", caller="+1", text="Anna: the bill")
+    assert told_of([one], "message", "CA1", "+1", "anna", "bill")
+    assert not told_of([one, one], "message", "CA1", "+1", "anna", "bill")
+    assert not told_of([], "message", "CA1", "+1")
 
 
 # ---- sound ----------------------------------------------------------------------------------
@@ -227,8 +358,17 @@ def test_by_ear_the_drawn_hours_and_booking_are_told_from_others() -> None:
     other_day, other_booking = swapped_day(asked), say_booked(WANT.service, WANT.day, OTHER_TIME)
     assert not says_hours(heard(say_hours(other_day, hours[asked])), asked, hours[asked])
     assert not says_booking(heard(other_booking), *wanted)
-    assert says_human(heard(HUMAN))
-    assert not says_human(heard(HOURS))
+    assert says(heard(HUMAN), HUMAN)
+    assert not says(heard(HOURS), HUMAN)
+    assert says_noted(heard(say_noted(LEFT.name, LEFT.topic)), LEFT)
+    assert not says_noted(heard(say_noted(LEFT.name, RUN.topic)), LEFT)
+
+
+def test_by_ear_the_drawn_topic_is_told_from_others() -> None:
+    ear = Recogniser(desk_grammar(BOOK))
+    for topic in BOOK.topics:
+        heard = ear.sentences(from_mulaw(speak(tell_about(topic))))
+        assert tells_about(heard, RUN.topic) is (topic == RUN.topic)
 
 
 # ---- rows -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The whole demo, as a person runs it; and what it looks for in the play-out buffer."""
+"""The whole demo, as a person runs it; and what it shows of the model."""
 
 from __future__ import annotations
 
@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 
 from relay.demo.model import told
-from relay.demo.run import Gap, gaps, sounds
-from relay.sim.line import Line, Timeline
-from relay.sim.pair import memory_pair
 from relay.sim.realtime_session import Logged
-from relay.sim.twilio_stream import StreamLeg
-from relay.sim.ulaw import SILENCE, tone
 
 SEED = 4
-LIMIT_S = 240  # a tenth of a demo's speed still shows what went wrong
+LIMIT_S = 600  # a tenth of a demo's speed still shows what went wrong
 
 
 def test_a_run_ends_well_and_leaves_its_recordings(tmp_path: Path) -> None:
@@ -29,77 +24,20 @@ def test_a_run_ends_well_and_leaves_its_recordings(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"--seed {SEED}" in done.stdout
     assert "FAIL" not in done.stdout
-    assert done.stdout.count("control, must not hold") == 6
+    assert done.stdout.count("control, must not hold") == 11
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "demo-call-1.wav",
+        "demo-call-2-human.wav",
         "demo-call-2.wav",
+        "demo-call-3-human.wav",
+        "demo-call-3.wav",
+        "demo-call-4.wav",
     ]
     for path in tmp_path.iterdir():
         with wave.open(str(path)) as recording:
             assert recording.getnchannels() == 2
             assert recording.getframerate() == 8000
-            assert recording.getnframes() > 8000 * 15
-
-
-# ---- holes ----------------------------------------------------------------------------------
-
-
-class Book:
-    """A play-out buffer that is filled by hand."""
-
-    def __init__(self) -> None:
-        here, _ = memory_pair()
-        self.leg = StreamLeg(here, Line())
-        self.playout = self.leg.playout
-
-    def speak(self, item: str, ms: int, at_ms: int, sound: bytes | None = None) -> None:
-        mulaw = tone(440, ms) if sound is None else sound
-        self.playout.media(mulaw, 8 * at_ms)
-        self.playout.mark(f"0:{item}:{ms}", 8 * at_ms)
-
-
-async def test_a_hole_in_an_item_is_found() -> None:
-    book = Book()
-    book.speak("item_1", 100, 0)
-    book.speak("item_1", 100, 130)
-    assert list(gaps(book.leg)) == [Gap(30.0, 0.13)]
-
-
-async def test_a_pause_between_items_is_none() -> None:
-    book = Book()
-    book.speak("item_1", 100, 0)
-    book.speak("item_2", 100, 130)
-    assert list(gaps(book.leg)) == []
-
-
-async def test_speech_without_a_hole_has_none() -> None:
-    book = Book()
-    book.speak("item_1", 100, 0)
-    book.speak("item_1", 100, 60)
-    assert list(gaps(book.leg)) == []
-
-
-async def test_a_longer_silence_in_an_item_is_not_heard() -> None:
-    book = Book()
-    book.speak("item_1", 100, 0, SILENCE * 800)
-    book.speak("item_1", 100, 130, SILENCE * 400 + tone(440, 50))
-    assert list(gaps(book.leg)) == []
-
-
-async def test_what_a_clear_cut_off_is_no_hole() -> None:
-    book = Book()
-    book.speak("item_1", 100, 0)
-    book.playout.clear(8 * 50)
-    book.speak("item_1", 100, 130)
-    assert list(gaps(book.leg)) == []
-
-
-def test_sounds_are_told_apart_by_nothing_between_them() -> None:
-    heard = Timeline()
-    one, other = tone(440, 20), tone(880, 40)
-    heard.play(one, 80)
-    heard.play(other, 800)
-    assert sounds(heard) == [one, other]
+            assert recording.getnframes() > 8000 * 10
 
 
 # ---- what the model lets know ---------------------------------------------------------------

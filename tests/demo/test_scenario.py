@@ -53,6 +53,8 @@ def test_no_day_passes_for_another() -> None:
         assert scenario.hours[scenario.asked]
         assert scenario.hours[scenario.interrupted]
         assert scenario.asked != scenario.interrupted
+        assert scenario.meanwhile not in (scenario.asked, scenario.interrupted)
+        assert scenario.topic != scenario.message.topic
 
 
 def test_everything_is_drawn() -> None:
@@ -60,6 +62,10 @@ def test_everything_is_drawn() -> None:
     assert {scenario.booking.day for scenario in DRAWS} == set(WEEKDAYS)
     assert {scenario.booking.service for scenario in DRAWS} == set(BOOK.services)
     assert {scenario.booking.name for scenario in DRAWS} == set(BOOK.names)
+    assert {scenario.meanwhile for scenario in DRAWS} == set(WEEKDAYS)
+    assert {scenario.topic for scenario in DRAWS} == set(BOOK.topics)
+    assert {scenario.message.topic for scenario in DRAWS} == set(BOOK.topics)
+    assert {scenario.message.name for scenario in DRAWS} == set(BOOK.names)
     assert len({scenario.booking.time for scenario in DRAWS}) > 15
 
 

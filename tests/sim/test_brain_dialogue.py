@@ -9,10 +9,12 @@ import pytest
 from relay.sim import phrases as say
 from relay.sim.brain_dialogue import Dialogue, Part, outputs, unanswered
 from relay.sim.brains import Call, call
-from relay.sim.phrases import Meaning
+from relay.sim.grammars import Meaning
 from relay.sim.realtime_items import Item
 
-TOOLS = frozenset({"lookup_hours", "book_appointment", "transfer_to_human", "end_call"})
+TOOLS = frozenset(
+    {"lookup_hours", "book_appointment", "transfer_to_human", "take_message", "end_call"}
+)
 BOOKING = Meaning("booking", "filling", "friday", "15:30", "anna")
 BOOK_IT = call("book_appointment", service="filling", day="friday", time="15:30", name="Anna")
 BOOKED = {
@@ -27,8 +29,11 @@ NOT_THEN = {"booked": False, "reason": "closed"}
 DONE = [say.say_booked("filling", "Friday", "15:30", "407123"), say.ELSE]
 ENOUGH = [say.GOODBYE, call("end_call", reason="the caller wants nothing more")]
 LEAVING = [say.GOODBYE, call("end_call", reason="the caller said goodbye")]
-WANTED = [say.CONNECTING, call("transfer_to_human", reason="the caller asked for a person")]
-HELPLESS = [say.CONNECTING, call("transfer_to_human", reason="the agent could not help")]
+WANTED = [say.TRYING, call("transfer_to_human", reason="the caller asked for a person")]
+HELPLESS = [say.TRYING, call("transfer_to_human", reason="the agent could not help")]
+CALL_BACK = Meaning("back", name="anna", topic="bill")
+TAKE_IT = call("take_message", name="Anna", message="Please call me back about my bill.")
+NOBODY_CAME = [say.SORRY, say.NOT_REACHED, say.MESSAGE]
 TAKEN = {
     "booked": False,
     "reason": "taken",
@@ -87,6 +92,16 @@ def test_hours_are_looked_up_and_told() -> None:
         ([None, "hello", None], [say.AGAIN]),
         ([None, None, "yes"], HELPLESS),
         ([None, None, "no"], [say.ALL_RIGHT]),
+        (["human", {"status": "ringing"}], [say.RINGING]),
+        (["human", {"status": "not_ringing", "reason": "closed"}], NOBODY_CAME),
+        (["human", {"status": "ringing"}, {"status": "not_reached"}], NOBODY_CAME),
+        ([{"status": "not_reached"}, "yes"], [say.WHOSE_MESSAGE]),
+        ([{"status": "not_reached"}, "no"], [say.ALL_RIGHT]),
+        ([CALL_BACK], [say.MOMENT, TAKE_IT]),
+        ([CALL_BACK, {"taken": True}], [say.say_noted("anna", "bill"), say.ELSE]),
+        ([{"taken": True}], [say.BROKEN]),
+        ([Meaning("back", topic="bill")], [say.WHOSE_MESSAGE]),
+        ([Meaning("name", name="anna"), Meaning("back", topic="bill")], [say.MOMENT, TAKE_IT]),
     ],
 )
 def test_the_dialogue(turns: list[Any], answer: list[Part]) -> None:
@@ -125,11 +140,28 @@ def test_an_output_that_says_nothing_is_an_apology(output: Any) -> None:
     assert Dialogue().answer([("lookup_hours", output)], TOOLS) == [say.BROKEN]
 
 
-def test_a_person_is_told_what_it_was_about() -> None:
+def about(*turns: Any) -> str:
+    """What a person is told after these turns."""
     dialogue = Dialogue()
-    dialogue.answer([BOOKING], TOOLS)
-    dialogue.answer([Meaning("human")], TOOLS)
-    assert dialogue.summary() == "The caller spoke about: booking, human."
+    for turn in turns:
+        news = ("book_appointment", turn) if isinstance(turn, dict) else turn
+        dialogue.answer([news], TOOLS)
+    return dialogue.summary()
+
+
+def test_a_person_is_told_what_it_was_about() -> None:
+    hours, human = Meaning("hours", day="monday"), Meaning("human", topic="bill")
+    wish = say.tell_booking("filling", "friday", "15:30", booked=False)
+    assert about() == say.WANTS_PERSON
+    assert about(Meaning("human")) == say.WANTS_PERSON
+    assert about(human) == "The caller wants to speak to a person about a bill."
+    assert about(None, None, Meaning("yes")) == say.WANTS_PERSON
+    assert about(hours, human) == f"{say.tell_hours('monday')} {say.tell_about('bill')}"
+    assert about(hours, hours, BOOKING) == f"{say.tell_hours('monday')} {wish}"
+    booked = say.tell_booking("filling", "friday", "15:30", booked=True)
+    assert about(hours, human, BOOKING, Meaning("yes"), BOOKED) == (
+        f"{say.tell_about('bill')} {booked}"
+    ), "two sentences, the last ones, and of a booking only what became of it"
 
 
 # ---- news in a conversation -------------------------------------------------------------------
@@ -150,7 +182,30 @@ def test_news_is_what_came_since_the_agent_spoke() -> None:
         ("", {"booked": True}),
         ("", None),
     ]
-    assert unanswered([*conversation, Item(id="h", role="assistant")]) == []
+    known = {item.id for item in conversation}
+    assert unanswered([*conversation, Item(id="h", role="assistant")], known) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The person was not reached: nobody answered. Tell the caller.",
+        "The person that the caller was connected to has hung up at once.",
+    ],
+)
+def test_that_nobody_came_is_told_in_words(text: str) -> None:
+    told = Item(id="a", role="system", text=text)
+    assert outputs((told,), [told]) == [("transfer_to_human", {"status": "not_reached"})]
+
+
+def test_what_was_told_while_the_agent_was_about_to_speak_is_still_news() -> None:
+    wish = Item(id="a", role="user")
+    told = Item(id="b", role="system", text="The person was not reached: they hung up.")
+    answer = Item(id="c", role="assistant")
+    conversation = (wish, told, answer)
+    assert unanswered(conversation, known={"a"}) == [told]
+    assert unanswered(conversation, known={"a", "b"}) == []
+    assert unanswered(conversation[:2], known={"a", "b"}) == [wish, told], "it was cut off before"
 
 
 def test_a_call_knows_its_name() -> None:

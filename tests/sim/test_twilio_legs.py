@@ -60,6 +60,7 @@ async def test_a_leg_from_the_queue_to_its_last_callback(autojump_clock):
         (HumanPhone(outcome="busy"), "busy", 1.0),
         (HumanPhone(outcome="no-answer"), "no-answer", 25.0),
         (HumanPhone(answer_after_s=25.1), "no-answer", 25.0),
+        (HumanPhone(outcome="no-answer", rings_s=10.0), "no-answer", 10.0),
         (HumanPhone(outcome="failed"), "failed", 0.0),
         (None, "failed", 0.0),
     ],

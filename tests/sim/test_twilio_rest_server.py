@@ -1,5 +1,5 @@
-"""The REST API on a real port, driven by the `twilio` package's own synchronous client in a thread,
-and by raw bytes."""
+"""The REST API on a real port, driven by the `twilio` package's own synchronous client in a
+thread."""
 
 from functools import partial
 
@@ -100,39 +100,3 @@ async def test_faults_of_the_network_over_a_real_port(fault, error):
         with pytest.raises(error):
             await in_thread(send)
     assert len(twilio.cloud.messages) == (1 if fault is LOST else 0)
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"nonsense\r\n\r\n",
-        b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000,
-    ],
-)
-async def test_what_is_no_request_is_hung_up_on(sent):
-    async with open_twilio(Relay()) as twilio:
-        origin = await twilio.rest.nursery.start(serve_rest, twilio.rest)
-        stream = await trio.open_tcp_stream("127.0.0.1", int(origin.rpartition(":")[2]))
-        async with stream:
-            try:
-                await stream.send_all(sent)
-                with trio.fail_after(5):
-                    answer = await stream.receive_some()
-            except trio.BrokenResourceError:
-                answer = b""
-        assert answer == b""
-    assert twilio.rest.requests == []
-
-
-async def test_two_requests_share_a_connection():
-    async with open_twilio(Relay()) as twilio:
-        origin = await twilio.rest.nursery.start(serve_rest, twilio.rest)
-        async with await trio.open_tcp_stream(
-            "127.0.0.1", int(origin.rpartition(":")[2])
-        ) as stream:
-            for _ in range(2):
-                await stream.send_all(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
-                with trio.fail_after(5):
-                    answer = await stream.receive_some()
-                assert answer.startswith(b"HTTP/1.1 401 ")
-    assert [kept.kind for kept in twilio.rest.requests] == ["unknown", "unknown"]
