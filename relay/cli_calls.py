@@ -29,7 +29,7 @@ from relay.errors import PhoneControlError
 from relay.logs import set_up_logs
 from relay.plainly import told_plainly
 from relay.ports import CallSummary, DayCosts
-from relay.wiring import open_phone_control
+from relay.wiring_humans import open_phone_control
 
 EXIT_UNKNOWN: Final = 1
 EXIT_LEFT: Final = 1

@@ -25,7 +25,7 @@ from relay.config import Settings
 from relay.logs import set_up_logs
 from relay.plainly import told_plainly
 from relay.shell.clip_studio import Recorded
-from relay.wiring import open_cabinet
+from relay.wiring_clips import open_cabinet
 
 EXIT_NOT_RECORDED: Final = 1
 PHONE_HZ: Final = 8000

@@ -22,7 +22,7 @@ from relay.config import Settings
 from relay.errors import ConfigError, StoreError
 from relay.prompts import Prompts, load_prompts
 from relay.tools import registry
-from relay.wiring import load_clips
+from relay.wiring_clips import load_clips
 
 CHARS_A_TOKEN: Final = 4  # of English, roughly
 LONG_PROMPT_CHARS: Final = 12_000

@@ -27,7 +27,8 @@ from relay.prompts import load_prompts
 from relay.shell.clip_studio import record
 from relay.shell.kit import CallFacts
 from relay.tools import registry
-from relay.wiring import dial_openai, open_business, session_settings
+from relay.wiring_business import open_business
+from relay.wiring_model import dial_openai, session_settings
 
 ASK_S: Final = 12.0
 PUBLIC_S: Final = 5.0

@@ -1,0 +1,101 @@
+"""Settings to the clips that calls play: the packaged ones, and the cabinet of the model's own."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib import resources
+
+import trio
+
+from relay.about import About
+from relay.adapters.store import SqlStore, open_store, upgrade
+from relay.audio import loudest_db
+from relay.cabinet import AFTER_HOURS, Cabinet, Voice
+from relay.config import Settings
+from relay.core.policy import CLIP_NAMES, Clip
+from relay.errors import ConfigError
+from relay.prompts import Prompts, load_prompts
+from relay.shell import clip_studio
+from relay.shell.kit import CallFacts
+from relay.wiring_business import open_business
+from relay.wiring_model import MAX_OUTPUT_TOKENS, REASONING_EFFORT, DialModel, dial_openai
+
+
+def load_clips() -> Mapping[str, Clip]:
+    """The packaged clips. Raises ConfigError when one is missing."""
+    folder = resources.files("relay") / "clips"
+    try:
+        texts = tomllib.loads((folder / "clips.toml").read_text(encoding="utf-8"))
+        names = [*CLIP_NAMES, *({AFTER_HOURS} & texts.keys())]
+        return {name: _clip(name, texts[name], folder / f"{name}.ulaw") for name in names}
+    except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"the packaged clips are incomplete: {error}") from None
+
+
+def _clip(name: str, text: str, file: resources.abc.Traversable) -> Clip:
+    mulaw = file.read_bytes()
+    return Clip(name, text, mulaw, loudest_db(mulaw))
+
+
+@asynccontextmanager
+async def open_cabinet(
+    settings: Settings, *, model_dialer: DialModel | None = None
+) -> AsyncIterator[Cabinet]:
+    """The clips as a server with these settings has them, for people.
+
+    Raises ConfigError or StoreError, one line each.
+    """
+    database_url = settings.database_url.get_secret_value()
+    prompts, clips = load_prompts(settings.prompts_dir), load_clips()
+    dial = model_dialer or partial(dial_openai, settings)
+    await trio.to_thread.run_sync(upgrade, database_url)
+    store = open_store(database_url)
+    try:
+        async with open_business(settings, store) as business:
+            about = About(business)
+            await about.ask()
+            cabinet = make_cabinet(settings, store, about, prompts, clips, dial=dial)
+            await cabinet.load()
+            yield cabinet
+    finally:
+        store.close()
+
+
+def make_cabinet(
+    settings: Settings,
+    store: SqlStore,
+    about: About,
+    prompts: Prompts,
+    packaged: Mapping[str, Clip],
+    *,
+    dial: DialModel,
+) -> Cabinet:
+    session = clip_studio.studio_settings(
+        settings.realtime_voice,
+        settings.realtime_audio_format,
+        REASONING_EFFORT,
+        MAX_OUTPUT_TOKENS,
+    )
+
+    async def record(texts: list[str]) -> clip_studio.Recorded:
+        return await clip_studio.record(dial(CallFacts("clips")), session, texts)
+
+    def wanted() -> Mapping[str, str]:
+        """Words by clip; not those of a greeting that waits for the business's name."""
+        texts = {name: clip.text for name, clip in packaged.items() if name != AFTER_HOURS}
+        if prompts.names_business() and not about.known:
+            return {name: text for name, text in texts.items() if name != "greeting"}
+        return {**texts, **prompts.greetings(about.profile)}
+
+    return Cabinet(
+        packaged,
+        store,
+        Voice(settings.realtime_model, settings.realtime_voice),
+        texts=wanted,
+        closed=about.closed,
+        record=record,
+        live=settings.greeting == "live",
+    )
