@@ -131,7 +131,7 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
         case on.PhoneClosed(code, reason):
             way_out.phone_gone(call, f"closed {code} {reason}".strip(), now)
         case on.KeyPressed(digit):
-            call.keys += digit
+            call.keys = (call.keys + digit)[: call.policy.max_keys]
             call.keys_due = now + call.policy.key_pause_s
         case on.ModelOpened():
             call.out.append(do.ConfigureModel())

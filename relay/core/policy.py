@@ -125,6 +125,8 @@ class CallPolicy:
     second_thoughts_s: float = 1.5
     # A lone 0 goes to a human; other keys within this time make it a number.
     key_pause_s: float = 1.2
+    # … of no more digits than this: no number that people dial or type is longer.
+    max_keys: int = 32
     # Nobody speaks: ask, then leave.
     idle_prompt_s: float = 10.0
     idle_goodbye_s: float = 25.0
