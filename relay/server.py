@@ -14,6 +14,7 @@ one a little longer than its stream lives (LINGER_S).
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -42,6 +43,7 @@ LOOK_S: Final = 0.2
 FLUSH_S: Final = 5.0
 LAST_RESORT_S: Final = 2.0  # beyond all that; DRAIN_S and these are 296 s, Fly allows 300
 EXIT_STUCK: Final = 70
+GC_YOUNGEST: Final = 5_000
 
 _log = structlog.get_logger("relay.server")
 
@@ -213,6 +215,11 @@ def prepare_process() -> None:
     """Settings of the whole process, which only its owner may change."""
     # Beside a busy thread, a C call that gave up the GIL waits this long for it, not ten times.
     sys.setswitchinterval(0.0005)
+    # What was imported stays: no collection need look at it again while a frame waits. What calls
+    # leave behind is mostly free of cycles, so that there may be more of it before one looks.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_YOUNGEST, 10, 50)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold callers and keys
     with suppress(ValueError, OSError):

@@ -13,6 +13,7 @@ class _Space:
 
 class _View:
     def __getitem__(self, part: slice, /) -> bytes: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class _Lib:
     FRAME_BAD_BASE64: Final[int]

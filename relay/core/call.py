@@ -30,7 +30,7 @@ from relay.core import first_words, on_human, on_model, on_phone, sessions, way_
 from relay.core.budget import Level
 from relay.core.commands import Command
 from relay.core.due import advance
-from relay.core.phases import Fit, Phase, fit
+from relay.core.phases import WITH_CALLER, Fit, Phase, fit
 from relay.core.policy import CallPolicy, Clip
 from relay.core.state import State, note
 
@@ -78,15 +78,16 @@ class Call:
         call = self._state
         out: list[Command] = []
         call.out = out
-        suits = fit(call.phase, event)
-        if suits is Fit.NONSENSE:
-            note(call, "out_of_phase", f"{type(event).__name__} in {call.phase.name}")
-        elif suits is Fit.TAKEN:
+        quick = False
+        if type(event) is on.CallerAudio and call.phase in WITH_CALLER:
+            quick = on_phone.caller_audio(call, event, now)
+        elif (suits := fit(call.phase, event)) is Fit.TAKEN:
             quick = _dispatch(call, event, now)
-            # A frame of the caller that changed nothing needs no look at the timers: 50 a second.
-            if quick and (call.deadline is None or now < call.deadline):
-                return out
-        advance(call, now)
+        elif suits is Fit.NONSENSE:
+            note(call, "out_of_phase", f"{type(event).__name__} in {call.phase.name}")
+        # A frame of the caller that changed nothing needs no look at the timers: 50 a second.
+        if not quick or (call.deadline is not None and now >= call.deadline):
+            advance(call, now)
         return out
 
     def statistics(self) -> Statistics:
@@ -107,7 +108,7 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
     talk = call.talk
     match event:
         case on.CallerAudio():
-            return on_phone.caller_audio(call, event, now)
+            pass  # it only fits where `handle` has taken it already
         case on.AgentAudio():
             call.budget.made(event)
             talk.agent_audio(event, now)

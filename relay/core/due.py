@@ -73,9 +73,10 @@ def advance(call: State, now: float) -> None:
     """Do all that is due, then look how long nothing will be."""
     for _ in range(MAX_ROUNDS):
         look_round(call, now)
-        due = [do_it for at, do_it in timers(call) if at is not None and at <= now]
+        pending = [(at, do_it) for at, do_it in timers(call) if at is not None]
+        due = [do_it for at, do_it in pending if at <= now]
         if not due:
-            call.deadline = min((at for at, _ in timers(call) if at is not None), default=None)
+            call.deadline = min([at for at, _ in pending], default=None)
             return
         for do_it in due:
             do_it(call, now)

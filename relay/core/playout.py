@@ -251,7 +251,12 @@ class Playout:
         since = now - tail_ms / 1000
         while self._line_levels and self._line_levels[0][1] < since:
             self._line_levels.popleft()
-        return max((level for start, _, level in self._line_levels if start <= now), default=-100.0)
+        loudest = -100.0
+        for start, _, level in self._line_levels:  # in the order of their starts
+            if start > now:
+                break
+            loudest = max(loudest, level)
+        return loudest
 
     # ---- the cut ----------------------------------------------------------------------------
 

@@ -215,6 +215,8 @@ class ToolCalls:
 
     @property
     def deadline(self) -> float | None:
+        if not self._calls:
+            return None  # asked after every event, and mostly this is so
         times = [self._deadline(c) for c in self._calls.values() if c.state is _State.RUNNING]
         times += [self._filler(c) for c in self._live() if not c.filled]
         return min(times, default=None)

@@ -100,6 +100,17 @@ def _nobody_minds() -> None:
     """Until an outbox writes to it, what a socket cannot send waits for the next `send`."""
 
 
+def _to_the_end(step: Callable[[], bool]) -> Callable[[], bool]:
+    """Read all there is, where epoll does not tell of the rest."""
+
+    def steps() -> bool:
+        while step():
+            pass
+        return False
+
+    return steps
+
+
 class NativeSocket:
     """One connection as a ports.Socket. link and carrier: its bytes, and who moves them."""
 
@@ -194,6 +205,7 @@ class NativeSocket:
                 while step():
                     pass
         task = trio.lowlevel.current_task()
+        run, once = task.context.run, step if self._carrier.telling else _to_the_end(step)
 
         def give_up(result: outcome.Outcome[None]) -> None:
             by.forget(self._fd)
@@ -201,7 +213,7 @@ class NativeSocket:
             trio.lowlevel.reschedule(task, result)
 
         def ready() -> None:
-            result = outcome.capture(task.context.run, self._once_or_dry, step)
+            result = outcome.capture(run, once)
             if isinstance(result, outcome.Error):
                 give_up(result)
 
@@ -214,11 +226,6 @@ class NativeSocket:
         self._poured_by = by
         self._wake = lambda: give_up(outcome.capture(self._raise_gone))
         await trio.lowlevel.wait_task_rescheduled(abort)
-
-    def _once_or_dry(self, step: Callable[[], bool]) -> None:
-        """One read, since epoll tells of the rest; all of it where epoll cannot know."""
-        while step() and not self._carrier.telling:
-            pass
 
     def _raise_gone(self) -> None:
         gone = self._gone or SocketClosed(1006)

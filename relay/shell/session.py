@@ -225,17 +225,20 @@ class Session:
     def _step(self, event: on.Event) -> None:
         if isinstance(event, on.PhoneStarted):
             self._introduce(event)
+        quiet = type(event) is on.CallerAudio
         for command in self._handle(event, trio.current_time()):
             # Fifty times a second, and mostly alone: it goes before the rest.
             if type(command) is do.AppendAudio and self._model_out.append(command.audio):
                 continue
             self._route(command)
-        self._pay()
+            quiet = False
+        if not quiet and self._call.spent != self._paid:
+            self._pay(self._call.spent)
 
-    def _pay(self) -> None:
+    def _pay(self, spent: int) -> None:
         """Put what a step has cost on the day's bill, and tell the core what that comes to."""
-        cost, self._paid = self._call.spent - self._paid, self._call.spent
-        if cost and self._tab is not None:
+        cost, self._paid = spent - self._paid, spent
+        if self._tab is not None:
             self._tab.spend(cost)
             self._events.append(on.DayBudget(self._tab.level))
 

@@ -17,7 +17,7 @@ from relay.websocket.link import NO_ROOM, Link
 TAKEN: Final = lib.MEDIA_TAKEN
 _SID_BYTES: Final = 64
 
-_receive, _next = lib.media_receive, lib.media_next
+_receive, _next, _bytes_at = lib.media_receive, lib.media_next, ffi.buffer
 
 
 class Ear:
@@ -54,7 +54,7 @@ class Ear:
     def frame(self) -> tuple[str, int, float, int]:
         """The frame that was TAKEN: base64 for the model, ms, level in dBFS, rises."""
         c, space = self.c, self._space
-        audio = ffi.buffer(c.audio, c.audio_n)[:].decode()
+        audio = str(_bytes_at(c.audio, c.audio_n), "ascii")
         return audio, self._codec.whole_ms(space.mulaw_bytes), space.level_db, c.rises
 
     @property
