@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE
@@ -126,16 +126,37 @@ class Sample:
 
 
 def sample(pid: int) -> Sample:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return Sample(
-        time.monotonic(), (int(fields[11]) + int(fields[12])) * TICK_MS, int(fields[21]) * PAGE_KIB
-    )
+    """Of a process and all that descend from it."""
+    ticks, pages = 0, 0
+    for each in _family(pid):
+        fields = Path(f"/proc/{each}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+        pages += int(fields[21])
+    return Sample(time.monotonic(), ticks * TICK_MS, pages * PAGE_KIB)
 
 
-async def watch(pid: int, into: list[Sample]) -> None:
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text(encoding="ascii").split():
+            yield from _family(int(child))
+
+
+def core_sample(core: int) -> Sample:
+    """Of a whole core, whoever used it."""
+    for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
+        name, *fields = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _wait, irq, soft, steal = map(int, fields[:8])
+            busy = user + nice + system + irq + soft + steal
+            return Sample(time.monotonic(), busy * TICK_MS, 0.0)
+    raise ValueError(f"there is no core {core}")
+
+
+async def watch(take: Callable[[], Sample], into: list[Sample]) -> None:
     """Take a sample five times a second, until cancelled."""
     while True:
-        into.append(sample(pid))
+        into.append(take())
         await trio.sleep(0.2)
 
 

@@ -1,6 +1,7 @@
 """Both ends of a load run, one process on one core: N phones and their N model sessions.
 
     python bench/_load_ends.py        {"port": …} on stdout: where a relay finds the model
+    python bench/_load_ends.py CERTIFICATE KEY    the same behind TLS
     > {"streams": […], "seconds": 20} on stdin, one line: streams as in _load_phone.Stream
     < {"window": […], "delays": …}    when it is over; then it waits for the next line
 
@@ -18,15 +19,18 @@ from __future__ import annotations
 import gc
 import json
 import socket
+import ssl
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench._load_model import Session
-from bench._load_phone import Phone, Stream
+from bench._load_phone import FRAME_S, Phone, Stream
+from bench._load_tls import Papers, TlsSocket, server_context
 from bench._load_wire import Loop
 
 SESSION_WITHIN_S: Final = 10.0
@@ -37,11 +41,18 @@ AFTER_S: Final = 0.2
 class Run:
     """One run: the calls are placed one after another, then talk for the window's length."""
 
-    def __init__(self, listener: socket.socket, streams: list[Stream], seconds: float) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        streams: list[Stream],
+        seconds: float,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.loop = Loop()
         self.phones: list[Phone] = []
         self.faults: list[str] = []
         self._listener, self._streams, self._seconds = listener, streams, seconds
+        self._tls = tls
         self._window = (0.0, 0.0)
         self._cpu = 0.0
         self._busy = 0.0
@@ -78,8 +89,16 @@ class Run:
             self.faults.append("a second session for a call")
             sock.close()
             return
-        phone.session = Session(self.loop, sock, phone.heard)
+        try:
+            phone.session = Session(self.loop, self._secured(sock), phone.heard)
+        except OSError as fault:
+            self.faults.append(f"no session: {fault}")
+            sock.close()
+            return
         self.loop.at(time.monotonic() + 0.03, self._place)
+
+    def _secured(self, sock: socket.socket) -> socket.socket | TlsSocket:
+        return sock if self._tls is None else TlsSocket(sock, self._tls)
 
     def _begin_when_quiet(self) -> None:
         """Nobody's greeting is still to be heard."""
@@ -93,6 +112,7 @@ class Run:
         begun = time.monotonic()
         self._window = (begun + 2.0, begun + 2.0 + self._seconds)
         for number, phone in enumerate(self.phones):
+            phone.begun = True
             self.loop.at(begun + 6.0 * number / len(self.phones), phone.speak)
         self.loop.at(self._window[0], self._mark_cpu)
         self.loop.at(self._window[1], self._over)
@@ -118,15 +138,19 @@ class Run:
             "greeting": [ms for phone in self.phones for _, ms in phone.felt.greeting],
             "inbound": [],
             "outbound": [],
+            "onset": [],
             "clear": [],
             "gap": [],
             "turn": [],
             "probe": [],
+            "late": [],
         }
         for phone in self.phones:
             heard, felt = phone.heard, phone.felt
             delays["inbound"] += within(heard.inbound)
             delays["outbound"] += within(felt.outbound)
+            delays["onset"] += within(felt.onsets)
+            delays["late"] += within(_lateness(heard.sent))
             delays["clear"] += within(felt.clears)
             delays["gap"] += within(felt.gaps)
             delays["probe"] += heard.probes
@@ -151,17 +175,24 @@ class Run:
         }
 
 
-def main() -> None:
+def _lateness(sent: Sequence[float]) -> list[tuple[float, float]]:
+    """How late each frame left, against the earliest one's clock: the generators' own delay."""
+    begun = min((at - FRAME_S * number for number, at in enumerate(sent)), default=0.0)
+    return [(at, 1000 * (at - begun - FRAME_S * number)) for number, at in enumerate(sent)]
+
+
+def main(tls: ssl.SSLContext | None) -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     gc.disable()
     for line in sys.stdin:
         asked = json.loads(line)
         streams = [Stream(**each) for each in asked["streams"]]
-        run = Run(listener, streams, asked["seconds"])
+        run = Run(listener, streams, asked["seconds"], tls)
         run.loop.run()
         print(json.dumps(run.report()), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    files = [Path(name) for name in sys.argv[1:3]]
+    main(server_context(Papers(files[0], *files)) if files else None)

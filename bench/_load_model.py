@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bench._load_tls import TlsSocket
 from bench._load_wire import Loop, Peer, accept, frame
 
 ANSWER_MS: Final = 4000
@@ -54,7 +55,7 @@ class Heard:
 class Session:
     """One session: its call's `Heard`, and what it is told by the phone's script."""
 
-    def __init__(self, loop: Loop, sock: socket.socket, heard: Heard) -> None:
+    def __init__(self, loop: Loop, sock: socket.socket | TlsSocket, heard: Heard) -> None:
         self.heard = heard
         self.faults: list[str] = []
         self.ready = False
@@ -206,7 +207,8 @@ class Session:
             self._say("response.output_audio.done", **part)
             words = "We are open from nine to five."
             self._say("response.output_audio_transcript.done", transcript=words, **part)
-        item = {"id": of["item_id"], "type": "message", "role": "assistant", "status": status}
+        whole = "completed" if status == "completed" else "incomplete"
+        item = {"id": of["item_id"], "type": "message", "role": "assistant", "status": whole}
         self._say("response.output_item.done", item=item, response_id=response, output_index=0)
         usage = {
             "input_token_details": {"text_tokens": 100, "audio_tokens": 60},

@@ -44,10 +44,14 @@ class Stream:
 
 @dataclass(slots=True)
 class Felt:
-    """What the phone's end saw: (when, ms) each, but for counts."""
+    """What the phone's end saw: (when, ms) each, but for counts.
+
+    onsets: those of `outbound` that are an answer's first, which no relay has a reason to hold
+    """
 
     greeting: list[tuple[float, float]] = field(default_factory=list)
     outbound: list[tuple[float, float]] = field(default_factory=list)
+    onsets: list[tuple[float, float]] = field(default_factory=list)
     clears: list[tuple[float, float]] = field(default_factory=list)
     gaps: list[tuple[float, float]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -55,11 +59,16 @@ class Felt:
 
 
 class Phone:
-    """One call. session: the model's end of it, once it is there."""
+    """One call.
+
+    session: the model's end of it, once it is there
+    begun: the caller's script runs; an answer before that is a greeting
+    """
 
     def __init__(self, loop: Loop, stream: Stream, *, first_s: float) -> None:
         self.heard, self.felt = Heard(), Felt()
         self.session: Session | None = None
+        self.begun = False
         self.gone = False
         self.hanging_up = False
         self._loop, self._sid = loop, f"MZ{stream.call_sid[2:]}"
@@ -190,7 +199,8 @@ class Phone:
             self._answer_at = now
             again = self._turns % 2 == 0
             wait = INTERRUPT_S if again else ANSWER_MS / 1000 + PAUSE_S
-            self._loop.at(now + wait, self.speak)
+            if self.begun:
+                self._loop.at(now + wait, self.speak)
         self._answer_bytes += size
         while self._deltas_seen < len(deltas):
             sent, answer, before_ms = deltas[self._deltas_seen]
@@ -198,6 +208,8 @@ class Phone:
                 return
             if before_ms < 1000:  # what comes later waits on purpose
                 self.felt.outbound.append((now, 1000 * (now - sent)))
+            if before_ms == 0:
+                self.felt.onsets.append((now, 1000 * (now - sent)))
             self._deltas_seen += 1
 
     def _mark(self, name: str, now: float) -> None:

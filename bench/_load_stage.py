@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -38,14 +39,23 @@ RUN_S: Final = 240.0
 POINTS: Final = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
 
+class StageError(Exception):
+    """The calls did not get as far as to be measured; the text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One stage. cpu_ms: of the relay, a second of one call; the delays are in ms."""
+    """One stage. cpu_ms: of the relay, a second of one call; the delays are in ms.
+
+    busy: the generators' share of their core
+    others: what part of each core was used by anybody else, the relay's first; of one, the relay's
+    """
 
     calls: int
     cpu_ms: float
     rss_kib: float
     busy: float
+    others: tuple[float, ...]
     delays: Mapping[str, list[float]]
     faults: list[str]
 
@@ -69,7 +79,7 @@ async def ring(local: str, count: int, first: int) -> list[Stream]:
             answer = await client.post(f"{local}/twilio/incoming", data=dict(form), headers=headers)
             found = re.search(r'<Stream url="([^"]+)"', answer.text)
             if found is None:
-                raise SystemExit(f"call {number} was not let in: {answer.text[:200]}")
+                raise StageError(f"call {number - first + 1} was not let in")
             took_ms = answer.elapsed.total_seconds() * 1000
             here, there = urlsplit(local), urlsplit(found[1])
             signed = {"X-Twilio-Signature": sign(AUTH_TOKEN, found[1])}
@@ -87,26 +97,39 @@ async def ring(local: str, count: int, first: int) -> list[Stream]:
     return streams
 
 
-async def stage(ends: machine.Lines, streams: list[Stream], seconds: float, pid: int) -> Measured:
-    """Let the calls talk, and watch the process between their ends."""
+async def stage(
+    ends: machine.Lines, streams: list[Stream], seconds: float, pid: int, cores: machine.Cores
+) -> Measured:
+    """Let the calls talk, and watch the process between their ends. Raises StageError."""
     samples: list[machine.Sample] = []
+    known = [core for core in (cores.relay, cores.others) if core is not None]
+    whole: dict[int, list[machine.Sample]] = {core: [] for core in known}
     asked = {"streams": [asdict(each) for each in streams], "seconds": seconds}
     assert ends.process.stdin is not None  # noqa: S101 - it was piped
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(machine.watch, pid, samples)
+        nursery.start_soon(machine.watch, partial(machine.sample, pid), samples)
+        for core, taken in whole.items():
+            nursery.start_soon(machine.watch, partial(machine.core_sample, core), taken)
         await ends.process.stdin.send_all(json.dumps(asked).encode() + b"\n")
         seen: dict[str, Any] = await ends.next(RUN_S)
         nursery.cancel_scope.cancel()
     window = machine.within(samples, seen["window"])
     calls = len(streams)
     if len(window) < 2:
-        raise SystemExit(f"{calls} calls: {seen['faults']}")
+        raise StageError("; ".join(sorted(set(seen["faults"]))))
+    ours = machine.cpu_share(window)
+    uses = {cores.relay: ours, cores.others: 1000 * seen["busy"]}
+    others = tuple(
+        max(0.0, machine.cpu_share(machine.within(taken, seen["window"])) - uses[core]) / 1000
+        for core, taken in whole.items()
+    )
     webhook = [each.rung for each in streams if each.rung is not None]
     return Measured(
         calls,
-        machine.cpu_share(window) / calls,
+        ours / calls,
         max(each.rss_kib for each in window),
         seen["busy"],
+        others,
         {**seen["delays"], "webhook": webhook},
         seen["faults"],
     )
@@ -137,7 +160,7 @@ async def main(calls: list[int], seconds: float) -> None:
                 for count in calls:
                     streams = await ring(local, count, first)
                     first += count
-                    print(show(await stage(ends, streams, seconds, relay.pid)), flush=True)
+                    print(show(await stage(ends, streams, seconds, relay.pid, cores)), flush=True)
                     await trio.sleep(3)
         finally:
             await machine.end(process)

@@ -22,6 +22,8 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Final
 
+from bench._load_tls import TlsSocket
+
 GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 READ_BYTES: Final = 256 * 1024
 OPEN_S: Final = 10.0
@@ -75,7 +77,7 @@ class Peer:
     def __init__(
         self,
         loop: Loop,
-        sock: socket.socket,
+        sock: socket.socket | TlsSocket,
         take: Callable[[bytes], None],
         gone: Callable[[], None],
         *,
@@ -229,7 +231,7 @@ def connect(
     return sock, rest
 
 
-def accept(sock: socket.socket) -> tuple[bytes, bytes]:
+def accept(sock: socket.socket | TlsSocket) -> tuple[bytes, bytes]:
     """Answer a client's handshake on an accepted socket. Its head, and what came behind it."""
     sock.settimeout(OPEN_S)
     head, rest = _head(sock)
@@ -243,7 +245,7 @@ def accept(sock: socket.socket) -> tuple[bytes, bytes]:
     return head, rest
 
 
-def _head(sock: socket.socket) -> tuple[bytes, bytes]:
+def _head(sock: socket.socket | TlsSocket) -> tuple[bytes, bytes]:
     data = b""
     while b"\r\n\r\n" not in data:
         more = sock.recv(4096)

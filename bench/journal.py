@@ -156,7 +156,9 @@ async def listened(cores: machine.Cores) -> Heard:
         try:
             model = machine.Lines(process, "the simulated model")
             port = (await model.next(latency.START_S))["port"]
-            relay_at = latency.running_relay(port, cores.relay, folder, database_url=url)
+            relay_at = latency.running_relay(
+                port, cores.relay, folder, settings={"DATABASE_URL": url}
+            )
             async with relay_at as (relay, local):
                 at_once = partial(
                     latency.stage,

@@ -35,9 +35,10 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,7 +78,7 @@ BUSY: Final = 0.8
 
 
 def environment(
-    port: int, model_port: int, folder: Path, database_url: str | None = None
+    port: int, model_port: int, folder: Path, settings: Mapping[str, str]
 ) -> dict[str, str]:
     """The settings that are needed, and nothing of the environment that we happen to be in."""
     return {
@@ -86,7 +87,7 @@ def environment(
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "PUBLIC_URL": PUBLIC,
-        "DATABASE_URL": database_url or f"sqlite:///{folder / 'relay.db'}",
+        "DATABASE_URL": f"sqlite:///{folder / 'relay.db'}",
         "PROMPTS_DIR": str(HERE.parent / "prompts"),
         "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
         "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
@@ -96,6 +97,7 @@ def environment(
         "OPENAI_REALTIME_URL": f"ws://127.0.0.1:{model_port}/v1/realtime",
         "MAX_CALLS_PER_NUMBER_HOUR": "0",  # a simulated caller calls again and again
         "CLIPS": "packaged",  # else the clip studio would have the model speak them meanwhile
+        **settings,
     }
 
 
@@ -107,16 +109,23 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running_relay(
-    model_port: int, core: int | None, folder: Path, database_url: str | None = None
+    model_port: int,
+    core: int | None,
+    folder: Path,
+    settings: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> AsyncIterator[tuple[trio.Process, str]]:
-    """`relay serve`, once it is ready, and its address; what it logged is shown if it is not."""
+    """`relay serve`, once it is ready, and its address; what it logged is shown if it is not.
+
+    settings: other values, or more of them; options: of the command line
+    """
     port = free_port()
     local, log_file = f"http://127.0.0.1:{port}", folder / "relay.log"
     with log_file.open("wb") as log:
         relay = await machine.begin(
-            ["-m", "relay", "serve"],
+            ["-m", "relay", "serve", *options],
             core,
-            environ=environment(port, model_port, folder, database_url),
+            environ=environment(port, model_port, folder, settings or {}),
             cwd=folder,
             log=log,
         )
@@ -185,7 +194,7 @@ async def stage(
     try:
         async with trio.open_nursery() as nursery:
             for name, samples in watched.items():
-                nursery.start_soon(machine.watch, pids[name], samples)
+                nursery.start_soon(machine.watch, partial(machine.sample, pids[name]), samples)
             seen = await machine.Lines(phones, "the simulated phones").next(STAGE_S)
             nursery.cancel_scope.cancel()
         sessions = await _sessions(model, calls + knocks)
