@@ -82,11 +82,13 @@ class StoreError(PortError):
     """The database refused or could not be reached.
 
     refused: what was to be written will never be accepted, so that trying again is in vain
+    away: no connection could be had, or it broke
     """
 
-    def __init__(self, text: str, *, refused: bool = False) -> None:
+    def __init__(self, text: str, *, refused: bool = False, away: bool = False) -> None:
         super().__init__(text)
         self.refused = refused
+        self.away = away
 
 
 class SpoolError(PortError):

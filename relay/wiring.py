@@ -10,15 +10,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
-from typing import Final
 
 import trio
 
 from relay import server
 from relay.about import About
-from relay.adapters.store import SqlStore, open_store, upgrade
+from relay.adapters.store import SqlStore, open_store
 from relay.cabinet import Cabinet
 from relay.config import Settings
 from relay.core.policy import CallPolicy, Effect
@@ -56,6 +54,7 @@ from relay.wiring_model import (
 )
 from relay.wiring_money import call_prices, make_purse, micro
 from relay.wiring_notices import channels, make_notifier, open_webhook
+from relay.wiring_store import prepare, prepare_when_back, probe
 
 __all__ = [
     "TRANSCRIPTION_MODEL",
@@ -71,8 +70,6 @@ __all__ = [
     "session_settings",
     "session_url",
 ]
-
-PROBE_NONCE: Final = "readiness"
 
 
 async def serve(
@@ -90,7 +87,8 @@ async def serve(
     model_dialer: opens a session for a call; OpenAI's unless given. Raises DialError
     policy: the numbers that calls live by, over which the settings go
     process: what the server runs in, when that is all it runs
-    Raises ConfigError or StoreError, one line each, when it cannot start.
+    Raises ConfigError or StoreError, one line each, when it cannot start. A PostgreSQL that is away
+    is waited for while calls are served.
     """
     database_url = settings.database_url.get_secret_value()
     prompts, clips = load_prompts(settings.prompts_dir), load_clips()
@@ -99,8 +97,7 @@ async def serve(
     recorder = _recorder(settings)
     store = open_store(database_url, channels=channels(settings))
     try:
-        await trio.to_thread.run_sync(upgrade, database_url)
-        await trio.to_thread.run_sync(_probe, store)
+        there = await prepare(store, database_url)
         async with (
             _open_spool(settings) as spool,
             open_business(settings, store) as business,
@@ -126,6 +123,9 @@ async def serve(
                 recorder=recorder,
                 process=process or Process(),
             )
+            if not there:
+                back = partial(prepare_when_back, store, database_url)
+                parts = replace(parts, background=[*parts.background, back])
             await server.serve(
                 parts,
                 host=settings.host,
@@ -217,7 +217,7 @@ def _parts(
             phone, call_sid=call_sid, kit=newest, choose=choose, before=before, spent=spent
         )
 
-    app = create_app(desk, Probe(partial(_probe, store), journal))
+    app = create_app(desk, Probe(partial(probe, store), journal))
     notifier = make_notifier(settings, store, webhook, phone_control, about)
     again = partial(attempt_again, tools=tools, business=business)
     background: list[Callable[[], Awaitable[None]]] = [
@@ -255,11 +255,6 @@ def _number_rules(settings: Settings) -> NumberRules:
 
 
 # ---- the database ---------------------------------------------------------------------------
-
-
-def _probe(store: SqlStore) -> None:
-    """Write one row, always the same one: whether the database can be written. Blocks."""
-    store.claim_stream(PROBE_NONCE, "", datetime.now(UTC))
 
 
 @asynccontextmanager

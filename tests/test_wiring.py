@@ -277,7 +277,6 @@ def test_every_packaged_clip_has_words_and_sound() -> None:
     ("changes", "kind", "words"),
     [
         ({"DATABASE_URL": "sqlite:////no/such/folder/relay.db"}, StoreError, "folder must exist"),
-        ({"DATABASE_URL": "postgresql://127.0.0.1:9/relay"}, StoreError, "127.0.0.1"),
         ({"PROMPTS_DIR": "/no/such/folder"}, ConfigError, "PROMPTS_DIR"),
         ({"SPOOL_DIR": "/proc/spool"}, ConfigError, "SPOOL_DIR /proc/spool cannot be used"),
         ({"BUSINESS_FILE": "/no/such/file.toml"}, ConfigError, "file.toml"),

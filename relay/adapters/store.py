@@ -34,7 +34,7 @@ from relay.adapters.store_engine import mapped, parse_url, pooled
 from relay.adapters.store_notices import Channels
 from relay.adapters.store_tables import call_outcomes, calls, stream_claims, transcripts
 from relay.adapters.store_upgrade import lag, upgrade
-from relay.errors import Misuse
+from relay.errors import Misuse, StoreError
 from relay.ports import (
     Appointment,
     Attempt,
@@ -83,6 +83,15 @@ class SqlStore:
         self._reader = engine.execution_options(read_only=True)
         self._url = url
         self._channels = channels
+        self._held = False
+
+    def hold(self) -> None:
+        """Have everybody believe that the database is away: its tables are not known to be ours."""
+        self._held = True
+
+    def release(self) -> None:
+        """Its tables are ours."""
+        self._held = False
 
     def close(self) -> None:
         """Give up every connection."""
@@ -95,13 +104,19 @@ class SqlStore:
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:
+        self._check()
         with mapped(self._url), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def _write(self) -> Iterator[sa.Connection]:
+        self._check()
         with mapped(self._url), self._engine.begin() as connection:
             yield connection
+
+    def _check(self) -> None:
+        if self._held:
+            raise StoreError("the database has not been reached since the start", away=True)
 
     # ---- CallStore
 

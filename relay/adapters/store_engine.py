@@ -15,7 +15,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
@@ -23,6 +23,8 @@ from sqlalchemy.exc import (
     ArgumentError,
     DataError,
     IntegrityError,
+    InterfaceError,
+    OperationalError,
     SQLAlchemyError,
     StatementError,
 )
@@ -123,6 +125,17 @@ def _on_sqlite_begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
+#: What a PostgreSQL says at the door that will be over soon.
+_SOON: Final = ("starting up", "shutting down", "recovery mode", "too many clients")
+
+
+def _away(error: SQLAlchemyError, text: str) -> bool:
+    """Whether nobody answered. Who says FATAL has answered: to a wrong password, say."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    return "FATAL:" not in text or any(words in text for words in _SOON)
+
+
 @contextmanager
 def mapped(url: URL) -> Iterator[None]:
     """Turn whatever the database raises into a StoreError of one line, without personal values."""
@@ -136,5 +149,6 @@ def mapped(url: URL) -> Iterator[None]:
             line += ": its folder must exist, and the relay be allowed to write in it"
         # A plain StatementError is a value that did not even reach the driver.
         refused = isinstance(error, DataError | IntegrityError) or type(error) is StatementError
+        away = url.get_backend_name() == "postgresql" and _away(error, str(cause))
         shown = url.render_as_string(hide_password=True)
-        raise StoreError(f"{shown}: {line}", refused=refused) from error
+        raise StoreError(f"{shown}: {line}", refused=refused, away=away) from error
