@@ -50,6 +50,7 @@ CALL_LIMIT_S = 120.0
 START_S, STOP_S = 30.0, 20.0
 LOOK_S = 0.01
 ASIDE_NICE = 10  # of what runs beside a call
+PRESS_SPOKEN = PRESS.replace("1", "one")
 
 Script = Callable[[Caller], Awaitable[None]]
 
@@ -109,7 +110,8 @@ class House:
 
     async def calls(self) -> Done:
         """Place all calls."""
-        owner, desk = Owner(NOTIFY_SECRET, self.stage.tell), self._desk()
+        owner = Owner(NOTIFY_SECRET, self.stage.tell)
+        desk = Desk(HUMAN_NUMBER, self.voices, self.stage.tell)
         origins: dict[str, str] = {}
         async with AsyncExitStack() as stack:
             model = await stack.enter_async_context(open_model(self.stage.tell))
@@ -145,9 +147,6 @@ class House:
                 stop.ask()
                 nursery.cancel_scope.deadline = trio.current_time() + STOP_S
         return done
-
-    def _desk(self) -> Desk:
-        return Desk(HUMAN_NUMBER, self.voices, self.stage.tell)
 
     def _settings(self, model: Model, api_url: str, notify_url: str) -> config.Settings:
         """The relay's own settings, none of them from the environment."""
@@ -196,8 +195,8 @@ class House:
         if rung is not None and rung.calls:
             ended.leg = done.cloud.calls.get(rung.calls[-1].sid)
         done.calls.append(ended)
-        last = script is Caller.leave_message
-        ears.start_soon(self._hear_again, ended, 0 if last else ASIDE_NICE)
+        nice = ASIDE_NICE if number < len(CALLERS) else 0
+        ears.start_soon(self._hear_again, ended, nice)
 
     async def _narrate(self, cloud: TwilioCloud) -> None:
         """Show what the telephone network does, on every call that there is."""
@@ -211,14 +210,14 @@ class House:
 
     async def _narrate_one(self, call: PhoneCall) -> None:
         outbound = call.direction != "inbound"
+        who = "the human" if outbound else "the caller"
         async for event in call.log.follow():
             match event.kind:
                 case "say":
-                    self.stage.tell("network", f"to the human: {event.detail}")
+                    self.stage.tell("network", f"to {who}: {event.detail}")
                 case "gathered":
                     self.stage.tell("human", f"(presses {event.detail})")
                 case "participant-join":
-                    who = "the human" if outbound else "the caller"
                     self.stage.tell("phone", f"{who} comes into the room")
                 case "ringing" | "answered" | "hang-up" | "ended" | "conference-end":
                     detail = f"{event.kind} {event.detail}".rstrip()
@@ -235,9 +234,6 @@ class House:
         if ended.leg is not None:
             grammar = grammars.desk_grammar(BOOK, ON_THE_LINE, PRESS_SPOKEN, ONE_MOMENT)
             ended.at_desk += await _listen(ended.leg.line, grammar, nice)
-
-
-PRESS_SPOKEN = PRESS.replace("1", "one")
 
 
 async def _listen(line: Line, grammar: str, nice: int) -> list[str]:
