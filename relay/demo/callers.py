@@ -140,10 +140,8 @@ class Caller:
         await self._first_sound(await self._say("meanwhile"))
         nobody = await self._until_nobody_came()
         await self._end_of_turn(await self.person.hear_voice(nobody, timeout_s=ANSWER_S), TURNS_MS)
-        await self._ask("yes")
         await self._ask("message", WORK_MS)
-        await self._first_sound(await self._say("bye"))
-        await self._until_hung_up()
+        await self._take_leave()
 
     # ---- their parts ----------------------------------------------------------------------------
 

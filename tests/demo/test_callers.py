@@ -178,14 +178,11 @@ async def test_call_4_hears_the_agent_out_before_it_leaves_a_message(
         record.ended_at = trio.current_time()
         rest = stand.line.heard.end + pause_ms * PER_MS
         stand.line.heard.play(tone(440, 2000), rest)
-        for late_ms in (900, 1000, 1100):
-            await stand.answer(late_ms, 1500)
-        await trio.sleep(2)
-        stand.line.hung_up.set()
+        await stand.answer(900, 1500)
 
     said = await carry(stand, agent, Caller.leave_message)
-    assert said == ["human", "meanwhile", "yes", "message", "bye"]
-    assert stand.timing.answers == pytest.approx([700, 800, 900, 1000, 1100], abs=FRAME / PER_MS)
+    assert said == ["human", "meanwhile", "message", "bye"]
+    assert stand.timing.answers == pytest.approx([700, 800, 900], abs=FRAME / PER_MS)
 
 
 async def test_nobody_waits_for_ever(autojump_clock: trio.testing.MockClock) -> None:
