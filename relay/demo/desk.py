@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from relay.demo.callers import ANSWER_S, TURN_MS, Spoken, Tell
+from relay.demo.caller import ANSWER_S, TURN_MS, Spoken, Tell
 from relay.sim.person import Person
 from relay.sim.twilio_account import Account
 from relay.sim.twilio_call import PhoneCall

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import trio
 
-from relay import config, server, wiring
-from relay.demo.callers import Caller, Spoken, Timing
+from relay import config, wiring
+from relay.demo import callers
+from relay.demo.caller import Caller, Spoken, Timing
 from relay.demo.desk import Desk, until_opened
 from relay.demo.ears import listen
 from relay.demo.measure import sounds
@@ -25,29 +26,21 @@ from relay.demo.model import Model, open_model
 from relay.demo.owner import Owner
 from relay.demo.scenario import BOOK
 from relay.demo.show import Stage
-from relay.sim import grammars, voice
+from relay.demo.street import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Street, open_street
+from relay.sim import grammars
 from relay.sim.line import Line
 from relay.sim.person import Person
-from relay.sim.twilio_call import Number, PhoneCall
+from relay.sim.twilio_call import PhoneCall
 from relay.sim.twilio_cloud import TwilioCloud
 from relay.sim.twilio_dial import HumanPhone
-from relay.sim.twilio_net import open_internet
-from relay.sim.twilio_rest import open_rest
-from relay.sim.twilio_rest_server import serve_rest
 from relay.web.humans import ON_THE_LINE, ONE_MOMENT, PRESS
 
-PUBLIC_URL = "https://relay.demo"
 RELAY_NUMBER, HUMAN_NUMBER = "+15125550100", "+15125550199"
 CALLERS = ("+14155550123", "+12125550177", "+13055550144", "+14155550166")
-NETWORK_PITCH = 1.1  # of what the telephone network says
-REST_S = 0.5  # from a request to the telephone network's API to its answer
-ACCOUNT_SID = "AC" + secrets.token_hex(16)
-AUTH_TOKEN = secrets.token_hex(16)
 NOTIFY_SECRET = secrets.token_hex(32)
 NOTICES = 2  # a booking and a message
 NOTICES_S = 10.0  # until they have come
 CALL_LIMIT_S = 120.0
-START_S, STOP_S = 30.0, 20.0
 LOOK_S = 0.01
 ASIDE_NICE = 10  # of what runs beside a call
 PRESS_SPOKEN = PRESS.replace("1", "one")
@@ -95,11 +88,6 @@ class Done:
     complaints: list[str]
 
 
-def network_says(text: str) -> bytes:
-    """The telephone network's own voice: mu-law. Quick for sentences that it has said before."""
-    return voice.speak(text, pitch=NETWORK_PITCH)
-
-
 @dataclass(frozen=True, slots=True)
 class House:
     """What the calls need. voices: of the callers and the human, by their lines' names."""
@@ -112,40 +100,26 @@ class House:
         """Place all calls."""
         owner = Owner(NOTIFY_SECRET, self.stage.tell)
         desk = Desk(HUMAN_NUMBER, self.voices, self.stage.tell)
-        origins: dict[str, str] = {}
         async with AsyncExitStack() as stack:
             model = await stack.enter_async_context(open_model(self.stage.tell))
             ears = await stack.enter_async_context(trio.open_nursery())
-            internet = await stack.enter_async_context(open_internet(origins))
-            cloud = TwilioCloud(
-                ACCOUNT_SID, AUTH_TOKEN, internet, phones=desk.phones, speak=network_says
-            )
-            done = Done([], cloud, owner, Lag(), model.complaints)
-            rest = await stack.enter_async_context(open_rest(cloud, latency_s=REST_S))
-            api_url: str = await rest.nursery.start(serve_rest, rest)
-            notify_url: str = await rest.nursery.start(owner.listen)
-            async with trio.open_nursery() as nursery:
-                stop = server.Stop()
-                settings = self._settings(model, api_url, notify_url)
-                with trio.fail_after(START_S):
-                    serve = partial(wiring.serve, settings, stop=stop)
-                    served: server.Served = await nursery.start(serve)
-                origins[PUBLIC_URL] = f"http://127.0.0.1:{served.port}"
+            street = await stack.enter_async_context(open_street(desk.phones))
+            done = Done([], street.cloud, owner, Lag(), model.complaints)
+            notify_url: str = await street.rest.nursery.start(owner.listen)
+            settings = self._settings(model, street.api_url, notify_url)
+            async with street.open_relay(settings) as served, trio.open_nursery() as watch:
                 self.stage.tell("relay", f"on port {served.port}, the model on {model.port}")
-                async with trio.open_nursery() as watch:
-                    watch.start_soon(done.lag.watch)
-                    watch.start_soon(self._narrate, cloud)
-                    opened = partial(until_opened, cloud)
-                    await self._call(done, ears, Caller.book)
-                    await self._call(done, ears, Caller.press_zero, desk.answers(opened))
-                    rung = desk.answers(opened, "has_it")
-                    await self._call(done, ears, Caller.want_human, rung)
-                    await self._call(done, ears, Caller.leave_message, desk.nobody())
-                    with trio.move_on_after(NOTICES_S):
-                        await owner.told_of(NOTICES)
-                    watch.cancel_scope.cancel()
-                stop.ask()
-                nursery.cancel_scope.deadline = trio.current_time() + STOP_S
+                watch.start_soon(done.lag.watch)
+                watch.start_soon(self._narrate, street.cloud)
+                opened = partial(until_opened, street.cloud)
+                call = partial(self._call, done, street, ears)
+                await call(callers.book)
+                await call(callers.press_zero, desk.answers(opened))
+                await call(callers.want_human, desk.answers(opened, "has_it"))
+                await call(callers.leave_message, desk.nobody())
+                with trio.move_on_after(NOTICES_S):
+                    await owner.told_of(NOTICES)
+                watch.cancel_scope.cancel()
         return done
 
     def _settings(self, model: Model, api_url: str, notify_url: str) -> config.Settings:
@@ -176,15 +150,18 @@ class House:
     # ---- a call -----------------------------------------------------------------------------
 
     async def _call(
-        self, done: Done, ears: trio.Nursery, script: Script, rung: HumanPhone | None = None
+        self,
+        done: Done,
+        street: Street,
+        ears: trio.Nursery,
+        script: Script,
+        rung: HumanPhone | None = None,
     ) -> None:
         """Place one call, carry it to its end, and have it heard again."""
         number = len(done.calls) + 1
         self.stage.heading(f"Call {number}")
-        base = f"{PUBLIC_URL}/twilio"
-        dialled = Number(RELAY_NUMBER, f"{base}/incoming", f"{base}/fallback", f"{base}/status")
         timing = Timing()
-        call = done.cloud.place(dialled, CALLERS[number - 1])
+        call = street.place(RELAY_NUMBER, CALLERS[number - 1])
 
         async def perform(person: Person) -> None:
             caller = Caller(person, call, rung, self.voices, self.stage.tell, timing)

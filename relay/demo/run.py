@@ -12,18 +12,19 @@ from zoneinfo import ZoneInfo
 import trio
 
 from relay import server
-from relay.demo.callers import lines, pronounce
+from relay.demo.caller import pronounce
+from relay.demo.callers import lines
 from relay.demo.checks import Evidence, Left, judge, outcome_of, read_rows
 from relay.demo.desk import joined, room_of
-from relay.demo.house import CALLERS, Done, Ended, House, network_says
+from relay.demo.house import CALLERS, Done, Ended, House
 from relay.demo.measure import gaps, longest_silence
 from relay.demo.scenario import business_toml, draw, early_zone, starts_at
 from relay.demo.show import Stage
+from relay.demo.street import NETWORK_SAYS, network_says
 from relay.logs import set_up_logs
 from relay.sim import phrases
 from relay.sim.line import stereo_wav
 from relay.sim.twilio_call import PhoneCall
-from relay.web.humans import ON_THE_LINE, ONE_MOMENT, PRESS
 
 HUMAN_PITCH = 0.9
 MET_S = 3.0  # after the joining, both have been heard
@@ -39,7 +40,7 @@ async def run(seed: int, stage: Stage, folder: Path) -> bool:
     voices["has_it"] = pronounce(phrases.HUMAN_HAS_IT, pitch=HUMAN_PITCH)
     # The network's voice, too, speaks beforehand what it will have to say.
     abouts = (phrases.tell_about(scenario.topic), phrases.WANTS_PERSON)
-    for text in (ON_THE_LINE, *abouts, PRESS, ONE_MOMENT):
+    for text in (*NETWORK_SAYS, *abouts):
         network_says(text)
     zone = early_zone(datetime.now(UTC))
     today = datetime.now(ZoneInfo(zone)).date()

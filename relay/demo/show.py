@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from relay.demo.callers import Timing
+from relay.demo.caller import Timing
 from relay.demo.checks import Row, Verdict
 from relay.demo.scenario import Scenario
 

@@ -9,7 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from relay.demo.callers import HUMAN_S, TURNS_MS, Caller, Spoken, Timing, lines, pronounce
+from relay.demo import callers
+from relay.demo.caller import HUMAN_S, TURNS_MS, Caller, Spoken, Timing, pronounce
+from relay.demo.callers import lines
 from relay.demo.scenario import draw
 from relay.sim.line import FRAME, PER_MS, Line
 from relay.sim.person import Person
@@ -97,7 +99,7 @@ async def test_call_1_is_timed_to_a_frame(autojump_clock: trio.testing.MockClock
     with trio.fail_after(120):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(play, stand, answers)
-            nursery.start_soon(stand.caller.perform, Caller.book)
+            nursery.start_soon(stand.caller.perform, callers.book)
             await stand.line.hung_up.wait()
             nursery.cancel_scope.cancel()
     frame_ms = FRAME / PER_MS
@@ -142,7 +144,7 @@ async def test_call_2_presses_a_key_and_speaks_to_whom_it_is_put_through(
         assert stand.line.time(stand.line.heard.end) > trio.current_time(), "while it is greeted"
         await meet(stand, 8)
 
-    said = await carry(stand, agent, Caller.press_zero)
+    said = await carry(stand, agent, callers.press_zero)
     assert said == ["(presses 0)", "bye"]
 
 
@@ -157,7 +159,7 @@ async def test_call_3_speaks_with_whom_it_is_put_through(
         await meet(stand, 3)
         await stand.answer(1000, 1500)
 
-    said = await carry(stand, agent, Caller.want_human)
+    said = await carry(stand, agent, callers.want_human)
     assert said == ["about", "umbrella", "bye"]
     assert stand.timing.answers == pytest.approx([700], abs=FRAME / PER_MS)
 
@@ -180,13 +182,13 @@ async def test_call_4_hears_the_agent_out_before_it_leaves_a_message(
         stand.line.heard.play(tone(440, 2000), rest)
         await stand.answer(900, 1500)
 
-    said = await carry(stand, agent, Caller.leave_message)
+    said = await carry(stand, agent, callers.leave_message)
     assert said == ["human", "meanwhile", "message", "bye"]
     assert stand.timing.answers == pytest.approx([700, 800, 900], abs=FRAME / PER_MS)
 
 
 async def test_nobody_waits_for_ever(autojump_clock: trio.testing.MockClock) -> None:
-    for script in (Caller.book, Caller.press_zero, Caller.want_human, Caller.leave_message):
+    for script in (callers.book, callers.press_zero, callers.want_human, callers.leave_message):
         stand = Stand()
         stand.call.answer()
         with trio.fail_after(60):
@@ -210,7 +212,7 @@ async def test_a_call_that_ends_before_it_was_put_through(
     with trio.fail_after(HUMAN_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(hang_up)
-            nursery.start_soon(stand.caller.perform, Caller.want_human)
+            nursery.start_soon(stand.caller.perform, callers.want_human)
     assert stand.told[-1][0] == "problem"
 
 
