@@ -49,10 +49,14 @@ class Desk:
         async def talk(human: Person) -> None:
             await opened(human)
             await self._say(human, "hello")
-            for reply in replies:
-                begin = await human.hear_voice(timeout_s=ANSWER_S)
-                await human.hear_silence(TURN_MS, begin)
-                await self._say(human, reply)
+            try:
+                for reply in replies:
+                    begin = await human.hear_voice(timeout_s=ANSWER_S)
+                    await human.hear_silence(TURN_MS, begin)
+                    await self._say(human, reply)
+            except trio.TooSlowError:
+                self.tell("problem", "the human waits in vain, and hangs up")
+                human.hang_up()
 
         return self._put(HumanPhone(ANSWERS_S, acts=(key,), script=talk))
 
