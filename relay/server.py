@@ -98,6 +98,7 @@ async def serve(
 ) -> None:
     """Run a server to its end. Raises ConfigError when the address cannot be listened on."""
     listeners = await _listen(host, port)
+    bound = listeners[0].socket.getsockname()[1]
     reception = _Reception(parts.board, parts.carry)
     door = Door(parts.app, reception.admit, reception.take, parts.door_counts)
     async with trio.open_nursery() as background:
@@ -107,7 +108,7 @@ async def serve(
             background.start_soon(pump.Pump().run)
         async with trio.open_nursery() as front:
             await front.start(door.serve, listeners)
-            served = Served(listeners[0].socket.getsockname()[1], parts.board, door)
+            served = Served(bound, parts.board, door)
             _log.info("= listening", host=host, port=served.port)
             task_status.started(served)
             await _until_over(parts.board, reception, drain_s, stop)
