@@ -222,7 +222,7 @@ class Settings(BusinessSettings):
         description="days that words are kept: transcripts, what functions were given; 0: for ever",
     )
     drain_s: float = Field(
-        default=285,
+        default=270,
         ge=0,
         le=3600,
         description="seconds that running calls get to end after SIGTERM (Fly allows 300)",

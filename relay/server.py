@@ -1,10 +1,14 @@
 """The life of the process: it takes calls, drains, and ends in time.
 
     start    listen, keep the journal
-    drain    SIGTERM or SIGINT: new calls go to the human, /readyz says 503, running calls go on
-    cut off  DRAIN_S is over: the streams that still run are closed (1001), Twilio asks
-             `after-stream` what next, and is told: the human
-    end      no call left, or a second signal, which waits for nothing
+    drain    SIGTERM, SIGINT or SIGUSR1: new calls go to the human, /readyz says 503, running calls
+             go on
+    move     DRAIN_S after SIGTERM or SIGINT (after SIGUSR1 alone: never): the calls that still run
+             are let go of between two turns; Twilio asks `after-stream` what next, and another
+             process goes on with them (core/moving.py). Asked here, there is none: the human
+    cut off  MOVE_S later: the streams that are still open are closed (1001), and move as well as
+             calls can that were not asked
+    end      no call left, or another SIGTERM, which waits for nothing
     flush    what the calls left behind is stored, or put on disk, for FLUSH_S at most
     exit     whatever hangs by then is ended by a thread that nothing can hold up
 
@@ -38,10 +42,11 @@ from relay.shell.journal import Journal
 from relay.switchboard import Switchboard
 
 LINGER_S: Final = 2.0  # Twilio asks `after-stream` within some hundred milliseconds
+MOVE_S: Final = 10.0  # a turn has 4 s to end, "one moment" is said, the rows are written
 CUT_OFF_S: Final = 4.0  # closing takes a deaf peer 2 s, then the last webhooks
 LOOK_S: Final = 0.2
 FLUSH_S: Final = 5.0
-LAST_RESORT_S: Final = 2.0  # beyond all that; DRAIN_S and these are 296 s, Fly allows 300
+LAST_RESORT_S: Final = 2.0  # beyond all that; DRAIN_S and these are 291 s, Fly allows 300
 EXIT_STUCK: Final = 70
 GC_YOUNGEST: Final = 5_000
 
@@ -76,15 +81,24 @@ class Served:
 
 
 class Stop:
-    """How a server is told to end: asked once it drains, asked again it ends at once."""
+    """How a server is told to end: asked once it drains, asked again it ends at once.
+
+    drain: no new calls; hurry: the running ones have DRAIN_S; now: nobody is waited for
+    """
 
     def __init__(self) -> None:
         self.drain = trio.Event()
+        self.hurry = trio.Event()
         self.now = trio.Event()
 
     def ask(self) -> None:
         """Take one step further towards the end."""
-        (self.now if self.drain.is_set() else self.drain).set()
+        (self.now if self.hurry.is_set() else self.hurry).set()
+        self.drain.set()
+
+    def ask_patiently(self) -> None:
+        """End when the last call has ended by itself, however long that takes."""
+        self.drain.set()
 
 
 async def serve(
@@ -164,17 +178,35 @@ async def _until_over(
     """Return when the server shall end."""
     await stop.drain.wait()
     board.drain()
-    _log.info("= draining", calls=board.busy(), seconds=drain_s)
+    _log.info("= draining", calls=board.busy())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_end_early, stop, nursery.cancel_scope)
-        with trio.move_on_after(drain_s) as draining:
+        with trio.CancelScope() as draining:
+            nursery.start_soon(_hurry, stop, drain_s, draining)
             await _all_over(board)
         if draining.cancelled_caught:
-            _log.warning("! calls are cut off", calls=board.live())
-            reception.cut_off()
-            with trio.move_on_after(CUT_OFF_S):
-                await _all_over(board)
+            await _part_with(board, reception)
         nursery.cancel_scope.cancel()
+
+
+async def _part_with(board: Switchboard, reception: _Reception) -> None:
+    """Let go of the calls that still run, those that do not let go by themselves at last."""
+    _log.info("= calls move", calls=board.live())
+    board.move()
+    with trio.move_on_after(MOVE_S) as moving:
+        await _all_over(board)
+    if moving.cancelled_caught:
+        _log.warning("! calls are cut off", calls=board.live())
+        reception.cut_off()
+        with trio.move_on_after(CUT_OFF_S):
+            await _all_over(board)
+
+
+async def _hurry(stop: Stop, drain_s: float, draining: trio.CancelScope) -> None:
+    """End a drain that somebody waits for."""
+    await stop.hurry.wait()
+    _log.info("= calls have", seconds=drain_s)
+    draining.deadline = trio.current_time() + drain_s
 
 
 async def _end_early(stop: Stop, scope: trio.CancelScope) -> None:
@@ -195,14 +227,22 @@ async def _all_over(board: Switchboard) -> None:
 
 
 async def obey_signals(stop: Stop, drain_s: float) -> None:
-    """SIGTERM and SIGINT ask the server to stop, and arm the last resort."""
-    left_s = drain_s
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+    """SIGTERM and SIGINT ask the server to stop, and arm the last resort. SIGUSR1 only drains."""
+    left_s = end_s(drain_s)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) as received:
         async for number in received:
             _log.info("< signal", signal=signal.Signals(number).name)
-            end_process_after(left_s + CUT_OFF_S + FLUSH_S + LAST_RESORT_S)
-            left_s = 0.0
+            if number == signal.SIGUSR1:
+                stop.ask_patiently()
+                continue
+            end_process_after(left_s)
+            left_s = FLUSH_S + LAST_RESORT_S
             stop.ask()
+
+
+def end_s(drain_s: float) -> float:
+    """How long after SIGTERM the process is gone, whatever its peers do."""
+    return drain_s + MOVE_S + CUT_OFF_S + FLUSH_S + LAST_RESORT_S
 
 
 def end_process_after(seconds: float) -> None:

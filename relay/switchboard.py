@@ -30,20 +30,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import structlog
 import trio
 
+from relay.core.events import CallResumed
+from relay.core.moving import RESUME
 from relay.errors import PhoneProtocolError, StoreError
 from relay.limits import NO_RULES, NumberLimits, NumberRules
-from relay.ports import CallRow, CallStore
+from relay.ports import CallRow, CallStore, ReturnStore
+from relay.returns import FALLBACK, Returns
 from relay.wire import signature, ticket
 
 TOKEN_S: Final = 60
 CLAIM_TIMEOUT_S: Final = 0.3
 ASK_TIMEOUT_S: Final = 1.0
-STORY_S: Final = 1.0  # the caller hears nothing meanwhile
+FRESH_S: Final = 10.0  # `after-stream` is asked within a second of what it asks about
 MAX_REMEMBERED: Final = 10_000
 THREADS: Final = 4  # a hung database holds these, and nobody else's
 
@@ -66,7 +69,8 @@ class Step(Enum):
 class Line:
     """One call, as this process knows it.
 
-    expires_at: of its token, unix seconds; again: it goes on after a stream that ended
+    expires_at: of its token, unix seconds
+    again: why it goes on after a stream that ended; "" for a call that begins
     """
 
     caller: str
@@ -75,15 +79,23 @@ class Line:
     expires_at: float = 0.0
     step: Step = Step.EXPECTED
     disposition: str | None = None
-    again: bool = False
+    again: str = ""
+    chosen_at: float = 0.0
+
+    def choose(self, disposition: str, at: float) -> None:
+        """What shall follow its stream. at: unix seconds."""
+        self.disposition, self.chosen_at = disposition, at
 
     def counts_at(self, now: float) -> bool:
         """Whether the call takes up room: it is live, or its stream may still come."""
         return self.step is Step.LIVE or (self.step in _COMING and now < self.expires_at)
 
 
-_ROLES: Final = {"caller": "user", "agent": "assistant"}
 _COMING: Final = frozenset({Step.EXPECTED, Step.ADMITTED})
+_STREAMED: Final = frozenset({Step.LIVE, Step.OVER})
+
+
+UNTOLD: Final = "untold"  # another process knows why
 
 
 class Asker:
@@ -101,12 +113,16 @@ class Asker:
         raise StoreError(f"no answer within {within_s:g} s")
 
 
+class BoardStore(CallStore, ReturnStore, Protocol):
+    """What the switchboard asks of the store."""
+
+
 class Switchboard:
     """The desk of one process. `counts` tells who was let in, who was not and why."""
 
     def __init__(
         self,
-        store: CallStore,
+        store: BoardStore,
         *,
         auth_token: str,
         stream_base: str,
@@ -125,6 +141,7 @@ class Switchboard:
         """
         self.counts: Counter[str] = Counter()
         self.draining = False
+        self.moving = trio.Event()  # the calls shall go on in another process, now
         self._store = store
         self._ask = ask or Asker()
         self._auth_token = auth_token
@@ -138,6 +155,7 @@ class Switchboard:
         self._lines: OrderedDict[str, Line] = OrderedDict()
         self._open: dict[str, Line] = {}  # those of them that may take up room
         self._used: dict[str, float] = {}  # nonce -> when it would have expired
+        self.returns = Returns(store, self._ask, self.counts, wall_clock)
 
     # ---- admission --------------------------------------------------------------------------
 
@@ -157,19 +175,19 @@ class Switchboard:
         self.counts["expected"] += 1
         return self._issue(call_sid, Line(caller, called))
 
-    def expect_again(self, call_sid: str, caller: str, called: str) -> str:
+    def expect_again(self, call_sid: str, caller: str, called: str, why: str) -> str:
         """A token for another stream of a call that is under way. There is room for it: it was
         let in before, also by a process that drains by now."""
         line = self._lines.get(call_sid)
         if line is not None and line.step is Step.EXPECTED and line.again:
             return line.token
         self.counts["expected_again"] += 1
-        return self._issue(call_sid, Line(caller, called, again=True))
+        return self._issue(call_sid, Line(caller, called, again=why))
 
     def _issue(self, call_sid: str, line: Line) -> str:
         line.expires_at = expires_at = int(self._wall_clock()) + TOKEN_S
         nonce = secrets.token_urlsafe(16)
-        line.token = ticket.issue(self._secret, call_sid, expires_at, nonce, again=line.again)
+        line.token = ticket.issue(self._secret, call_sid, expires_at, nonce, again=bool(line.again))
         self._enter(call_sid, line)
         return line.token
 
@@ -221,14 +239,14 @@ class Switchboard:
         except PhoneProtocolError as error:
             return error.kind
         line = self._lines.get(claim.call_sid)
-        if self.draining and line is None:
+        if self.moving.is_set() or (self.draining and line is None and not claim.again):
             return "draining"
         if not self._use(claim.nonce, claim.expires_at) or not await self._claim(claim):
             return "used_token"
         # Another process may have answered the webhook: then we hear of the call just now.
         line = self._lines.get(claim.call_sid)
         if line is None:
-            line = Line("", "", token, claim.expires_at, again=claim.again)
+            line = Line("", "", token, claim.expires_at, again=UNTOLD if claim.again else "")
             self._enter(claim.call_sid, line)
         if line.step is not Step.EXPECTED:
             return "second_stream"
@@ -264,7 +282,7 @@ class Switchboard:
         line = self._lines[call_sid]
         line.step = Step.LIVE
         try:
-            yield partial(setattr, line, "disposition")
+            yield lambda disposition: line.choose(disposition, self._wall_clock())
         finally:
             line.step = Step.OVER
 
@@ -278,13 +296,24 @@ class Switchboard:
         if line is not None and line.step in _COMING:
             line.step = Step.MISSED
 
-    async def disposition(self, call_sid: str) -> str:
-        """hang_up | transfer | fallback: from memory, else the store, else "fallback"."""
+    async def follows(self, call_sid: str) -> str:
+        """What is done with a call whose stream ended: a disposition, or why it comes back.
+
+        What was chosen here a moment ago is told from memory; else the store is asked.
+        """
         line = self._lines.get(call_sid)
-        if line is not None and line.disposition is not None:
-            return line.disposition
-        row = await self.row(call_sid)
-        return (row and row.disposition) or "fallback"
+        if line is not None and line.again and line.step is Step.EXPECTED:
+            return line.again  # asked twice: the same answer
+        chosen = line.disposition if line else None
+        if line and chosen and chosen != RESUME and self._wall_clock() - line.chosen_at < FRESH_S:
+            return chosen
+        broke = line is not None and line.step in _STREAMED and not chosen and not line.again
+        try:
+            return await self.returns.follows(
+                call_sid, broke_here=broke, here=not self.moving.is_set()
+            )
+        except StoreError:
+            return chosen if chosen and chosen != RESUME else FALLBACK
 
     async def row(self, call_sid: str) -> CallRow | None:
         """What the store knows of a call; None as well when it does not answer in a second."""
@@ -300,42 +329,19 @@ class Switchboard:
 
     async def story(
         self, call_sid: str, *, journal_flushed: Callable[[], Awaitable[None]]
-    ) -> tuple[tuple[str, str], ...]:
-        """What was said and heard in a call's streams before this one: role and text, in order.
-
-        Empty for a call that begins, and for one of which nothing may be known: its notice was not
-        heard, or the store does not answer in STORY_S, all told.
-        """
+    ) -> CallResumed:
+        """What a call has come to in its streams before this one; nothing for one that begins."""
         line = self._lines.get(call_sid)
         if line is None or not line.again:
-            return ()
-        with trio.move_on_after(STORY_S / 2):
-            await journal_flushed()
-        try:
-            said = await self._ask(partial(self._store.lines, call_sid), STORY_S / 2)
-        except StoreError as error:
-            self.counts["store_silent"] += 1
-            _log.warning("! a call goes on without its past", error=str(error))
-            return ()
-        return tuple((_ROLES.get(speaker, "user"), text) for speaker, text in said if text)
-
-    async def spent(self, call_sid: str) -> int:
-        """What a call's streams before this one have cost, in micro-USD; 0 when nobody says."""
-        line = self._lines.get(call_sid)
-        if line is None or not line.again:
-            return 0
-        try:
-            cost: int = await self._ask(partial(self._store.spent, call_sid), STORY_S / 2)
-        except StoreError as error:
-            self.counts["store_silent"] += 1
-            _log.warning("! what a call has cost is not known", error=str(error))
-            return 0
-        return cost
+            return CallResumed()
+        return await self.returns.story(call_sid, journal_flushed=journal_flushed)
 
     # ---- load -------------------------------------------------------------------------------
 
     def busy(self) -> int:
         """Calls that are live, or whose stream may still come."""
+        if self.moving.is_set():
+            return self.live()
         now = self._wall_clock()
         self._open = {sid: line for sid, line in self._open.items() if line.counts_at(now)}
         return len(self._open)
@@ -347,6 +353,10 @@ class Switchboard:
     def drain(self) -> None:
         """Take no new call. What is expected may still come."""
         self.draining = True
+
+    def move(self) -> None:
+        """Take no stream any more, and let go of those that run: others will carry them."""
+        self.moving.set()
 
     def _enter(self, call_sid: str, line: Line) -> None:
         self._lines[call_sid] = self._open[call_sid] = line

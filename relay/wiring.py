@@ -196,6 +196,7 @@ def _parts(
         recorder=recorder,
         meter=metrics,
         purse=purse,
+        moving=board.moving,
     )
     desk = FrontDesk(
         board=board,
@@ -211,11 +212,8 @@ def _parts(
 
     async def carry(phone: Socket, call_sid: str, choose: Callable[[str], None]) -> None:
         newest = replace(kit, clips=cabinet.at_hand())
-        before = await board.story(call_sid, journal_flushed=journal.drained)
-        spent = await board.spent(call_sid)
-        await run_call(
-            phone, call_sid=call_sid, kit=newest, choose=choose, before=before, spent=spent
-        )
+        past = await board.story(call_sid, journal_flushed=journal.drained)
+        await run_call(phone, call_sid=call_sid, kit=newest, choose=choose, past=past)
 
     app = create_app(desk, Probe(partial(probe, store), journal))
     notifier = make_notifier(settings, store, webhook, phone_control, about)

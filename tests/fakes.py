@@ -16,7 +16,9 @@ from relay.core.records import (
     CallEnded,
     CallOpened,
     DispositionChosen,
+    OwnerNotice,
     SpendAdded,
+    ToolCalled,
     TranscriptLine,
 )
 from relay.errors import PhoneControlError, StoreError
@@ -25,17 +27,20 @@ from relay.ports import (
     Attempt,
     Booked,
     BookingRequest,
+    CallPast,
     CallRow,
     ChangeRequest,
     Entry,
     Leg,
     Message,
     OutcomeSettled,
+    Standing,
     WriteBegun,
     WriteEnded,
     WriteRow,
 )
 from relay.ports.humans import BEFORE
+from relay.ports.returns import WHYS, return_nonce
 from relay.shell.disk import Disk
 from relay.shell.humans import Humans
 from relay.shell.spool import Spool, open_spool
@@ -130,7 +135,7 @@ class FakeStore:
     away: bool = False
     hung: bool = False
     rows: dict[str, CallRow] = field(default_factory=dict)
-    nonces: set[str] = field(default_factory=set)
+    nonces: dict[str, datetime] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     attempts: dict[str, Attempt] = field(default_factory=dict)
     writes: dict[str, WriteRow] = field(default_factory=dict)
@@ -169,24 +174,45 @@ class FakeStore:
         self._asked()
         return self.rows.get(call_sid)
 
-    def spent(self, call_sid: str) -> int:
+    def standing(self, call_sid: str) -> Standing | None:
+        """From the entries; from `rows` for what a test has put there by itself."""
         self._asked()
-        rows = (e.record for e in self.entries if e.call_sid == call_sid)
-        latest = {row.ref: row.micro_usd for row in rows if isinstance(row, SpendAdded)}
-        return sum(latest.values())
+        if call_sid not in self.rows:
+            return None
+        mine = [e for e in self.entries if e.call_sid == call_sid]
+        chosen = [e for e in mine if isinstance(e.record, DispositionChosen)]
+        names = {return_nonce(why, call_sid, number): why for why in WHYS for number in range(1, 9)}
+        return Standing(
+            any(isinstance(e.record, CallOpened) and e.record.stream_sid for e in mine),
+            chosen[-1].record.disposition if chosen else self.rows[call_sid].disposition,
+            chosen[-1].at if chosen else None,
+            tuple((names[nonce], at) for nonce, at in self.nonces.items() if nonce in names),
+        )
 
-    def lines(self, call_sid: str) -> list[tuple[str, str]]:
+    def past(self, call_sid: str) -> CallPast | None:
         self._asked()
-        rows = (e.record for e in self.entries if e.call_sid == call_sid)
-        latest = {row.item_id: row for row in rows if isinstance(row, TranscriptLine)}
-        in_order = sorted(latest.values(), key=lambda row: row.position)
-        return [(row.speaker, row.heard_text) for row in in_order]
+        mine = [e for e in self.entries if e.call_sid == call_sid]
+        if not mine:
+            return None
+        latest = {e.record.item_id: e.record for e in mine if isinstance(e.record, TranscriptLine)}
+        called = {e.record.call_id: e.record for e in mine if isinstance(e.record, ToolCalled)}
+        lines = sorted(latest.values(), key=lambda row: row.position)
+        costs = {r.record.ref: r.record.micro_usd for r in mine if isinstance(r.record, SpendAdded)}
+        return CallPast(
+            min(e.at for e in mine),
+            tuple((row.speaker, row.heard_text) for row in lines),
+            sum(row.speaker == "agent" and "clip_" not in row.item_id for row in lines),
+            tuple((row.name, row.arguments, row.status, row.output) for row in called.values()),
+            tuple(row.outcome for row in self.writes.values() if row.outcome),
+            tuple(e.record.text for e in mine if isinstance(e.record, OwnerNotice)),
+            sum(costs.values()),
+        )
 
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
         self._asked()
         if nonce in self.nonces:
             return False
-        self.nonces.add(nonce)
+        self.nonces[nonce] = at
         return True
 
     def open_attempt(self, attempt: Attempt) -> None:

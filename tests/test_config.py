@@ -37,7 +37,7 @@ def test_required_settings_are_enough_and_the_rest_has_the_documented_defaults()
     assert (settings.greeting, settings.clips) == ("clip", "model")
     assert (settings.vad_threshold, settings.vad_silence_ms) == (0.5, 500)
     assert settings.noise_reduction is None
-    assert (settings.max_calls, settings.max_call_s, settings.drain_s) == (None, 600, 285)
+    assert (settings.max_calls, settings.max_call_s, settings.drain_s) == (None, 600, 270)
     assert settings.log_level == "INFO"
 
 

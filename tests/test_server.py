@@ -190,11 +190,17 @@ async def test_a_stranger_s_stream_is_refused_before_the_upgrade_and_reaches_no_
         assert site.served.door.counts["refused:403"] == 4
 
 
-async def test_a_call_that_breaks_off_falls_back() -> None:
+async def test_a_call_that_breaks_off_comes_back_once() -> None:
     async with open_site() as site:
         async with site.stream(await site.ring()):
             pass
-        assert verbs(await site.post("after-stream")) == ["Say", "Dial"]
+        back = await site.post("after-stream")
+        assert verbs(back) == ["Connect", "Redirect"]
+        path = back.find("Connect/Stream").get("url").removeprefix(f"wss://{PUBLIC}")
+        async with site.stream(path) as phone:
+            await phone.send_message("again")
+            assert await phone.get_message() == "CA1 heard again"
+        assert verbs(await site.post("after-stream")) == ["Say", "Dial"], "not a second time"
 
 
 async def test_draining_refuses_new_calls_and_lets_running_and_expected_ones_end() -> None:
@@ -224,7 +230,42 @@ async def test_a_server_without_calls_ends_at_once() -> None:
         assert trio.current_time() - began < 1
 
 
-async def test_calls_that_outlast_the_drain_are_closed_and_go_to_the_human() -> None:
+async def test_calls_that_outlast_the_drain_are_asked_to_move_and_nobody_goes_on_here() -> None:
+    async with open_site(drain_s=0.3) as site:
+        path, late = await site.ring(), await site.ring("CA2")
+        async with site.stream(path) as phone:
+            site.stop.ask()
+            with trio.fail_after(2):
+                await site.served.board.moving.wait()
+            with pytest.raises(ExceptionGroup) as refused:
+                async with site.stream(late):
+                    pass
+            assert refused.group_contains(ConnectionRejected)
+            await phone.send_message("bye")
+        await site.ended.wait()
+
+
+async def test_a_patient_drain_ends_with_the_last_call_and_a_signal_gives_it_a_limit() -> None:
+    async with open_site(drain_s=0.1) as site:
+        path, other = await site.ring(), await site.ring("CA2")
+        async with site.stream(other) as second:
+            async with site.stream(path) as phone:
+                site.stop.ask_patiently()
+                await trio.sleep(0.3)
+                assert (await site.http.get("/readyz")).status_code == 503
+                assert not site.served.board.moving.is_set(), "no clock runs"
+                await phone.send_message("bye")
+            site.stop.ask()
+            assert not site.stop.now.is_set()
+            await site.served.board.moving.wait()
+            await second.send_message("bye")
+        await site.ended.wait()
+
+
+async def test_calls_that_do_not_let_go_are_closed_and_go_to_the_human(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "MOVE_S", 0.2)
     async with open_site(drain_s=0.3) as site, site.stream(await site.ring()) as phone:
         began = trio.current_time()
         site.stop.ask()
@@ -269,6 +310,7 @@ async def test_a_store_that_hangs_does_not_hold_up_the_end(
 async def test_a_peer_that_never_reads_does_not_hold_up_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(server, "MOVE_S", 0.2)
     monkeypatch.setattr(server, "CUT_OFF_S", 0.3)
     async with open_site(drain_s=0.2) as site:
         path = await site.ring()

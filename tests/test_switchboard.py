@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import trio
 
+from relay import returns
 from relay import switchboard as module
+from relay.core.events import CallResumed
 from relay.core.records import SpendAdded
 from relay.limits import NumberRules
 from relay.ports import Entry
@@ -106,7 +108,7 @@ async def test_a_foreign_token_is_refused(token: str) -> None:
     desk = make_desk()
     assert await desk.open(token) is None
     assert desk.board.counts["refused:bad_token"] == 1
-    assert desk.store.nonces == set()
+    assert desk.store.nonces == {}
 
 
 async def test_a_token_of_another_account_is_refused() -> None:
@@ -156,17 +158,21 @@ async def test_without_the_database_this_process_alone_decides(
     desk.store.release.set()
 
 
+async def story(desk: Desk) -> CallResumed:
+    return await desk.board.story("CA1", journal_flushed=trio.lowlevel.checkpoint)
+
+
 async def test_a_call_that_comes_back_brings_what_it_has_cost() -> None:
     desk = make_desk(store=FakeStore())
     for micro in (12_500, 25_000):
         row = SpendAdded(0.0, "phone_MZ1", "phone", micro)
         desk.store.write([Entry("CA1", datetime.now(UTC), row)])
     desk.expect("CA1")
-    assert await desk.board.spent("CA1") == 0, "it begins"
-    desk.board.expect_again("CA1", "", "")
-    assert await desk.board.spent("CA1") == 25_000
+    assert await story(desk) == CallResumed(), "it begins"
+    desk.board.expect_again("CA1", "", "", "broke")
+    assert (await story(desk)).spent == 25_000
     desk.store.away = True
-    assert await desk.board.spent("CA1") == 0
+    assert await story(desk) == CallResumed()
     assert desk.board.counts["store_silent"] == 1
 
 
@@ -246,23 +252,23 @@ async def test_a_disposition_comes_from_memory_then_from_the_store_then_is_fallb
     await desk.open(desk.expect())
     with desk.board.on_line("CA1") as choose:
         choose("transfer")
-    assert await desk.board.disposition("CA1") == "transfer"
+    assert await desk.board.follows("CA1") == "transfer"
     desk.store.change("CA2", disposition="hang_up")
-    assert await desk.board.disposition("CA2") == "hang_up"
-    assert await desk.board.disposition("CA3") == "fallback"
+    assert await desk.board.follows("CA2") == "hang_up"
+    assert await desk.board.follows("CA3") == "fallback"
     desk.store.away = True
-    assert await desk.board.disposition("CA2") == "fallback"
-    assert await desk.board.disposition("CA1") == "transfer"
+    assert await desk.board.follows("CA2") == "fallback"
+    assert await desk.board.follows("CA1") == "transfer"
 
 
 async def test_a_hung_store_is_waited_for_a_second_at_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "ASK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(returns, "ASK_S", 0.05)
     desk = make_desk(store=FakeStore(hung=True))
     with trio.fail_after(2):
         for _ in range(module.THREADS + 2):  # more questions than threads: still in time
-            assert await desk.board.disposition("CA1") == "fallback"
+            assert await desk.board.follows("CA1") == "fallback"
     desk.store.release.set()
 
 

@@ -28,11 +28,12 @@ from relay.adapters import (
     store_notices,
     store_reading,
     store_records,
+    store_returns,
     store_spend,
 )
 from relay.adapters.store_engine import mapped, parse_url, pooled
 from relay.adapters.store_notices import Channels
-from relay.adapters.store_tables import call_outcomes, calls, stream_claims, transcripts
+from relay.adapters.store_tables import call_outcomes, calls, stream_claims
 from relay.adapters.store_upgrade import lag, upgrade
 from relay.errors import Misuse, StoreError
 from relay.ports import (
@@ -40,6 +41,7 @@ from relay.ports import (
     Attempt,
     Booked,
     BookingRequest,
+    CallPast,
     CallRow,
     CallSummary,
     ChangeRequest,
@@ -51,6 +53,7 @@ from relay.ports import (
     Message,
     Notice,
     Settled,
+    Standing,
     StoredClip,
     WriteBegun,
     WriteRow,
@@ -147,27 +150,23 @@ class SqlStore:
             row = connection.execute(query).first()
         return None if row is None else CallRow(*row)
 
-    def spent(self, call_sid: str) -> int:
-        """What a call has cost so far, in micro-USD."""
-        with self._read() as connection:
-            return store_reading.spent(connection, call_sid)
-
-    def lines(self, call_sid: str) -> list[tuple[str, str]]:
-        """Speaker and heard text of a call's transcript, in its order."""
-        columns = transcripts.c
-        query = (
-            sa.select(columns.speaker, columns.heard_text)
-            .where(columns.call_sid == call_sid)
-            .order_by(columns.position, columns.started_at)
-        )
-        with self._read() as connection:
-            return [(speaker, text) for speaker, text in connection.execute(query)]
-
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
         """Use up a stream's token: True the first time, False ever after."""
         row = {"nonce": nonce, "call_sid": call_sid, "at": at}
         with self._write() as connection:
             return store_records.inserted(connection, stream_claims, row) == 1
+
+    # ---- ReturnStore
+
+    def standing(self, call_sid: str) -> Standing | None:
+        """What `after-stream` must know of a call."""
+        with self._read() as connection:
+            return store_returns.standing(connection, call_sid)
+
+    def past(self, call_sid: str) -> CallPast | None:
+        """What a call has come to in its streams so far."""
+        with self._read() as connection:
+            return store_returns.past(connection, call_sid)
 
     # ---- WriteStore
 

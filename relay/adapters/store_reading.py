@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from relay.adapters.store_tables import call_overview, calls, daily_costs, metadata, spend
+from relay.adapters.store_tables import call_overview, calls, daily_costs, metadata
 from relay.ports import CallSummary, DayCosts
 
 
@@ -38,14 +38,6 @@ def costs(connection: sa.Connection, limit: int) -> list[DayCosts]:
     query = sa.select(c.day, c.calls, c.model_micro_usd, c.words_micro_usd, c.phone_micro_usd)
     query = query.order_by(c.day.desc()).limit(limit)
     return [DayCosts(*row) for row in connection.execute(query)]
-
-
-def spent(connection: sa.Connection, call_sid: str) -> int:
-    """What a call has cost so far, in micro-USD."""
-    total = sa.func.coalesce(sa.func.sum(spend.c.micro_usd), 0)
-    return int(
-        connection.execute(sa.select(total).where(spend.c.call_sid == call_sid)).scalar_one()
-    )
 
 
 def everything(connection: sa.Connection, call_sid: str) -> dict[str, list[dict[str, Any]]]:

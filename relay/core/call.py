@@ -120,11 +120,13 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
                 note(call, "stale_mark", name)
             else:
                 first_words.heard(call, heard, now)
-        case on.CallResumed(lines, spent):
-            call.budget.before = spent
-            if lines:
-                call.resumed = True
-                talk.transcript.resume(lines)
+        case on.CallResumed(lines):
+            call.resumed = bool(lines)
+            call.before_s = event.elapsed_s
+            call.budget.before = event.spent
+            talk.resume(event)
+        case on.MoveAsked():
+            call.moving.ask(now, call.policy.move_within_s)
         case on.PhoneStarted():
             on_phone.phone_started(call, event, now)
         case on.PhoneStopped():

@@ -294,6 +294,14 @@ class Conversation:
 
     # ---- a new session under the same conversation ------------------------------------------
 
+    def resume(self, past: on.CallResumed) -> None:
+        """Go on behind what was said and done in the call's streams before this one."""
+        self.answers = past.answers
+        self.tools.resume(past.tools, past.outcomes, past.notices)
+        if past.lines:
+            self.transcript.resume(past.lines)
+            self._clips = self.transcript.base  # no clip of this stream is taken for an old one
+
     def orphan(self, now: float) -> tuple[list[Command], bool, bool]:
         """The session is gone. Commands; whether the caller waits; whether an answer is owed.
 

@@ -12,7 +12,15 @@ from relay.core.on_phone import keys_settled
 from relay.core.phases import WITH_CALLER, Phase
 from relay.core.sessions import dial, flush, rotate
 from relay.core.state import State, engaged, note, say
-from relay.core.way_out import act, fault, finish, leave, phone_gone
+from relay.core.way_out import (
+    act,
+    fault,
+    finish,
+    leave,
+    move_anyway,
+    move_if_at_rest,
+    phone_gone,
+)
 
 #: When something is due (None: not now), and what is done then.
 Timer: TypeAlias = tuple[float | None, Callable[[State, float], None]]
@@ -39,6 +47,7 @@ def timers(call: State) -> Iterator[Timer]:
     if call.phase is Phase.HANDED_OVER:
         yield call.gone_at + policy.last_words_s, phone_lingers
         return
+    yield call.moving.due_at, move_anyway
     yield talk.playout.next_release, release
     yield talk.playout.settle_at, settle
     yield call.keys_due, keys_settled
@@ -61,7 +70,7 @@ def timers(call: State) -> Iterator[Timer]:
     if call.exit.farewell is not None:
         yield call.exit.farewell.act_at, act
     else:
-        ends_at = call.started_at + policy.max_call_s
+        ends_at = call.started_at - call.before_s + policy.max_call_s
         yield ends_at, too_long
         if not call.wrapping_up and policy.max_call_s > 2 * policy.wrap_up_s:
             yield ends_at - policy.wrap_up_s, wrap_up
@@ -94,6 +103,8 @@ def look_round(call: State, now: float) -> None:
     quiet = talk.playout.quiet()
     if quiet and talk.tools.waiting() and not talk.caller_holds_the_floor():
         call.out += talk.tools.speech_heard(now)
+    if call.moving.asked and call.phase is Phase.TALKING:
+        move_if_at_rest(call, now)
     if call.phase is Phase.TALKING and call.link.ready and call.budget.level < Level.HELD:
         call.out += talk.ask(now)
     if call.exit.farewell is not None:

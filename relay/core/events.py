@@ -240,10 +240,24 @@ class CallResumed:
     lines: role (user | assistant) and text of all that was heard, oldest first; empty: the notice
         was not heard, so that the call begins anew
     spent: what those streams have cost, in micro-USD
+    elapsed_s: since the first of them began
+    answers: how often the agent has said something of its own
+    tools: name, arguments, status (as in ToolCalled) and output of each function call, in order
+    outcomes, notices: as of a ToolFinished, of what those did
     """
 
     lines: tuple[tuple[str, str], ...] = ()
     spent: int = 0
+    elapsed_s: float = 0.0
+    answers: int = 0
+    tools: tuple[tuple[str, str, str, str], ...] = ()
+    outcomes: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MoveAsked:
+    """This process is about to end: the call shall go on in another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +336,7 @@ Event: TypeAlias = (
     | ModelClosed
     | ToolFinished
     | CallResumed
+    | MoveAsked
     | HumanRinging
     | HumanAccepted
     | HumanLost

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relay.core.commands import ClosePhone, Command, Keep
+from relay.core.moving import RESUME
 from relay.core.records import DispositionChosen
 
 # However lost the marks and however long the speech: nobody waits longer than this to leave.
@@ -77,6 +78,10 @@ class Leaving:
     def gives_up(self) -> bool:
         """The caller is leaving because we cannot help: a human is as welcome as before."""
         return self.farewell is not None and self.farewell.disposition != "hang_up"
+
+    def goes_on(self) -> bool:
+        """The call goes on in another stream, which will say how it ended."""
+        return self._acted == RESUME
 
     def act(self, farewell: Farewell, now: float) -> list[Command]:
         """Close the stream. What follows is up to `after-stream`."""

@@ -55,6 +55,7 @@ TRANSITIONS: dict[tuple[Phase, str], Phase] = {
 
 _BEFORE = (
     on.CallResumed,
+    on.MoveAsked,
     on.PhoneStarted,
     on.PhoneStopped,
     on.PhoneClosed,

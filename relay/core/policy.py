@@ -132,6 +132,8 @@ class CallPolicy:
     idle_goodbye_s: float = 25.0
     # … unless the caller asked us to wait, for a calendar, say.
     wait_for_caller_s: float = 120.0
+    # The process is about to end: so long a call waits for a turn's end before it moves.
+    move_within_s: float = 4.0
     # The longest call. The caller hears why it ends.
     max_call_s: float = 600.0
     # The agent is told this long before, so that it can wrap up in its own words.

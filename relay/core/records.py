@@ -54,7 +54,8 @@ class ToolCalled:
 
 @dataclass(frozen=True, slots=True)
 class DispositionChosen:
-    """Key: the call. What `after-stream` shall do: hang_up | join | fallback | voicemail."""
+    """Key: the call. What `after-stream` shall do: hang_up | join | fallback | voicemail,
+    or resume: the call goes on in another stream."""
 
     at: float
     disposition: str

@@ -16,6 +16,7 @@ from relay.core.farewell import Leaving
 from relay.core.greeting import Greeting
 from relay.core.limits import Idleness, Sanity
 from relay.core.model_link import ModelLink
+from relay.core.moving import Moving
 from relay.core.phases import TRANSITIONS, Phase
 from relay.core.policy import LIVE_GREETING, CallPolicy, Clip
 from relay.core.transfer import Handover
@@ -34,6 +35,8 @@ class State:
         self.handover = Handover()
         self.untold: list[str] = []  # news for a model that is not ready
         self.resumed = False
+        self.before_s = 0.0  # how long the call has lasted in other streams
+        self.moving = Moving()
         self.warned = False
         self.out: list[Command] = []
         self.opened_at = now

@@ -31,7 +31,14 @@ PENDING = (
     ' the result will follow."}'
 )
 UNKNOWN = '{"error":"unknown_function","message":"There is no such function."}'
+NOT_TOLD = (
+    '{"status":"unknown","message":"It was begun, and the line broke. Call it again with the very'
+    ' same arguments to learn what came of it: nothing is done twice."}'
+)
 TOO_MANY = '{"error":"too_many","message":"Too many function calls in this call."}'
+
+
+_UNTOLD = ("running", "late")
 
 
 class _State(Enum):
@@ -73,6 +80,22 @@ class ToolCalls:
         self._hush_until = 0.0
         self.outcomes: list[str] = []
         self.notices: list[str] = []
+
+    def resume(
+        self,
+        calls: tuple[tuple[str, str, str, str], ...],
+        outcomes: tuple[str, ...],
+        notices: tuple[str, ...],
+    ) -> None:
+        """Know what was called in the call's streams before this one, and what came of it."""
+        for name, arguments, status, output in calls:
+            result = output if status == "ok" else NOT_TOLD if status in _UNTOLD else ""
+            call_id = f"before_{len(self._calls) + 1}"
+            self._calls[call_id] = _Pending(
+                call_id, "", name, arguments, 0.0, _State.DONE, result=result
+            )
+        self.outcomes += outcomes
+        self.notices += notices
 
     def claim(self, call_id: str) -> bool:
         """True the first time that this call is seen; a repeat comes from the wire."""

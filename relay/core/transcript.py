@@ -47,7 +47,7 @@ class Transcript:
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
         self._before: tuple[tuple[str, str], ...] = ()
-        self._base = 0
+        self.base = 0
         self.gate_open = False
 
     def open_gate(self) -> None:
@@ -57,7 +57,7 @@ class Transcript:
     def resume(self, lines: tuple[tuple[str, str], ...]) -> None:
         """Go on behind what was said, and heard, in a stream before this one."""
         self._before = lines
-        self._base = STRIDE * (1 + len(lines))
+        self.base = STRIDE * (1 + len(lines))
         self.gate_open = True
 
     def caller_spoke(self, item_id: str, at: float) -> None:
@@ -151,7 +151,7 @@ class Transcript:
         return sorted((x for x in self._lines.values() if x.position is not None), key=_place)
 
     def _end(self) -> int:
-        return 1 + max((_place(each) for each in self._placed()), default=self._base - 1)
+        return 1 + max((_place(each) for each in self._placed()), default=self.base - 1)
 
     def _rows(self, line: _Line) -> list[TranscriptLine]:
         if not (self.gate_open and line.kept) or line.text is None or line.position is None:

@@ -122,8 +122,13 @@ def told(reason: str) -> str:
     )
 
 
-_BROKE = "The line broke for a moment and is back. Take up where you were."
+_NOBODY = "If a person was being rung, nobody is any more: ring again if that is still wanted."
+_BROKE = f"The line broke for a moment and is back. Take up where you were. {_NOBODY}"
 _RESUMED = {
+    "moved": (
+        "The line was quiet for a moment, which is not the caller's doing. Do not explain it: take"
+        f" up where you were. {_NOBODY}"
+    ),
     "human_dropped": (
         "The person that the caller was connected to has hung up at once, and the caller is back"
         " with you. Say that you are sorry, and offer to take a message or to help yourself."

@@ -154,6 +154,10 @@ class Utterances:
             u.committed_at is not None for u in self._by_item.values()
         )
 
+    def wait_for_words(self) -> bool:
+        """Words of something that was heard are still to come, be it committed or about to be."""
+        return bool(self._by_item)
+
     def wordless(self) -> list[Utterance]:
         """Committed speech whose answer waits for its words, the oldest first."""
         waiting = (u for u in self._by_item.values() if u.committed_at is not None)

@@ -6,6 +6,7 @@ from relay.core import commands as do
 from relay.core.first_words import heard
 from relay.core.ladder import RUNGS, SESSION_FAULTS
 from relay.core.model_link import Link
+from relay.core.moving import REASON, RESUME, at_rest
 from relay.core.phases import WITH_CALLER, Phase
 from relay.core.records import CallEnded, failed_notice
 from relay.core.sessions import succeed
@@ -60,16 +61,35 @@ def act(call: State, now: float) -> None:
         call.out += call.exit.act(call.exit.farewell, now)
 
 
+def move_if_at_rest(call: State, now: float) -> None:
+    """The call is wanted elsewhere: let go of it between two turns."""
+    if not call.handover.live and at_rest(call.talk):
+        leave(call, RESUME, REASON, "", now, revocable=False)
+
+
+def move_anyway(call: State, now: float) -> None:
+    """No turn came to its end in time: this is where the call is let go of."""
+    call.moving.due_at = None
+    if call.phase is Phase.LEAVING:
+        act(call, now)
+    else:
+        call.out += call.talk.cut(now)
+        leave(call, RESUME, REASON, "one_moment", now, revocable=False)
+
+
 def finish(call: State, now: float) -> None:
     if not go(call, "settled"):
         return
     call.out += call.budget.lost(now, hard=call.link.hard)
+    if call.exit.goes_on():
+        call.out.append(do.EndCall())
+        return
     outcome, reason = call.exit.outcome(call.talk.tools.outcomes, call.talk.answers)
     ended = CallEnded(
         now,
         outcome,
         reason,
-        round((call.gone_at - call.started_at) * 1000),
+        round((call.gone_at - call.started_at + call.before_s) * 1000),
         call.greeting_ms,
         call.talk.transcript.gate_open,
         call.talk.barge_ins,

@@ -3,6 +3,7 @@
 Socket       one WebSocket, either side (shell/sockets.py in production, sim/pair.py in tests)
 CallStore    where records go (adapters/store.py); synchronous, called in worker threads
 WriteStore   writes that happen once (adapters/store.py); synchronous
+ReturnStore  calls that go on after their stream (adapters/store.py); synchronous
 DayBudgets   what is spent of the day's cap (adapters/store.py); synchronous
 ClipStore    where the clips in the agent's own voice are kept (adapters/store.py); synchronous
 Bookings     where the embedded business keeps appointments (adapters/store.py); synchronous
@@ -63,6 +64,7 @@ from relay.ports.records import (
     WriteStatus,
     WriteStore,
 )
+from relay.ports.returns import CallPast, ReturnStore, Standing, WhyBack
 from relay.ports.sockets import QuickSocket, Socket
 from relay.ports.spending import DayBudgets, Drawn
 
@@ -79,6 +81,7 @@ __all__ = [
     "BusinessProfile",
     "CallEnded",
     "CallOpened",
+    "CallPast",
     "CallRow",
     "CallStore",
     "CallSummary",
@@ -108,14 +111,17 @@ __all__ = [
     "PhoneControl",
     "QuickSocket",
     "Record",
+    "ReturnStore",
     "Service",
     "Settled",
     "Socket",
     "SpendAdded",
+    "Standing",
     "StoredClip",
     "ToolCalled",
     "TranscriptLine",
     "Webhook",
+    "WhyBack",
     "WriteBegun",
     "WriteEnded",
     "WriteRow",

@@ -146,14 +146,6 @@ class CallStore(Protocol):
 
     def call(self, call_sid: str) -> CallRow | None: ...
 
-    def lines(self, call_sid: str) -> Sequence[tuple[str, str]]:
-        """Speaker (caller | agent) and heard text of a call's transcript, in its order."""
-        ...
-
-    def spent(self, call_sid: str) -> int:
-        """What a call has cost so far, in micro-USD."""
-        ...
-
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
         """Use up a stream's token: True the first time, False ever after, on any process."""
         ...

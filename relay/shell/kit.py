@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+import trio
 
 from relay.core.policy import CallPolicy, Clip
 from relay.ports import BusinessApi, PhoneControl, Socket
@@ -45,6 +47,7 @@ class CallKit:
     loops: whether a caller is somebody who would be rung, so that nobody is
     recorder: makes a flight recording of every call; None: of none
     meter: counts for /metrics
+    moving: set when the calls shall go on in another process
     purse: holds the day's cap on money, which the policy then says; None: there is none
     """
 
@@ -64,3 +67,4 @@ class CallKit:
     recorder: Recorder | None = None
     meter: Meter = UNCOUNTED
     purse: Purse | None = None
+    moving: trio.Event = field(default_factory=trio.Event)

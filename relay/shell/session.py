@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 import structlog
 import trio
@@ -29,6 +29,7 @@ from relay.core import commands as do
 from relay.core import events as on
 from relay.core.call import Call, Statistics
 from relay.core.emergency import alarming
+from relay.core.moving import RESUME
 from relay.core.records import CallEnded, DispositionChosen, Record, failed_notice
 from relay.core.redaction import redacted
 from relay.errors import Misuse
@@ -52,9 +53,11 @@ PHONE_OUTBOX = 256
 MODEL_OUTBOX = 1024
 # After the call's end, sockets say goodbye within this, or are dropped.
 WIND_DOWN_S = 2.0
+# What is kept of a call that moves has this long to reach the database: nothing is heard meanwhile.
+HAND_ON_S = 1.0
 
 Choose = Callable[[str], None]
-Lines: TypeAlias = tuple[tuple[str, str], ...]
+BEGINS = on.CallResumed()  # the past of a call that has none
 
 
 async def run_call(
@@ -63,19 +66,17 @@ async def run_call(
     call_sid: str,
     kit: CallKit,
     choose: Choose,
-    before: Lines = (),
-    spent: int = 0,
+    past: on.CallResumed = BEGINS,
 ) -> None:
     """Run one call to its end. Never raises because of the call.
 
     phone: the stream's socket, not yet started
     call_sid: the call that the stream's ticket was for
     choose: told synchronously what `after-stream` shall do, before we close the stream
-    before: what was said and heard in a stream before this one: role and text
-    spent: what those streams have cost, in micro-USD
+    past: what the call has come to in streams before this one
     """
     with structlog.contextvars.bound_contextvars(call_sid=call_sid):
-        session = Session(phone, call_sid, kit, choose, on.CallResumed(before, spent))
+        session = Session(phone, call_sid, kit, choose, past)
         try:
             await session.run()
         except Exception:
@@ -118,6 +119,7 @@ class Session:
         self._ended = False
         self._tab: Tab | None = None
         self._watching = trio.CancelScope()
+        self._staying = trio.CancelScope()
         self._paid = 0
         self._facts = CallFacts(call_sid)
         self._stream_sid = ""
@@ -148,8 +150,9 @@ class Session:
                 self._nursery.start_soon(self._watch_the_day, self._tab)
             self._nursery.start_soon(self._alarm.run, lambda: self.feed(on.DeadlinePassed()))
             self._nursery.start_soon(self._write_phone)
-            if self._past != on.CallResumed():
+            if self._past != BEGINS:
                 self.feed(self._past)
+            self._nursery.start_soon(self._stay)
             self._alarm.set(self._call.deadline)
             await read_phone(self._phone, self._to_model, self._facts.call_sid, self.feed)
 
@@ -249,6 +252,12 @@ class Session:
                 self.feed(on.DayBudget(tab.level))
                 await tab.changed()
 
+    async def _stay(self) -> None:
+        """Tell the core when the process no longer has the time for this call."""
+        with self._staying:
+            await self._kit.moving.wait()
+            self.feed(on.MoveAsked())
+
     def _introduce(self, event: on.PhoneStarted) -> None:
         """Learn who calls whom, before anything is done for them."""
         parameters = event.parameters
@@ -283,7 +292,7 @@ class Session:
                 self._close_model()
             case do.ClosePhone(disposition, reason):
                 self._choose_and_remember(disposition)
-                self._start(self._phone.aclose, 1000, reason)
+                self._start(self._close_phone, disposition, reason)
             case do.BriefHuman(attempt, summary):
                 self._kit.humans.brief(attempt, summary)
             case do.DropHuman(attempt):
@@ -300,6 +309,13 @@ class Session:
                 self._end()
             case _:
                 assert_never(command)
+
+    async def _close_phone(self, disposition: str, reason: str) -> None:
+        """Close the stream. What was kept of a call that moves is there first, to be read."""
+        if disposition == RESUME:
+            with trio.move_on_after(HAND_ON_S):
+                await self._kit.journal.drained()
+        await self._phone.aclose(1000, reason)
 
     def _choose_and_remember(self, disposition: str) -> None:
         self._disposition = disposition
@@ -390,6 +406,7 @@ class Session:
         """Nothing more will come of this call: wind down, at most WIND_DOWN_S."""
         self._alarm.stop()
         self._watching.cancel()
+        self._staying.cancel()
         self._phone_out.close()
         self._close_model()
         if self._nursery is not None:

@@ -69,9 +69,14 @@ class FrontDesk:
     def go_on(self, form: Form, why: str) -> str:
         """Bring a call that had a stream back to the agent."""
         caller, called = form.number("From"), form.number("To")
-        token = self.board.expect_again(form.call_sid, caller, called)
+        token = self.board.expect_again(form.call_sid, caller, called, why)
         _log.info("= back to the agent", call_sid=form.call_sid, why=why)
         return self.connect(token, caller, called, why=why)
+
+    async def dropped(self, form: Form) -> str:
+        """Bring a caller back whom a human has left at once."""
+        await self.board.returns.note("human_dropped", form.call_sid)
+        return self.go_on(form, "human_dropped")
 
     def loops(self, form: Form) -> bool:
         """Whether putting this call through to the human would come back to us."""

@@ -105,7 +105,7 @@ def blueprint(desk: FrontDesk) -> Blueprint:
 async def _after_talk(desk: FrontDesk, form: Form) -> str:
     """The conference is over, and the caller is still there: so the human left it."""
     if await desk.humans.parts(form.call_sid):
-        return desk.go_on(form, "human_dropped")
+        return await desk.dropped(form)
     return twiml.hang_up()
 
 

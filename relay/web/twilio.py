@@ -2,13 +2,13 @@
 
     POST /twilio/incoming       a call rings: connect it to a stream, or to the human when full
     POST /twilio/after-stream   its stream ended: do what was decided, or fall back
-    POST /twilio/fallback       something is broken: apologise and dial the human; needs nothing
+    POST /twilio/fallback       something is broken: bring the call back, or dial the human
     POST /twilio/stream-status  a stream started, stopped or failed: logged
     POST /twilio/status         the call ended: one without an outcome was abandoned
 
-`incoming` and `fallback` answer from memory. Only `after-stream`, and only for a call that another
-process carried, asks the store, for a second at most. What is written is written behind the
-answer's back (outcomes.py).
+`incoming` answers from memory. `after-stream` and `fallback` ask the store what this process does
+not know of a call, for a second at most; when that does not answer, there is still the human. What
+is written is written behind the answer's back (outcomes.py).
 
 A call that our own outbound leg made, or that a human's telephone forwarded to us, gets the
 voicemail and never an agent: it is a transfer that nobody took, on its way round.
@@ -25,6 +25,7 @@ from quart import Blueprint, Response, abort, g, request
 
 from relay.core.records import CallOpened
 from relay.ports import Entry
+from relay.returns import comes_back
 from relay.switchboard import Step
 from relay.web.desk import APOLOGY, FrontDesk
 from relay.web.forms import Form, signed_form
@@ -64,7 +65,7 @@ def blueprint(desk: FrontDesk) -> Blueprint:
 
     @pages.post("/fallback")
     async def fallback() -> Response:
-        return document(desk.bridge(g.form, APOLOGY))
+        return document(await _fallback(desk, g.form))
 
     @pages.post("/stream-status")
     async def stream_status() -> Response:
@@ -98,21 +99,32 @@ def _incoming(desk: FrontDesk, form: Form) -> str:
 
 
 async def _after_stream(desk: FrontDesk, form: Form) -> str:
-    """Do what the call decided before its stream was closed."""
-    disposition = await desk.board.disposition(form.call_sid)
-    _log.info("= after the stream", call_sid=form.call_sid, disposition=disposition)
-    match disposition:
+    """Do what the call decided before its stream was closed; or bring it back, if it is there."""
+    if form["CallStatus"] in FINAL:
+        return twiml.hang_up()
+    what = await desk.board.follows(form.call_sid)
+    _log.info("= after the stream", call_sid=form.call_sid, follows=what)
+    match what:
         case "hang_up":
             return twiml.hang_up()
         case "join":
             room = await desk.humans.joins(form.call_sid)
             if room is None:
-                return desk.go_on(form, "human_dropped")
+                return await desk.dropped(form)
             return twiml.enter_room(room, action_url=desk.url("after-talk"))
         case "voicemail":
             return desk.voicemail()
+        case _ if comes_back(what):
+            return desk.go_on(form, what)
         case _:
             return desk.bridge(form, APOLOGY)
+
+
+async def _fallback(desk: FrontDesk, form: Form) -> str:
+    """Nothing else has worked. A call that had a stream which broke comes back all the same."""
+    what = await desk.board.follows(form.call_sid)
+    _log.warning("! fallback", call_sid=form.call_sid, follows=what)
+    return desk.go_on(form, what) if comes_back(what) else desk.bridge(form, APOLOGY)
 
 
 def _log_stream(form: Form) -> None:

@@ -56,13 +56,6 @@ def test_the_latest_calls_come_first_with_what_they_cost(store: SqlStore) -> Non
     assert [call.call_sid for call in store.overview(10, since)] == ["CA2"]
 
 
-def test_what_a_call_has_cost_so_far(store: SqlStore) -> None:
-    assert store.spent("CA1") == 0
-    store.write([entry(r) for r in (OPENED, SPENT, WORDS)])
-    store.write([entry(SPENT, 0, "CA2")])
-    assert store.spent("CA1") == 7206 + 180
-
-
 def test_a_day_is_a_day_in_utc_and_its_sorts_add_up(store: SqlStore) -> None:
     midnight = datetime(2026, 11, 21, tzinfo=UTC)
     store.write(

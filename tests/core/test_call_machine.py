@@ -13,7 +13,7 @@ from relay.core import commands as do
 from relay.core import events as on
 from relay.core.budget import Level
 from relay.core.phases import Phase
-from relay.core.records import CallEnded, SpendAdded, TranscriptLine
+from relay.core.records import CallEnded, DispositionChosen, SpendAdded, TranscriptLine
 from tests.core.driver import HUSH, LOUD, MS, TIMES, Driver
 from tests.core.test_budget import PRICES
 
@@ -155,6 +155,10 @@ class AnyCall(RuleBasedStateMachine):
     def stream_goes_on(self, lines: tuple[tuple[str, str], ...]) -> None:
         self.feed(on.CallResumed(lines))
 
+    @rule()
+    def move_is_asked(self) -> None:
+        self.feed(on.MoveAsked())
+
     @rule(response=RESPONSES)
     def response_starts(self, response: str) -> None:
         self.feed(on.ResponseStarted(response, "turn"))
@@ -248,7 +252,8 @@ class AnyCall(RuleBasedStateMachine):
         assert self.driver.call.phase is Phase.ENDED
         assert len(self.driver.sent(do.EndCall)) == 1
         started = any(isinstance(c, do.DialModel) for _, c in self.driver.log)
-        assert len(self.driver.kept(CallEnded)) == started
+        moved = any(row.disposition == "resume" for row in self.driver.kept(DispositionChosen))
+        assert len(self.driver.kept(CallEnded)) == (started and not moved)
 
 
 TestAnyCall = AnyCall.TestCase

@@ -33,6 +33,7 @@ import trio
 from relay.adapters.business_file import load_business
 from relay.adapters.business_local import LocalBusiness
 from relay.audio import ModelToPhone, loudest_db
+from relay.core.events import CallResumed
 from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
 from relay.core.records import CallEnded, DispositionChosen, ToolCalled, TranscriptLine
 from relay.errors import DialError
@@ -356,7 +357,8 @@ class House:
 
     async def _carry(self, call: Placed, kit: CallKit, before: tuple[tuple[str, str], ...]) -> None:
         choose = call.chosen.append
-        await run_call(call.ours, call_sid=call.sid, kit=kit, choose=choose, before=before)
+        past = CallResumed(before)
+        await run_call(call.ours, call_sid=call.sid, kit=kit, choose=choose, past=past)
         call.over_at = trio.current_time()
         call.over.set()
 

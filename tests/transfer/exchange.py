@@ -38,7 +38,7 @@ from relay.web.desk import FrontDesk
 from relay.web.health import Probe
 from relay.web.outcomes import Outcomes
 from tests.fakes import FakeStore, ask_inline, make_humans
-from tests.shell.house import NUMBER, PLAIN, House, Placed, open_house
+from tests.shell.house import NUMBER, PLAIN, House, Placed, clock, open_house
 
 PUBLIC = "https://relay.example.com"
 STREAMS = "wss://relay.example.com"
@@ -123,11 +123,9 @@ class Exchange:
             self.legs.append(placed)
             self.house.calls[call_sid] = placed
             with self.board.on_line(call_sid) as choose:
-                before = await self.board.story(
-                    call_sid, journal_flushed=self.house.journal.flushed
-                )
+                past = await self.board.story(call_sid, journal_flushed=self.house.journal.flushed)
                 await run_call(
-                    ours, call_sid=call_sid, kit=self.house.kit, choose=choose, before=before
+                    ours, call_sid=call_sid, kit=self.house.kit, choose=choose, past=past
                 )
             placed.over.set()
 
@@ -175,7 +173,13 @@ async def open_exchange(
             house.kit = replace(
                 house.kit, phone_control=control, loops=lambda caller: caller == HUMAN
             )
-            board = Switchboard(house.store, auth_token=TOKEN, stream_base=STREAMS, ask=ask_inline)
+            board = Switchboard(
+                house.store,
+                auth_token=TOKEN,
+                stream_base=STREAMS,
+                ask=ask_inline,
+                wall_clock=lambda: clock().timestamp(),
+            )
             outcomes = Outcomes(house.journal.keep)
             numbers = {"": HUMAN, "billing": BILLING}
             desk = FrontDesk(

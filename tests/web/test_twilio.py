@@ -1,5 +1,7 @@
 """Which TwiML a call gets next."""
 
+from typing import Any
+
 import pytest
 from twilio.request_validator import RequestValidator
 
@@ -27,7 +29,13 @@ def dials_human(document, say: bool = True) -> bool:
 
 async def carry(office: Office, disposition: str | None, call_sid: str = "CA1") -> None:
     """Let a stream of this call come and go, up to its disposition."""
-    document = await office.twiml("incoming", CallSid=call_sid)
+    await take(office, await office.twiml("incoming", CallSid=call_sid), disposition, call_sid)
+
+
+async def take(
+    office: Office, document: Any, disposition: str | None = None, call_sid: str = "CA1"
+) -> None:
+    """Let the stream that a document names come and go."""
     url = document.find("Connect/Stream").get("url")
     path = url.removeprefix("wss://relay.example.com")
     signed = RequestValidator(AUTH).compute_signature(url, {})
@@ -131,10 +139,36 @@ async def test_out_of_hours_nobody_is_rung() -> None:
     assert "will be recorded" in document.findtext("Say")
 
 
-async def test_a_stream_that_died_without_a_word_falls_back(office: Office) -> None:
+@pytest.mark.parametrize("page", ["after-stream", "fallback"])
+async def test_a_stream_that_died_without_a_word_is_followed_by_one_more(
+    office: Office, page: str
+) -> None:
     await carry(office, None)
+    document = await office.twiml(page, CallStatus="in-progress")
+    assert verbs(document) == ["Connect", "Redirect"]
+    assert document.find("Connect/Stream/Parameter[@name='why']").get("value") == "broke"
+    again = await office.twiml(page)
+    assert again.find("Connect/Stream").get("url") == document.find("Connect/Stream").get("url")
+    await take(office, again)
+    assert dials_human(await office.twiml(page)), "it breaks too often"
+    assert dials_human(await office.twiml(page, CallSid="CAnever"))
+
+
+async def test_nobody_is_brought_back_who_has_hung_up(office: Office) -> None:
+    await carry(office, None)
+    assert verbs(await office.twiml("after-stream", CallStatus="completed")) == ["Hangup"]
+
+
+async def test_what_was_chosen_is_not_done_by_the_fallback(office: Office) -> None:
+    await carry(office, "hang_up")
+    assert dials_human(await office.twiml("fallback"))
+
+
+async def test_a_process_about_to_end_brings_nobody_back(office: Office) -> None:
+    await carry(office, "resume")
+    office.board.move()
     assert dials_human(await office.twiml("after-stream"))
-    assert dials_human(await office.twiml("after-stream", CallSid="CAnever"))
+    assert not any(" " in nonce for nonce in office.store.nonces), "and takes it from nobody"
 
 
 async def test_another_process_s_decision_is_read_from_the_store(office: Office) -> None:

@@ -1,0 +1,82 @@
+"""A call that goes on elsewhere, on both databases: where it stands, and what it has come to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from relay.adapters.store import SqlStore
+from relay.core.records import (
+    CallOpened,
+    DispositionChosen,
+    OwnerNotice,
+    SpendAdded,
+    ToolCalled,
+    TranscriptLine,
+)
+from relay.ports import CallPast, Entry, Standing, WriteBegun, WriteEnded
+from relay.ports.returns import MAX_RETURNS, return_nonce
+
+AT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+LATER = AT + timedelta(seconds=30)
+
+
+def at(moment: datetime, record: object, call_sid: str = "CA1") -> Entry:
+    return Entry(call_sid, moment, record)  # type: ignore[arg-type]
+
+
+def test_where_a_call_stands(store: SqlStore) -> None:
+    assert store.standing("CA1") is None
+    store.write([at(AT, CallOpened(0.0, "", "+15550001"))])
+    assert store.standing("CA1") == Standing(False, None, None)
+    store.write([at(AT, CallOpened(0.0, "MZ1", "+15550001"))])
+    store.write([at(LATER, DispositionChosen(1.0, "resume", "moved"))])
+    assert store.standing("CA1") == Standing(True, "resume", LATER)
+
+
+def test_returns_are_claimed_once_and_told_in_order(store: SqlStore) -> None:
+    store.write([at(AT, CallOpened(0.0, "MZ1")), at(AT, CallOpened(0.0, "MZ2"), "CA2")])
+    second, first = return_nonce("moved", "CA1", 1), return_nonce("broke", "CA1", 1)
+    assert store.claim_stream(second, "CA1", LATER)
+    assert not store.claim_stream(second, "CA1", LATER)
+    assert store.claim_stream(first, "CA1", AT)
+    assert store.claim_stream("a token's nonce", "CA1", LATER)
+    assert store.claim_stream(return_nonce("broke", "CA1", MAX_RETURNS), "CA1", LATER)
+    standing = store.standing("CA1")
+    assert standing is not None
+    assert standing.returns[0] == ("broke", AT)
+    assert sorted(standing.returns[1:]) == [("broke", LATER), ("moved", LATER)]
+    other = store.standing("CA2")
+    assert other is not None
+    assert other.returns == ()
+
+
+def test_what_a_call_has_come_to(store: SqlStore) -> None:
+    assert store.past("CA1") is None
+    key = "CA1:book"
+    store.write(
+        [
+            at(LATER, CallOpened(9.0, "MZ2", "+15550001")),
+            at(AT, CallOpened(0.0, "MZ1", "+15550001")),
+            at(AT, TranscriptLine(0.0, "item_2", "agent", 3, "Nine, or ten.", "Nine,", 500, True)),
+            at(AT, TranscriptLine(0.0, "clip_greeting_1", "agent", 1, "Hello!", "Hello!", 900)),
+            at(AT, TranscriptLine(0.0, "item_1", "caller", 2, "When?", "When?")),
+            at(LATER, ToolCalled(0.0, "c2", "book", '{"at":9}', "running")),
+            at(AT, ToolCalled(0.0, "c1", "hours", "{}", "ok", '{"from":9}', 20)),
+            at(AT, SpendAdded(0.0, "r1", "response", 700, "m")),
+            at(AT, SpendAdded(0.0, "phone_MZ1", "phone", 50)),
+            at(AT, WriteBegun(key, "+15550001", "book", "{}", "c0")),
+            at(AT, WriteEnded(key, "done", "{}", "booked")),
+            at(AT, OwnerNotice(0.0, "c0", "booked", "A cleaning")),
+            at(AT, OwnerNotice(0.0, "failed", "failed", "Went wrong")),
+            at(AT, TranscriptLine(0.0, "item_9", "caller", 1, "Other", "Other"), "CA2"),
+        ]
+    )
+    assert store.past("CA1") == CallPast(
+        AT,
+        (("agent", "Hello!"), ("caller", "When?"), ("agent", "Nine,")),
+        1,
+        (("hours", "{}", "ok", '{"from":9}'), ("book", '{"at":9}', "running", "")),
+        ("booked",),
+        ("A cleaning",),
+        750,
+    )
