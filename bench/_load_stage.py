@@ -1,6 +1,7 @@
 """So many calls at once through our own relay, and what they cost: the cheap measure.
 
     python bench/_load_stage.py --calls 10,50 --seconds 15
+    python bench/_load_stage.py --sockets library,native      before and after, as a ratio
 
 One relay a run, on a core of its own; both ends in one process on the other (_load_ends.py, whose
 head says how to set other relays between them). The relay's process id is printed first, so that a
@@ -147,29 +148,58 @@ def show(each: Measured) -> str:
     return "\n".join(lines)
 
 
-async def main(calls: list[int], seconds: float) -> None:
+async def main(calls: list[int], seconds: float, kinds: list[str]) -> None:
     cores = machine.share_out()
     process = await machine.begin([str(HERE / "_load_ends.py")], cores.others)
+    try:
+        ends = machine.Lines(process, "the generators")
+        port = (await ends.next(10))["port"]
+        cpu_ms = {
+            kind: await stages(ends, port, cores=cores, calls=calls, seconds=seconds, kind=kind)
+            for kind in kinds
+        }
+    finally:
+        await machine.end(process)
+    for kind in kinds[1:]:
+        ratios = (
+            f"{mine / first:.2f}"
+            for mine, first in zip(cpu_ms[kind], cpu_ms[kinds[0]], strict=True)
+        )
+        print(f"cpu, {kind} / {kinds[0]}: {', '.join(ratios)}")
+
+
+async def stages(
+    ends: machine.Lines,
+    port: int,
+    *,
+    cores: machine.Cores,
+    calls: list[int],
+    seconds: float,
+    kind: str,
+) -> list[float]:
+    """All stages through one relay with sockets of this kind. Returns the CPU ms of each."""
+    found, first = [], 1
     with tempfile.TemporaryDirectory() as name:
-        try:
-            ends = machine.Lines(process, "the generators")
-            port = (await ends.next(10))["port"]
-            async with running_relay(port, cores.relay, Path(name)) as (relay, local):
-                print(f"relay: {relay.pid}", flush=True)
-                first = 1
-                for count in calls:
-                    streams = await ring(local, count, first)
-                    first += count
-                    print(show(await stage(ends, streams, seconds, relay.pid, cores)), flush=True)
-                    await trio.sleep(3)
-        finally:
-            await machine.end(process)
+        settings = {"WEBSOCKETS": kind}
+        opened = running_relay(port, cores.relay, Path(name), settings=settings)
+        async with opened as (relay, local):
+            print(f"relay: {relay.pid} {kind}", flush=True)
+            for count in calls:
+                streams = await ring(local, count, first)
+                first += count
+                measured = await stage(ends, streams, seconds, relay.pid, cores)
+                print(show(measured), flush=True)
+                found.append(measured.cpu_ms)
+                await trio.sleep(3)
+    return found
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="So many calls at once, and what they cost.")
     parser.add_argument("--calls", default="10,50", help="at once, one stage after another")
     parser.add_argument("--seconds", type=float, default=15.0, help="of each stage's window")
+    parser.add_argument("--sockets", default="native", help="native, library, or both by commas")
     given = parser.parse_args()
     if os.sched_getaffinity(0):
-        trio.run(main, [int(word) for word in given.calls.split(",")], given.seconds)
+        numbers = [int(word) for word in given.calls.split(",")]
+        trio.run(main, numbers, given.seconds, given.sockets.split(","))

@@ -28,6 +28,7 @@ from relay.pulse import Pulse, watch_over
 from relay.replay import replay
 from relay.seeing import Process
 from relay.server import Stop, obey_signals, prepare_process
+from relay.shell import sockets
 from relay.shell.recording import read
 from relay.timeline import heading, timeline
 from relay.wiring import serve
@@ -50,6 +51,7 @@ def serve_command() -> None:
         pipe = LogPipe(sys.stdout.fileno())
         set_up_logs(settings.log_level, pipe, settings.log_format, pii=settings.log_pii == "on")
         prepare_process()
+        sockets.NATIVE = settings.websockets == "native"
         process = Process(Pulse(), lambda: pipe.dropped)
         watch_over(process.pulse, pipe.close)
         try:

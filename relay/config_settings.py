@@ -234,6 +234,10 @@ class Settings(BusinessSettings):
     log_pii: Literal["on", "off"] = Field(
         default="off", description="whether callers' numbers and words are legible in the log"
     )
+    websockets: Literal["native", "library"] = Field(
+        default="native",
+        description="whose WebSockets carry calls: native, or library as a way back",
+    )
     metrics_port: int | None = Field(
         default=None,
         ge=0,

@@ -2,7 +2,7 @@
 
 Two implementations pass the same tests. The native one (native_socket.py, on native/ws.c) is what
 runs: a call takes a fraction of the CPU with it (docs/benchmarks.md). The library's
-(library_socket.py, trio-websocket) is the readable one, and what `NATIVE = False` goes back to.
+(library_socket.py, trio-websocket) is the readable one, and what WEBSOCKETS=library goes back to.
 
 No compression; explicit message limits: 64 KiB from Twilio, whose messages are tiny, 16 MiB from
 the model, which may send a whole item. Every open, send and close has a deadline.
@@ -20,7 +20,7 @@ import trio
 from relay.ports import Socket
 from relay.shell import library_socket, native_handshake
 
-#: Which implementation `dial` and `welcome` take.
+#: Which implementation `dial` and `welcome` take; the process's owner may choose before it serves.
 NATIVE = True
 
 PHONE_MESSAGE_BYTES: Final = 64 * 1024
