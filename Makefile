@@ -3,7 +3,7 @@
 PYTHON_VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo serve test check format bench fuzz crash bookings image-check lock audit clean
+.PHONY: help setup setup-test demo serve test check format bench peers fuzz crash bookings image-check lock audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ format: setup ## Put the sources into their form
 bench: setup ## Measure: every program in bench/
 	@for program in bench/[a-z]*.py; do echo "== $$program"; $(PYTHON_VENV) $$program || exit 1; done
 
+peers: setup ## Our relay beside others, on one core: half an hour, needs Node and the network
+	@$(PYTHON_VENV) bench/peers/run.py $(ARGS)
+
 fuzz: setup ## Fuzz the C core under sanitizers (needs clang), then the call's core; FUZZ_SECONDS
 	@sh tests/fuzz/run.sh
 	@FUZZ_TIMES=20 $(PYTHON_VENV) -m pytest tests/core/test_playout.py tests/core/test_call_machine.py
@@ -50,7 +53,7 @@ audit: setup ## Ask whether something known to be unsafe is locked (needs the ne
 	@scripts/audit.sh
 
 clean: ## Remove what the other targets made
-	rm -rf .venv build dist *.egg-info relay/audio/_native*.so relay/audio/_native.c
+	rm -rf .venv .cache build dist *.egg-info relay/audio/_native*.so relay/audio/_native.c
 
 setup:
 	@scripts/setup.sh

@@ -55,10 +55,14 @@ async def begin(
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     log: Any = None,
+    program: str = sys.executable,
 ) -> trio.Process:
-    """Start a Python program on a core. log: where its output goes; piped to us if not given."""
+    """Start a program on a core, a Python one unless it says otherwise.
+
+    log: where its output goes; piped to us if not given
+    """
     process = await trio.lowlevel.open_process(
-        [sys.executable, *command],
+        [program, *command],
         stdin=PIPE,
         stdout=log or PIPE,
         stderr=log,

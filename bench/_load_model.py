@@ -69,7 +69,7 @@ class Session:
         self._active = ""
         self._turn = 0
         _, rest = accept(sock)
-        self._peer = Peer(loop, sock, self._take, self._gone, rest=rest)
+        self._peer = Peer(loop, sock, self._take, self._gone, client=False, rest=rest)
         self.gone = False
         self._say("session.created", session={"id": "sess_load", "type": "realtime"})
 

@@ -75,14 +75,14 @@ class Phone:
         self._chunk = 0
         self._voice_left = 0
         self._play_until = 0.0
-        self._answer, self._answer_bytes = 0, 0
+        self._answer, self._answer_bytes, self._cut = 0, 0, 0
         self._answer_at = 0.0
         self._marks: deque[tuple[float, str]] = deque()
         self._turns = 0
         self._deltas_seen = 0
         self._proof_at: float | None = None
         sock, rest = connect(stream.host, stream.port, stream.path, stream.headers)
-        self._peer = Peer(loop, sock, self._take, self._ended, rest=rest)
+        self._peer = Peer(loop, sock, self._take, self._ended, client=True, rest=rest)
         self._say('{"event":"connected","protocol":"Call","version":"1.0.0"}')
         self._say(
             f'{{"event":"start","sequenceNumber":"1","start":{{"accountSid":"AC{"5" * 32}",'
@@ -175,6 +175,7 @@ class Phone:
             if self._proof_at is not None and self._play_until > now:
                 self.felt.clears.append((now, 1000 * (now - self._proof_at)))
             self._play_until = now
+            self._cut = self._answer
             for _, mark in self._marks:
                 self._echo(mark)
             self._marks.clear()
@@ -194,6 +195,8 @@ class Phone:
     def _pair(self, now: float, size: int) -> None:
         """The first media that takes an answer beyond a delta's beginning is that delta's."""
         deltas = self.heard.deltas
+        while self._deltas_seen < len(deltas) and deltas[self._deltas_seen][1] <= self._cut:
+            self._deltas_seen += 1  # nobody will send these any more
         if self._deltas_seen < len(deltas) and deltas[self._deltas_seen][1] != self._answer:
             self._answer, self._answer_bytes = deltas[self._deltas_seen][1], 0
             self._answer_at = now

@@ -51,11 +51,16 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A relay to measure. start: given the model, a core and a folder that is its own."""
+    """A relay to measure.
+
+    start: given the model, a core and a folder that is its own
+    filter_ms: what its resampler holds back either way, which counting bytes does not show
+    """
 
     name: str
     start: Callable[[Model, int | None, Path], AbstractAsyncContextManager[Running]]
     allowed: Allowance = NOTHING
+    filter_ms: float = 0.0
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
+from bench._load_model import FILTER_MS
 from bench._load_phone import Stream
 from bench._load_ramp import Model, Relay, Running
 from bench._load_stage import ring
@@ -37,4 +38,4 @@ async def _serving(
 def ours(workers: int = 1) -> Relay:
     """`relay serve`; workers: its processes, which share the core or the cores they are given."""
     name = "relay" if workers == 1 else f"relay, {workers} workers"
-    return Relay(name, partial(_serving, workers=workers))
+    return Relay(name, partial(_serving, workers=workers), filter_ms=FILTER_MS)

@@ -72,7 +72,10 @@ class Loop:
 
 
 class Peer:
-    """One end of a WebSocket. take: gets each text message; gone: is told of its end, once."""
+    """One end of a WebSocket. take: gets each text message; gone: is told of its end, once.
+
+    client: which end it is; a server's frames must not be masked
+    """
 
     def __init__(
         self,
@@ -81,12 +84,13 @@ class Peer:
         take: Callable[[bytes], None],
         gone: Callable[[], None],
         *,
+        client: bool,
         rest: bytes = b"",
     ) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._loop, self._sock, self._take, self._gone = loop, sock, take, gone
-        self._rest = rest
+        self._rest, self._client = rest, client
         self._parts: list[bytes] = []
         self.backlog = bytearray()
         self._open = True
@@ -182,7 +186,7 @@ class Peer:
                 whole, self._parts = b"".join(self._parts), []
                 self._take(whole)
         elif kind == PING:
-            self.send(frame(payload, kind=PONG, masked=True))
+            self.send(frame(payload, kind=PONG, masked=self._client))
         elif kind == CLOSE:
             self._end()
 

@@ -130,7 +130,7 @@ async def running_relay(
             log=log,
         )
         try:
-            await _until_ready(relay, local, log_file)
+            await until_ready(relay, local, log_file)
             yield relay, local
             if relay.returncode is not None:
                 raise SystemExit(f"the relay ended:\n{_last_words(log_file)}")
@@ -139,7 +139,8 @@ async def running_relay(
             await machine.end(relay)
 
 
-async def _until_ready(relay: trio.Process, local: str, log_file: Path) -> None:
+async def until_ready(relay: trio.Process, local: str, log_file: Path) -> None:
+    """Wait for /readyz. Raises SystemExit with the last of its log when it stays away."""
     with trio.move_on_after(START_S):
         async with httpx.AsyncClient(trust_env=False) as client:
             while relay.returncode is None:

@@ -81,10 +81,13 @@ def report(ramps: Ramps, unit_ms: float) -> dict[str, Any]:
     }
 
 
-def write(out: Path, name: str, title: str, ramps: Ramps, told: Mapping[str, Any]) -> None:
+def write(
+    out: Path, name: str, ramps: Ramps, told: Mapping[str, Any], *, title: str, text: str
+) -> None:
+    """NAME.json, .md and .svg. text: the Markdown."""
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
-    (out / f"{name}.md").write_text(f"{table(ramps)}\n", encoding="utf-8")
+    (out / f"{name}.md").write_text(f"{text}\n", encoding="utf-8")
     (out / f"{name}.svg").write_text(drawing(ramps, title), encoding="utf-8")
     print(f"written: {out / name}.json, .md, .svg")
 
@@ -106,7 +109,8 @@ async def main(arguments: argparse.Namespace) -> int:
         print(*summary(name, points), sep="\n")
     if arguments.out:
         title = "What a core carries, and what a call costs"
-        write(arguments.out, "load", title, ramps, report(ramps, unit_ms))
+        told = report(ramps, unit_ms)
+        write(arguments.out, "load", ramps, told, title=title, text=table(ramps))
     carried = all(capacity(points) > 0 for points in ramps.values())
     choked = any(point.choked for points in ramps.values() for point in points)
     return 0 if carried and not choked else 1
