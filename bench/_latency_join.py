@@ -12,8 +12,11 @@ Everything is paired by counting, since neither end can write on the frames:
               lead are forwarded as they come; later ones wait on purpose
     answer    from the caller's last voiced frame to the answer's first media; `answer, ours` is
               without what the model took: to prove the silence, and to think
+    tool      from a function call to the `response.create` behind its answer; `tool turn` is from
+              the caller's last voiced frame to the first media of what is then said
     barge-in  from the caller's first voiced frame over an answer to `clear`; `barge-in, ours`
-              counts from the frame that made the proof complete
+              counts from the frame that made the proof complete; `silence` is when the last of the
+              answer was heard, which is later if anything of it is sent behind `clear`
 """
 
 from __future__ import annotations
@@ -85,6 +88,7 @@ def _conversation(delays: Delays, phone: Report, model: Report, proof_frames: in
     if len(runs) != len(model["onsets"]):
         delays.missing.append("an utterance at the model")
     answers = _answers(model)
+    delays.add("tool", *(1000 * answer.tool_s for answer in answers if answer.tool_s is not None))
     for number, run in enumerate(runs):
         answer = next((a for a in answers if a.stopped > phone["frames"][run[1]]), None)
         if answer is None or arrivals[run[1]] is None:
@@ -92,7 +96,7 @@ def _conversation(delays: Delays, phone: Report, model: Report, proof_frames: in
         else:
             _answered(delays, phone, run, arrivals[run[1]] or 0.0, answer)
         if number:
-            _interrupted(delays, phone, run, proof_frames)
+            _interrupted(delays, phone, run, proof_frames, answers)
 
 
 def voiced_runs(voiced: Sequence[int]) -> list[tuple[int, int]]:
@@ -132,20 +136,29 @@ def _inbound(
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """One turn at the model: silence proven, response wanted, and its deltas (when, bytes)."""
+    """One turn at the model: silence proven, response wanted, and its deltas (when, bytes).
+
+    tool_s: how long the relay took for the function that the model called first; None: it did not
+    """
 
     stopped: float
     created: float
     deltas: list[tuple[float, int]]
+    tool_s: float | None = None
 
 
 def _answers(model: Report) -> list[_Answer]:
     answers = []
+    created = model["created"]
     for stopped in model["stopped"]:
-        number = bisect_right(model["created"], stopped)
+        number, tool_s = bisect_right(created, stopped), None
+        for called in model["called"]:
+            if number + 1 < len(created) and created[number] < called < created[number + 1]:
+                number, tool_s = number + 1, created[number + 1] - called
+                break
         deltas = [(at, size) for at, response, size in model["deltas"] if response == number + 1]
-        if number < len(model["created"]) and deltas:
-            answers.append(_Answer(stopped, model["created"][number], deltas))
+        if number < len(created) and deltas:
+            answers.append(_Answer(stopped, created[number], deltas, tool_s))
     return answers
 
 
@@ -158,11 +171,14 @@ def _answered(
         delays.missing.append("the media of an answer")
         return
     total = media[0][0] - said
+    delays.add("outbound", *_outbound(answer.deltas, media))
+    if answer.tool_s is not None:
+        delays.add("tool turn", 1000 * total)
+        return
     models = (answer.stopped - heard_by_model) + (first_delta - answer.created)
     delays.add("answer", 1000 * total)
     delays.add("answer, ours", 1000 * (total - models))
     delays.add("turn", 1000 * (answer.created - answer.stopped))
-    delays.add("outbound", *_outbound(answer.deltas, media))
 
 
 def _outbound(
@@ -182,7 +198,13 @@ def _outbound(
         before_ms = ends_ms
 
 
-def _interrupted(delays: Delays, phone: Report, run: tuple[int, int], proof_frames: int) -> None:
+def _interrupted(
+    delays: Delays,
+    phone: Report,
+    run: tuple[int, int],
+    proof_frames: int,
+    answers: Sequence[_Answer],
+) -> None:
     first, last = phone["frames"][run[0]], phone["frames"][run[1]]
     clear = next((at for at in phone["clears"] if first < at < last + 1.0), None)
     if clear is None:
@@ -191,3 +213,9 @@ def _interrupted(delays: Delays, phone: Report, run: tuple[int, int], proof_fram
     proven = phone["frames"][run[0] + proof_frames - 1]
     delays.add("barge-in", 1000 * (clear - first))
     delays.add("barge-in, ours", 1000 * (clear - proven))
+    next_at = min((a.deltas[0][0] for a in answers if a.deltas[0][0] > clear), default=clear)
+    ends = clear
+    for at, size in phone["media"]:
+        if clear < at < next_at:
+            ends = max(ends, at) + size / (1000 * PHONE_BYTES_PER_MS)
+    delays.add("silence", 1000 * (ends - first))

@@ -1,9 +1,10 @@
 """The model's end of bench/latency.py, a process of its own: a scripted Realtime simulator.
 
-It answers every turn with a tone. Each session's socket is tapped: what passed, and when, on the
-machine's monotonic clock. The first line of stdout says the port; whatever comes to stdin is
-answered with a line of JSON, all sessions that ended since. Ends when stdin does. Nothing is
-printed meanwhile: a full pipe would stop this process, and look like a slow relay.
+It answers every turn with a tone, and calls a function before its second answer of a session. Each
+session's socket is tapped: what passed, and when, on the machine's monotonic clock. The first line
+of stdout says the port; whatever comes to stdin is answered with a line of JSON, all sessions that
+ended since. Ends when stdin does. Nothing is printed meanwhile: a full pipe would stop this
+process, and look like a slow relay.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from trio_websocket import wrap_server_stream
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from relay.sim.brains import Scripted, reply, say
+from relay.sim.brains import Scripted, call, reply, say
 from relay.sim.realtime import Options, serve_session
 from relay.sim.realtime_listen import ServedSocket
 
@@ -47,6 +48,7 @@ class Tap:
 
     appends: when, bytes; onsets: where in all bytes appended sound began after silence
     stopped, created: `speech_stopped` sent, `response.create` received
+    called: a function call sent
     deltas: when, response, bytes
     """
 
@@ -55,6 +57,7 @@ class Tap:
     onsets: list[int] = field(default_factory=list)
     stopped: list[float] = field(default_factory=list)
     created: list[float] = field(default_factory=list)
+    called: list[float] = field(default_factory=list)
     deltas: list[tuple[float, int, int]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     _bytes: int = 0
@@ -73,6 +76,8 @@ class Tap:
             start = text.index('"delta": "') + 10
             size = decoded_size(text[start : text.index('"', start)])
             self.deltas.append((at, len(self.created), size))
+        elif '"response.function_call_arguments.done"' in head:
+            self.called.append(at)
         elif '"input_audio_buffer.speech_stopped"' in head:
             self.stopped.append(at)
         elif '"type": "error"' in head:
@@ -94,7 +99,7 @@ class Tap:
         self.appends.append((at, size))
 
     def report(self) -> dict[str, Any]:
-        names = ("caller", "appends", "onsets", "stopped", "created", "deltas", "faults")
+        names = ("caller", "appends", "onsets", "stopped", "created", "called", "deltas", "faults")
         return {name: getattr(self, name) for name in names}
 
 
@@ -131,7 +136,8 @@ async def connection(stream: trio.SocketStream, ended: list[Tap]) -> None:
             tap = Tap(headers.get(b"openai-safety-identifier", b"").decode())
             socket = Tapped(ServedSocket(await request.accept(), stream), tap)
         answer = reply(say(WORDS, ms=ANSWER_MS), think_s=THINK_S)
-        brain = Scripted(otherwise=answer, heard=[WORDS] * 1000)
+        asks = reply(call("lookup_hours", day="tuesday"), think_s=THINK_S)
+        brain = Scripted(answer, asks, otherwise=answer, heard=[WORDS] * 1000)
         session = await serve_session(socket, brain, options=OPTIONS)
         tap.faults += session.violations
         nursery.cancel_scope.cancel()

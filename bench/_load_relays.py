@@ -11,7 +11,7 @@ from bench._load_model import FILTER_MS
 from bench._load_phone import Stream
 from bench._load_ramp import Model, Relay, Running
 from bench._load_stage import ring
-from bench.latency import running_relay
+from bench._relay_process import running_relay
 from tests.adapters import postgres
 
 

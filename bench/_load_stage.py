@@ -33,7 +33,7 @@ from bench import _latency_machine as machine  # noqa: E402
 from bench._latency_phones import ACCOUNT_SID, AUTH_TOKEN, OWN_NUMBER  # noqa: E402
 from bench._latency_stats import quantile  # noqa: E402
 from bench._load_phone import Stream  # noqa: E402
-from bench.latency import PUBLIC, running_relay  # noqa: E402
+from bench._relay_process import PUBLIC, running_relay  # noqa: E402
 from relay.sim.twilio_net import sign  # noqa: E402
 
 RUN_S: Final = 240.0

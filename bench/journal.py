@@ -45,6 +45,7 @@ sys.path.insert(0, str(HERE.parent))
 from bench import _latency_machine as machine  # noqa: E402
 from bench import latency  # noqa: E402
 from bench._latency_stats import quantile  # noqa: E402
+from bench._relay_process import START_S, running_relay  # noqa: E402
 from relay.adapters.store import SqlStore, open_store, upgrade  # noqa: E402
 from relay.core.records import TranscriptLine  # noqa: E402
 from relay.errors import StoreError  # noqa: E402
@@ -155,10 +156,8 @@ async def listened(cores: machine.Cores) -> Heard:
         process = await machine.begin([str(HERE / "_latency_model.py")], cores.others)
         try:
             model = machine.Lines(process, "the simulated model")
-            port = (await model.next(latency.START_S))["port"]
-            relay_at = latency.running_relay(
-                port, cores.relay, folder, settings={"DATABASE_URL": url}
-            )
+            port = (await model.next(START_S))["port"]
+            relay_at = running_relay(port, cores.relay, folder, settings={"DATABASE_URL": url})
             async with relay_at as (relay, local):
                 at_once = partial(
                     latency.stage,
@@ -177,11 +176,7 @@ async def listened(cores: machine.Cores) -> Heard:
         stages = {"up": up, "stopped": stopped, "up again": again}
         return Heard(
             {label: _p99(each) for label, each in stages.items()},
-            [
-                f"{label}: {text}"
-                for label, each in stages.items()
-                for text in (*latency.missing(each), *each.complaints)
-            ],
+            [f"{label}: {text}" for label, each in stages.items() for text in latency.faults(each)],
             len(rows(url, "call_outcomes")),
             3 * (CALLS + KNOCKS),
         )

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench._latency_join import join, voiced_runs  # noqa: E402
+from bench._latency_join import Delays, join, voiced_runs  # noqa: E402
+from bench._latency_lag import lags_ms, read  # noqa: E402
 from bench._latency_show import drawing, table  # noqa: E402
 from bench._latency_stats import (  # noqa: E402
     Budget,
@@ -27,6 +28,8 @@ from bench._latency_stats import (  # noqa: E402
     read_budgets,
     yardsticks,
 )
+from bench.latency import Run, Stage, instead  # noqa: E402
+from relay.metrics import Metrics  # noqa: E402
 
 BUDGETS = tomllib.loads((ROOT / "bench" / "budgets.toml").read_text(encoding="utf-8"))
 YARDSTICKS = {"echo p50": 0.5, "echo p99": 2.0, "work unit": 8.0}
@@ -176,6 +179,7 @@ def two_ends(added_s: float = 0.003) -> tuple[dict[str, Any], dict[str, Any]]:
         "onsets": [50 * 960 + 2, 120 * 960 + 2],
         "stopped": stopped,
         "created": created,
+        "called": [],
         "deltas": deltas,
     }
     return phone, model
@@ -198,6 +202,8 @@ def test_what_the_relay_adds_is_found_everywhere() -> None:
     assert found["answer, ours"] == [9, 9]
     assert found["barge-in"] == [123]
     assert found["barge-in, ours"] == [3]
+    assert found["silence"] == [123]
+    assert found["tool"] == []
     assert max(found["probe"]) < 0.1
 
 
@@ -214,6 +220,94 @@ def test_a_frame_that_comes_late_counts_as_late() -> None:
     model["appends"][20] = (at + 0.01, size)
     found, _ = delays_of(phone, model)
     assert sorted(found["inbound"])[-2:] == [3, 13]
+
+
+def test_a_tool_turn_is_a_turn_of_its_own_kind() -> None:
+    phone, model = two_ends()
+    # The second answer began with a function, for which the relay took 30 ms.
+    asked = model["created"][1]
+    model["called"] = [asked + 0.1]
+    model["created"].append(asked + 0.13)
+    model["deltas"] = [
+        (at + 0.13 * (turn == 2), turn + (turn == 2), size) for at, turn, size in model["deltas"]
+    ]
+    phone["media"] = [(at + 0.13 * (at > asked), size) for at, size in phone["media"]]
+    found, missing = delays_of(phone, model)
+    assert missing == []
+    assert found["tool"] == [30]
+    assert found["tool turn"] == [609 + 130]
+    assert found["answer"] == [609]
+    assert found["turn"] == [3]
+    assert found["outbound"] == [3] * 6
+
+
+def test_what_is_sent_behind_clear_is_still_heard() -> None:
+    phone, model = two_ends()
+    (clear,) = phone["clears"]
+    phone["media"] = sorted([*phone["media"], (clear + 0.01, 800)])
+    found, _ = delays_of(phone, model)
+    assert found["barge-in"] == [123]
+    assert found["silence"] == [123 + 10 + 100]
+
+
+# ---- the loop -------------------------------------------------------------------------------
+
+
+def page(*counts: int) -> str:
+    bounds = ("0.001", "0.02", "5.0", "+Inf")
+    lines = [
+        f'relay_event_loop_lag_seconds_bucket{{le="{bound}"}} {count}.0'
+        for bound, count in zip(bounds, counts, strict=True)
+    ]
+    return "\n".join(["# HELP relay_event_loop_lag_seconds How late", *lines, "relay_other 3.0"])
+
+
+def test_lags_are_what_was_counted_between_two_readings() -> None:
+    before, after = read(page(10, 12, 12, 12)), read(page(13, 16, 16, 17))
+    assert lags_ms(before, after) == [1, 1, 1, 20, 10_000]
+    assert lags_ms({}, before) == [1] * 10 + [20] * 2
+    assert lags_ms(after, after) == []
+
+
+def test_the_relay_writes_lags_as_they_are_read() -> None:
+    metrics = Metrics()
+    metrics.lag.observe(0.0004)
+    metrics.lag.observe(0.03)
+    assert lags_ms({}, read(metrics.page().decode())) == [1, 50]
+
+
+# ---- a second time ----------------------------------------------------------------------------
+
+
+def stage(calls: int, turn_ms: float, *, busy: float = 0.1, rss_kib: float = 0.0) -> Stage:
+    delays = Delays()
+    delays.add("turn", turn_ms)
+    return Stage(calls, delays, 5.0, rss_kib, {"model": busy}, [])
+
+
+def test_a_stage_that_was_breached_is_measured_again_and_stands_for_itself() -> None:
+    quiet = Calibration([8.0], [0.3])
+    first = stage(1, 3.0, rss_kib=1000)
+    old = Run([first, stage(10, 90.0, rss_kib=9000)], quiet, quiet, 8.0, first)
+    verdicts = judge([Budget("turn", "p50", 20, "x")], old.figures(), YARDSTICKS)
+    assert old.troubled(verdicts) == [10]
+    again = Run([stage(10, 4.0, rss_kib=1900)], quiet, quiet, 9.0, old.first)
+    assert again.figures()[10]["memory"].points["max"] == 100
+    both = instead(old, again)
+    assert [each.calls for each in both.stages] == [1, 10]
+    assert both.figures()[10]["turn"].points["p50"] == 4
+    assert both.troubled([]) == []
+
+
+def test_generators_without_time_left_are_a_fault() -> None:
+    quiet = Calibration([8.0], [0.3])
+    busy = stage(10, 3.0, busy=0.81)
+    run = Run([busy], quiet, quiet, 8.0, busy)
+    assert run.troubled([]) == [10]
+    assert "bottleneck" in run.faults()[0]
+
+
+# ---- what did not happen --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

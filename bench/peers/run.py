@@ -47,7 +47,7 @@ from bench._load_relays import ours  # noqa: E402
 from bench._load_show import line, summary, table  # noqa: E402
 from bench._load_verdict import Allowance  # noqa: E402
 from bench._peers_table import Side, compare, goals  # noqa: E402
-from bench.latency import free_port, until_ready  # noqa: E402
+from bench._relay_process import free_port, until_ready  # noqa: E402
 from bench.load import report, sizes, write  # noqa: E402
 
 PYTHON_PEERS: Final = ("fastapi", "pipecat")
