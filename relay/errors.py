@@ -15,7 +15,8 @@
         ├── BusinessError         the business's own system
         ├── PhoneControlError     Twilio's REST API
         ├── NoticeError           the owner's webhook
-        └── DialError             the model could not be reached
+        ├── VoiceError            the second voice's provider
+        └── DialError             the model, or the voice, could not be reached
 
 Foreign exceptions are mapped to these once, in the adapter or socket that met them.
 """
@@ -119,5 +120,17 @@ class NoticeError(PortError):
     """The owner's webhook refused, failed or could not be reached."""
 
 
+class VoiceError(PortError):
+    """The second voice's provider refused, or said what makes no sense.
+
+    why: quota | voice | key | refused | closed | broken
+    """
+
+    def __init__(self, why: str, detail: str = "") -> None:
+        super().__init__(f"{why}: {detail}" if detail else why)
+        self.why = why
+        self.detail = detail
+
+
 class DialError(PortError):
-    """No usable connection to the model could be made."""
+    """No usable connection to the model, or to the second voice, could be made."""

@@ -2,7 +2,8 @@
 
     response.done ──┐
     transcription ──┼─▶ Budget ─▶ one SpendAdded each ─▶ FREE ▸ WRAP_UP ▸ HELD ▸ OVER
-    minutes begun ──┘                                     └─ the call's cap, or the day's
+    second voice ───┤                                     └─ the call's cap, or the day's
+    minutes begun ──┘
 
 A price is a whole number of nano-USD, a token's or a minute's, so that a sum is exact. A row is
 whole micro-USD, rounded up once, and a total is the sum of its rows: it never says less than was
@@ -52,7 +53,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """What one model costs, in nano-USD: a token of each sort, or a minute of sound.
+    """What one model costs, in nano-USD: a token of each sort, a minute of sound, or a character.
 
     name: the model's; "" for none that is known, which costs nothing and is marked
     """
@@ -65,16 +66,21 @@ class Tariff:
     audio_cached: int = 0
     audio_out: int = 0
     minute: int = 0
+    characters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a call's parts cost. hard: of the larger model; phone_minute: a minute on the line."""
+    """What a call's parts cost.
+
+    hard: of the larger model; voice: of the second voice; phone_minute: a minute on the line
+    """
 
     model: Tariff = Tariff()
     hard: Tariff = Tariff()
     transcription: Tariff = Tariff()
     phone_minute: int = 0
+    voice: Tariff = Tariff()
 
 
 def level_of(spent: int, cap: int | None) -> Level:
@@ -219,6 +225,15 @@ class Budget:
         nano = transcription_nano(tariff, usage)
         ref = f"words_{item_id}"
         return [self._row(now, ref, tariff, nano, usage, kind="transcription", note=note)]
+
+    def voiced(self, ref: str, characters: int, now: float) -> list[Command]:
+        """A text was given to the second voice."""
+        if not characters:
+            return []
+        tariff = self._prices.voice
+        nano = characters * tariff.characters
+        usage = {"input_text": characters}
+        return [self._row(now, f"voice_{ref}", tariff, nano, usage, kind="voice", note="")]
 
     # ---- the phone --------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ A call is in one phase at a time. phases.py holds the whole table and `state.go`
 through it. conversation.py does the talking; the modules named here decide when it may, and what
 happens to the call itself. All they know of it is one `State`.
 
-    on_phone  on_model  on_human    what an event does, by where it comes from
+    on_phone  on_model  on_voice  on_human    what an event does, by where it comes from
     first_words  sessions  way_out  what several of them do: greet, find a model, leave
     due                             what falls due, in one list of timers
 
@@ -26,7 +26,7 @@ from typing import assert_never
 
 from relay.core import commands as do
 from relay.core import events as on
-from relay.core import first_words, on_human, on_model, on_phone, sessions, way_out
+from relay.core import first_words, on_human, on_model, on_phone, on_voice, sessions, way_out
 from relay.core.budget import Level
 from relay.core.commands import Command
 from relay.core.due import advance
@@ -110,9 +110,11 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
         case on.CallerAudio():
             pass  # it only fits where `handle` has taken it already
         case on.AgentAudio():
-            call.budget.made(event)
+            if not talk.voicing.has(event.item_id):
+                call.budget.made(event)
             talk.agent_audio(event, now)
-            if call.greeting.begins(event):
+            first = call.greeting.begins(event) or event.item_id == call.greeting.item_id
+            if first and call.greeting_ms is None:
                 call.greeting_ms = round((now - call.started_at) * 1000)
         case on.MarkEchoed(name):
             heard = talk.playout.echoed(name, now)
@@ -165,13 +167,19 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
             call.out += talk.response_started(event, now)
             call.stall_filled = False
         case on.AgentAudioEnded(_, item_id):
-            first_words.heard(call, talk.playout.end(item_id, now), now)
+            on_voice.audio_over(call, item_id, now)
         case on.AgentTranscribed():
             call.out += talk.agent_transcribed(event, now)
         case on.FunctionCalled():
             call.out += talk.function_called(event, now)
-        case on.AgentWrote(response_id, text):
-            call.out += call.handover.wrote(response_id, text)
+        case on.AgentText():
+            on_voice.agent_text(call, event, now)
+        case on.AgentWrote():
+            on_voice.agent_wrote(call, event, now)
+        case on.WordsTimed():
+            talk.voicing.timed(event)
+        case on.VoiceLost():
+            on_voice.voice_lost(call, event, now)
         case on.ResponseEnded():
             on_model.response_ended(call, event, now)
         case on.HumanRinging(attempt):

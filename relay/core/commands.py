@@ -95,6 +95,14 @@ class CreateResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateText:
+    """Ask the model to write what a second voice will say; else like CreateResponse."""
+
+    purpose: str = "turn"
+    instructions: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AskPrivately:
     """Ask the model to write something, out of band: no part of the conversation, not heard."""
 
@@ -131,6 +139,34 @@ class PostToolOutput:
 @dataclass(frozen=True, slots=True)
 class CloseModel:
     reason: str = ""
+
+
+# ---- a second voice -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVoice:
+    """Open the second voice's connection; only its failure comes back, as VoiceLost."""
+
+
+@dataclass(frozen=True, slots=True)
+class SayText:
+    """Have the second voice say more of an item. last: nothing more of it will come.
+
+    AgentAudio and WordsTimed follow, and AgentAudioEnded after the last of it.
+    """
+
+    response_id: str
+    item_id: str
+    text: str
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropText:
+    """Nobody wants to hear the rest of an item."""
+
+    item_id: str
 
 
 # ---- a human --------------------------------------------------------------------------------
@@ -199,12 +235,16 @@ Command: TypeAlias = (
     | AppendAudio
     | AddText
     | CreateResponse
+    | CreateText
     | AskPrivately
     | CancelResponse
     | TruncateItem
     | DeleteItem
     | PostToolOutput
     | CloseModel
+    | OpenVoice
+    | SayText
+    | DropText
     | BriefHuman
     | DropHuman
     | ResetCodec

@@ -22,10 +22,14 @@ from relay.core.policy import CallPolicy, Clip, Effect
 from relay.core.tool_calls import ToolCalls
 from relay.core.transcript import INAUDIBLE, Transcript
 from relay.core.turns import Responses, Utterance, Utterances
+from relay.core.voicing import Voicing
 
 #: More answers than any call has; what comes behind them is not measured.
 MAX_MEASURED = 1000
 SUMMARY_CHARS = 160
+#: The purpose of a response that says what a second voice has left unsaid, and its instructions.
+REST = "rest"
+_SAY_REST = "Go on speaking. Say exactly these words, once, and nothing else:\n\n{text}"
 
 
 class Conversation:
@@ -50,6 +54,14 @@ class Conversation:
         self.utterances = Utterances()
         self.tools = ToolCalls(policy)
         self.transcript = Transcript()
+        self.voicing = Voicing(
+            self.playout,
+            self.transcript,
+            on=policy.second_voice,
+            patience_s=policy.voice_patience_s,
+        )
+        self._rest = ""  # what the model is to say in its own voice, though it has written it
+        self._rest_response: str | None = None
         self.parting: on.FunctionCalled | None = None
         self._collecting = False  # numbers, names, addresses
         self.barge_ins = 0
@@ -186,15 +198,25 @@ class Conversation:
         return item_id
 
     def response_started(self, event: on.ResponseStarted, now: float) -> list[Command]:
+        if self._rest_response == "" and event.purpose == REST:
+            self._rest, self._rest_response = "", event.response_id
         if self.responses.started(event.response_id, now):
             return []
         return [do.CancelResponse(event.response_id)]
 
     def agent_audio(self, event: on.AgentAudio, now: float) -> None:
-        self.responses.progress(now)
-        if event.response_id in self.responses.dead:
-            return  # a late delta of what was cut
+        voiced = self.voicing.has(event.item_id)
+        if not voiced:
+            self.responses.progress(now)
+            if event.response_id in self.responses.dead:
+                return  # a late delta of what was cut
         if self.playout.add(event.item_id, event.mulaw, event.level_db):
+            if voiced:
+                if self.voicing.sounds(event.item_id, now):
+                    self._answered(now)
+                return
+            if event.response_id == self._rest_response:
+                self._rest_response = None
             if event.item_id not in self._items:
                 self._answered(now)
             self._items[event.item_id] = event.response_id
@@ -210,6 +232,34 @@ class Conversation:
         self.responses.progress(now)
         rows = self.transcript.agent_words(event.item_id, event.text)
         return [*self._collect(event.text), *(do.Keep(row) for row in rows)]
+
+    def agent_text(self, event: on.AgentText, now: float) -> list[Command]:
+        """Sentences for the second voice."""
+        self.responses.progress(now)
+        if event.response_id in self.responses.dead:
+            return []
+        return self.voicing.write(event, now)
+
+    def agent_wrote(self, event: on.AgentWrote, now: float) -> list[Command]:
+        self.responses.progress(now)
+        if self.voicing.told(event.item_id, event.text) is None:
+            return []
+        rows = self.transcript.agent_words(event.item_id, event.text)
+        return [*self._collect(event.text), *(do.Keep(row) for row in rows)]
+
+    def owe(self, rest: str) -> None:
+        """What was written and not said is to be said by the model itself."""
+        self._rest = f"{self._rest} {rest}".strip()
+        self.responses.want(REST)
+
+    def silent(self) -> bool:
+        """Nothing is being said, and nothing that was written waits for a voice."""
+        return self.playout.quiet() and not self._rest and self._rest_response is None
+
+    def rest_over(self, response_id: str) -> None:
+        """A response has ended, with or without a sound."""
+        if response_id == self._rest_response:
+            self._rest_response = None
 
     def _collect(self, said: str) -> list[Command]:
         """Wait longer for a caller who was asked for something with pauses in it."""
@@ -231,7 +281,7 @@ class Conversation:
 
     def spoke_in(self, response_id: str) -> bool:
         """Whether a response had speech of its own."""
-        return response_id in self._items.values()
+        return response_id in self._items.values() or self.voicing.wrote_in(response_id)
 
     def heard(self, items: list[Heard], now: float) -> list[Command]:
         """Items were heard to their end."""
@@ -248,7 +298,14 @@ class Conversation:
         if self.caller_holds_the_floor():
             return []
         purpose = self.responses.ask(now)
-        return [do.CreateResponse(purpose)] if purpose is not None else []
+        if purpose is None:
+            return []
+        if self._rest:
+            if purpose != REST:
+                self.responses.want(purpose)  # first what is owed
+            self._rest_response = ""  # until it has a name
+            return [do.CreateResponse(REST, _SAY_REST.format(text=self._rest))]
+        return [do.CreateText(purpose) if self.voicing.on else do.CreateResponse(purpose)]
 
     # ---- the cut ----------------------------------------------------------------------------
 
@@ -257,6 +314,7 @@ class Conversation:
         audible = self.playout.has_audio()
         out: list[Command] = []
         cancel = self.responses.cut()
+        self._rest, self._rest_response = "", None
         items = self.playout.cut(now)
         if audible:
             self._heard_something(now)
@@ -265,6 +323,7 @@ class Conversation:
         if cancel is not None:
             out.append(do.CancelResponse(cancel))
         for item in items:
+            out += self.voicing.drop(item.item_id)
             out += self._forget_unheard(item)
             out += [do.Keep(row) for row in self.transcript.agent_heard(item)]
         return out + self.stop_waiting(now)
@@ -280,6 +339,8 @@ class Conversation:
     def _forget_unheard(self, item: Heard) -> list[Command]:
         if item.local or not item.interrupted:
             return []
+        if self.voicing.has(item.item_id):
+            return self.voicing.cut(item)
         if item.heard_ms <= 0:
             return [do.DeleteItem(item.item_id)]
         return [do.TruncateItem(item.item_id, item.heard_ms)]
@@ -289,6 +350,7 @@ class Conversation:
         cancel = self.responses.cut()
         out: list[Command] = [do.CancelResponse(cancel)] if cancel is not None else []
         for item in self.playout.cut(now):
+            out += self.voicing.drop(item.item_id)
             out += [do.Keep(row) for row in self.transcript.agent_heard(item)]
         return out + self.stop_waiting(now)
 
@@ -312,7 +374,9 @@ class Conversation:
         self.responses.abandon()
         self.utterances.forget()
         self.parting, self._collecting = None, False
-        out = self.heard(self.end_items(None, now), now) + self.tools.orphan(now)
+        self._rest, self._rest_response = "", None
+        voiced, heard = self.voicing.leave(now)
+        out = voiced + self.heard(heard + self.end_items(None, now), now) + self.tools.orphan(now)
         return out, unheard or owed, owed and not unheard
 
     def retell(self) -> list[Command]:

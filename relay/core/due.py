@@ -9,6 +9,7 @@ from relay.core import commands as do
 from relay.core.budget import LAST_CHANCE, Level
 from relay.core.first_words import greet_after_all, heard
 from relay.core.on_phone import keys_settled
+from relay.core.on_voice import voice_due
 from relay.core.phases import WITH_CALLER, Phase
 from relay.core.sessions import dial, flush, rotate
 from relay.core.state import State, engaged, note, say
@@ -50,6 +51,7 @@ def timers(call: State) -> Iterator[Timer]:
     yield call.moving.due_at, move_anyway
     yield talk.playout.next_release, release
     yield talk.playout.settle_at, settle
+    yield talk.voicing.due, voice_due
     yield call.keys_due, keys_settled
     yield talk.words_due, words_overdue
     yield talk.tools.deadline, tools_due
@@ -100,7 +102,7 @@ def look_round(call: State, now: float) -> None:
         return
     if call.budget.level is not Level.FREE:
         mind_the_money(call, now)
-    quiet = talk.playout.quiet()
+    quiet = talk.silent()
     if quiet and talk.tools.waiting() and not talk.caller_holds_the_floor():
         call.out += talk.tools.speech_heard(now)
     if call.moving.asked and call.phase is Phase.TALKING:

@@ -172,11 +172,21 @@ class FunctionCalled:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentText:
+    """The next sentences of an item that is written and not spoken, with the blank behind them."""
+
+    response_id: str
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class AgentWrote:
-    """The text of a response that is written and not spoken: out of band, for us."""
+    """All of an item that is written and not spoken: for a second voice, or out of band, for us."""
 
     response_id: str
     text: str
+    item_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +223,31 @@ class ModelClosed:
 
     code: int = 1006
     reason: str = ""
+
+
+# ---- a second voice -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WordsTimed:
+    """How far into an item's sound some of its words end. Comes before that sound.
+
+    words: pairs of how many characters of the item's text are said, and by which ms of the item
+    """
+
+    item_id: str
+    words: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceLost:
+    """The second voice is gone, or will not speak.
+
+    why: quota | voice | key | refused | unreachable | closed | broken; detail: in its own words
+    """
+
+    why: str
+    detail: str = ""
 
 
 # ---- inside the process ---------------------------------------------------------------------
@@ -330,10 +365,13 @@ Event: TypeAlias = (
     | AgentAudioEnded
     | AgentTranscribed
     | FunctionCalled
+    | AgentText
     | AgentWrote
     | ResponseEnded
     | ModelErrored
     | ModelClosed
+    | WordsTimed
+    | VoiceLost
     | ToolFinished
     | CallResumed
     | MoveAsked

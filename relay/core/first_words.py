@@ -32,7 +32,8 @@ def have_greeted(call: State, now: float) -> None:
     """Have the model greet the caller, as its first words."""
     call.talk.responses.want(PURPOSE)
     call.talk.responses.ask(now)
-    call.out.append(do.CreateResponse(PURPOSE, call.greeting.instructions))
+    create = do.CreateText if call.talk.voicing.on else do.CreateResponse
+    call.out.append(create(PURPOSE, call.greeting.instructions))
     call.greeting.wait(now)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from relay.core.events import AgentAudio, ResponseEnded
+from relay.core.events import AgentAudio, AgentText, ResponseEnded
 
 PURPOSE = "greeting"
 _SAY = (
@@ -60,12 +60,16 @@ class Greeting:
         if self.live and purpose == PURPOSE:
             self._response_id = response_id
 
-    def begins(self, audio: AgentAudio) -> bool:
-        """True for the first sound of the model's greeting."""
-        if self.item_id or not self._response_id or audio.response_id != self._response_id:
+    def begins(self, speech: AgentAudio | AgentText) -> bool:
+        """True for the first sound of the model's greeting, or the first words for its voice."""
+        if self.item_id or not self._response_id or speech.response_id != self._response_id:
             return False
-        self.item_id, self.due_at = audio.item_id, None
+        self.item_id, self.due_at = speech.item_id, None
         return True
+
+    def unsaid(self) -> None:
+        """The voice that was to say it is gone: who has it said now begins anew."""
+        self.item_id, self.whole, self.heard = "", False, False
 
     def broken_off(self, event: ResponseEnded) -> bool:
         """A response ended. True: it was the greeting, and not a whole one."""

@@ -8,6 +8,7 @@ from relay.core import transfer
 from relay.core.first_words import greet_after_all, heard, open_gate
 from relay.core.ladder import CLOSE_REFUSED, FATAL_CODES, after_failure
 from relay.core.model_link import Link
+from relay.core.on_voice import text_over
 from relay.core.phases import WITH_CALLER, Phase
 from relay.core.sessions import go_harder
 from relay.core.state import State, note, say
@@ -46,6 +47,8 @@ def response_ended(call: State, event: on.ResponseEnded, now: float) -> None:
         return
     responses = call.talk.responses
     responses.ended(event.response_id)
+    call.talk.rest_over(event.response_id)
+    text_over(call, event.response_id, now)
     broken_off = call.greeting.broken_off(event)
     open_gate(call)
     heard(call, call.talk.end_items(event.response_id, now), now)

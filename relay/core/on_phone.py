@@ -35,6 +35,8 @@ def phone_started(call: State, event: on.PhoneStarted, now: float) -> None:
         call.untold.append(transfer.resumed(event.parameters.get("why", "")))
         call.answer_due = True
     dial(call, now)
+    if call.talk.voicing.on:
+        call.out.append(do.OpenVoice())
     call.out.append(do.Keep(CallOpened(now, event.stream_sid, caller, called)))
 
 

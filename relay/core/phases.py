@@ -69,6 +69,7 @@ _BEFORE = (
 _AFTERWARDS = (
     on.CallerTranscribed,
     on.AgentTranscribed,
+    on.AgentWrote,
     on.InputCommitted,
     on.SpeechStopped,
     on.ResponseEnded,

@@ -133,6 +133,27 @@ class Playout:
             item.received_bytes += missing
         return self._collect(now, proven=True)
 
+    def reserve(self, item_id: str) -> None:
+        """Hold an item's place before there is audio of it: what comes later is said after it."""
+        self.add(item_id, b"", -100.0)
+
+    def give_up(self, item_id: str) -> None:
+        """An item of which no audio came, and none will, leaves its place."""
+        self._closed.add(item_id)
+        self._items.pop(item_id, None)
+
+    def received_ms(self, item_id: str) -> int:
+        """How much audio there is of an item on the ledger."""
+        item = self._items.get(item_id)
+        return 0 if item is None else item.received_ms
+
+    @property
+    def dry_at(self) -> float | None:
+        """When the line falls silent if no more comes; None while audio waits to be sent."""
+        if any(item.whole_bytes for item in self._items.values()):
+            return None
+        return self._line_until
+
     # ---- audio out --------------------------------------------------------------------------
 
     def release(self, now: float) -> list[Command]:

@@ -151,6 +151,12 @@ class CallPolicy:
 
     # While a human is rung and nobody speaks, the caller hears so often that we are still at it.
     hold_line_s: float = 8.0
+    # Whether a second voice speaks what the model writes.
+    second_voice: bool = False
+    # So long may it keep the caller waiting; then the model's own voice goes on.
+    voice_patience_s: float = 1.0
+    # One that was lost in a silence is called back, unless it was so recently.
+    voice_relapse_s: float = 60.0
     # Words of the caller after which the emergency line is played and the call is flagged.
     emergency_phrases: tuple[str, ...] = PHRASES
     # What the call's parts cost, and what the whole may: micro-USD, None for no cap.

@@ -108,10 +108,11 @@ def failed_notice(at: float, reason: str) -> OwnerNotice:
 class SpendAdded:
     """Key: the call and ref. What one thing cost, in whole micro-USD, rounded up.
 
-    ref: the response's id, "words_" and the utterance's item, or "phone_" and the stream, whose
-        row grows
-    kind: response | transcription | phone
+    ref: the response's id, "words_" and the utterance's item, "voice_" and the item and place of
+        a text, or "phone_" and the stream, whose row grows
+    kind: response | transcription | voice | phone
     model: whose price was taken; "" for the phone
+    input_text: tokens, but characters for a voice
     note: "" | estimated (no usage came) | cached_guessed (a sum of cached tokens without its
         parts) | unpriced (the price table does not know the model)
     """

@@ -10,12 +10,14 @@ is dropped, and what the agent said waits for its own mark like everything else.
 as soon as it is complete, and again when more is known of it; the store upserts by item.
 
 The agent's line holds two texts: what was generated and what was heard of it. The model gives no
-times for its words, so the heard text is cut by proportion, at a word.
+times for its words, so the heard text is cut by proportion, at a word. A second voice does give
+them: there it is cut at the last word that had ended.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from relay.core.playout import Heard
 from relay.core.records import TranscriptLine
@@ -24,6 +26,9 @@ from relay.core.records import TranscriptLine
 STRIDE = 1000
 #: What stands for speech that the recogniser failed on.
 INAUDIBLE = "[inaudible]"
+
+#: How far a text is said by which ms of its sound: pairs of characters and ms, both rising.
+Words: TypeAlias = list[tuple[int, int]]
 
 
 @dataclass(slots=True)
@@ -39,6 +44,18 @@ class _Line:
     heard: Heard | None = None
     kept: bool = True
     shown: bool = False  # a row of it has gone out
+    words: Words | None = None  # a second voice's timing; it may grow
+    short: bool = False  # its sound ends before its text
+
+    def heard_text(self) -> str:
+        """What the caller heard of the agent's text."""
+        if self.text is None or self.heard is None:
+            return ""
+        if self.words is None:
+            return heard_text(self.text, self.heard)
+        if not (self.heard.interrupted or self.short):
+            return self.text
+        return self.text[: said_by(self.words, self.heard.heard_ms)].rstrip()
 
 
 class Transcript:
@@ -97,6 +114,14 @@ class Transcript:
         line.local = line.local or local
         line.text = text if line.text is None else line.text
 
+    def agent_timed(self, item_id: str, words: Words) -> None:
+        """An item's words have times, more and more of them."""
+        self._lines[item_id].words = words
+
+    def cut_short(self, item_id: str) -> None:
+        """The sound of an item with times will not reach its text's end."""
+        self._lines[item_id].short = True
+
     def agent_words(self, item_id: str, text: str) -> list[TranscriptLine]:
         line = self._lines.get(item_id)
         if line is None:
@@ -125,7 +150,7 @@ class Transcript:
                 continue
             if line.speaker == "caller":
                 told.append(("user", line.text))
-            elif line.heard is not None and (text := heard_text(line.text, line.heard)):
+            elif text := line.heard_text():
                 told.append(("assistant", text))
         return told
 
@@ -171,15 +196,20 @@ class Transcript:
                 "agent",
                 line.position,
                 line.text,
-                heard_text(line.text, line.heard),
+                line.heard_text(),
                 line.heard.heard_ms,
-                line.heard.interrupted,
+                line.heard.interrupted or line.short,
             )
         ]
 
 
 def _place(line: _Line) -> int:
     return -1 if line.position is None else line.position
+
+
+def said_by(words: Words, ms: int) -> int:
+    """How many characters are said by a moment."""
+    return max((chars for chars, end_ms in words if end_ms <= ms), default=0)
 
 
 def heard_text(text: str, heard: Heard) -> str:

@@ -5,6 +5,7 @@ CallStore    where records go (adapters/store.py); synchronous, called in worker
 WriteStore   writes that happen once (adapters/store.py); synchronous
 ReturnStore  calls that go on after their stream (adapters/store.py); synchronous
 DayBudgets   what is spent of the day's cap (adapters/store.py); synchronous
+Voice        a second voice that speaks what the model writes (adapters/elevenlabs.py)
 ClipStore    where the clips in the agent's own voice are kept (adapters/store.py); synchronous
 Bookings     where the embedded business keeps appointments (adapters/store.py); synchronous
 BusinessApi  the business's own system (adapters/business_local.py, adapters/business_http.py)
@@ -67,6 +68,7 @@ from relay.ports.records import (
 from relay.ports.returns import CallPast, ReturnStore, Standing, WhyBack
 from relay.ports.sockets import QuickSocket, Socket
 from relay.ports.spending import DayBudgets, Drawn
+from relay.ports.voice import Voice, VoiceOver, VoiceSays, VoiceSound
 
 # Adapters see records through this seam: they never import the core.
 __all__ = [
@@ -120,6 +122,10 @@ __all__ = [
     "StoredClip",
     "ToolCalled",
     "TranscriptLine",
+    "Voice",
+    "VoiceOver",
+    "VoiceSays",
+    "VoiceSound",
     "Webhook",
     "WhyBack",
     "WriteBegun",

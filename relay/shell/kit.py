@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import trio
 
 from relay.core.policy import CallPolicy, Clip
-from relay.ports import BusinessApi, PhoneControl, Socket
+from relay.ports import BusinessApi, PhoneControl, Socket, Voice
 from relay.shell.humans import Humans
 from relay.shell.intents import Intents
 from relay.shell.journal import Journal
@@ -48,6 +48,7 @@ class CallKit:
     recorder: makes a flight recording of every call; None: of none
     meter: counts for /metrics
     moving: set when the calls shall go on in another process
+    voice: says what the model writes, if the policy has a second voice
     purse: holds the day's cap on money, which the policy then says; None: there is none
     """
 
@@ -68,3 +69,4 @@ class CallKit:
     meter: Meter = UNCOUNTED
     purse: Purse | None = None
     moving: trio.Event = field(default_factory=trio.Event)
+    voice: Voice | None = None

@@ -1,4 +1,4 @@
-"""Runs one Realtime session: dials, reads, converts the agent's audio."""
+"""Runs one Realtime session: dials, reads, converts the agent's audio, puts its text together."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from relay.errors import AudioError, DialError, ModelProtocolError, SocketClosed
 from relay.ports import Socket
 from relay.shell.native_socket import NativeSocket
 from relay.shell.outbox import Outbox
+from relay.shell.sentences import Sentences
 from relay.wire import realtime
 
 Feed = Callable[[on.Event], None]
@@ -54,6 +55,7 @@ class _Reader:
         self._codec = codec
         self._feed = feed
         self._item_id = ""
+        self._writing: dict[str, Sentences] = {}
 
     def take(self, text: str | bytes) -> None:
         codec, feed = self._codec, self._feed
@@ -73,6 +75,15 @@ class _Reader:
                     if event.item_id == self._item_id and (tail := codec.flush()):
                         feed(on.AgentAudio(event.response_id, event.item_id, tail, -100.0))
                     feed(on.AgentAudioEnded(event.response_id, event.item_id))
+                case realtime.TextDelta(response_id, item, delta):
+                    text = self._writing.setdefault(item, Sentences()).add(delta)
+                    if text:
+                        feed(on.AgentText(response_id, item, text))
+                case on.AgentWrote(response_id, _, item):
+                    text = self._writing.pop(item).end() if item in self._writing else ""
+                    if text:
+                        feed(on.AgentText(response_id, item, text))
+                    feed(event)
                 case _:
                     feed(event)
         except (ModelProtocolError, AudioError) as wrong:

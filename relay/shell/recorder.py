@@ -171,12 +171,19 @@ class Flight:
                 self._unheard.discard(item_id)
                 if not self._notice_heard():
                     self._unheard.add(item_id)
-            case on.AgentWrote() if not self._notice_heard():
-                self._veils = True
-                return pack(replace(event, text=veil(event.text)))
-            case on.CallerTranscribed(item_id) | on.AgentTranscribed(_, item_id):
+            case on.AgentText(_, item_id):  # a text that began to be veiled is so to its end
+                if item_id in self._veiled or not self._notice_heard():
+                    self._veiled.add(item_id)
+                    self._veils = True
+                    return pack(replace(event, text=veil(event.text)))
+            case (
+                on.CallerTranscribed(item_id)
+                | on.AgentTranscribed(_, item_id)
+                | on.AgentWrote(item_id=item_id)
+            ):
+                written = isinstance(event, on.AgentWrote) and item_id in self._veiled
                 self._veiled.discard(item_id)
-                before = item_id in self._unheard or not self._notice_heard()
+                before = item_id in self._unheard or written or not self._notice_heard()
                 if before and event.text.strip():
                     self._veiled.add(item_id)
                     self._veils = True
@@ -187,6 +194,8 @@ class Flight:
         """The same words in what came of them: a row, or the story as a new session is told it."""
         match command:
             case do.AddText("user" | "assistant") if self._veils:
+                return replace(command, text=veil(command.text))
+            case do.SayText(item_id=item_id) if item_id in self._veiled:
                 return replace(command, text=veil(command.text))
             case do.BriefHuman() if self._veils:
                 return replace(command, summary=veil(command.summary))

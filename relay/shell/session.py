@@ -42,6 +42,7 @@ from relay.shell.outbox import Outbox
 from relay.shell.phone import read_phone
 from relay.shell.purse import Tab
 from relay.shell.recorder import Flight
+from relay.shell.speaker import Speaker
 from relay.shell.tool_runner import run_tool
 from relay.wire import realtime, twilio
 
@@ -51,6 +52,8 @@ log = structlog.get_logger("relay.call")
 PHONE_OUTBOX = 256
 # Twenty seconds of caller audio, for a model that stops reading a while.
 MODEL_OUTBOX = 1024
+# What an operator must hear of a second voice, once a call at most.
+_VOICES = frozenset({"voice_lost", "voice_called_back"})
 # After the call's end, sockets say goodbye within this, or are dropped.
 WIND_DOWN_S = 2.0
 # What is kept of a call that moves has this long to reach the database: nothing is heard meanwhile.
@@ -125,6 +128,7 @@ class Session:
         self._stream_sid = ""
         self._began = now
         self._settings: realtime.SessionSettings | None = None
+        self._speaker: Speaker | None = None
         self._nursery: trio.Nursery | None = None
         if kit.recorder is not None:
             self._flight = kit.recorder.begin(
@@ -278,6 +282,7 @@ class Session:
                 | do.SetTurnSilence()
                 | do.AddText()
                 | do.CreateResponse()
+                | do.CreateText()
                 | do.AskPrivately()
                 | do.CancelResponse()
                 | do.TruncateItem()
@@ -290,6 +295,12 @@ class Session:
                 self._dial_model()
             case do.CloseModel():
                 self._close_model()
+            case do.OpenVoice():
+                self._open_voice()
+            case do.SayText():
+                self._speaking().say(command)
+            case do.DropText(item_id):
+                self._speaking().drop(item_id)
             case do.ClosePhone(disposition, reason):
                 self._choose_and_remember(disposition)
                 self._start(self._close_phone, disposition, reason)
@@ -371,6 +382,18 @@ class Session:
         self._model_out.close()
         self._model_scope.deadline = trio.current_time() + WIND_DOWN_S / 2
 
+    def _open_voice(self) -> None:
+        """A connection of its own for the call, in place of one that is gone."""
+        if self._kit.voice is None:
+            raise Misuse("the policy has a second voice, and the kit has none")
+        self._speaker = Speaker(self._kit.voice, self.feed)
+        self._start(self._speaker.run)
+
+    def _speaking(self) -> Speaker:
+        if self._speaker is None:
+            raise Misuse("the second voice was not opened")
+        return self._speaker
+
     async def _run_tool(self, command: do.RunTool) -> None:
         await run_tool(
             self._kit.tools[command.name],
@@ -397,6 +420,8 @@ class Session:
         self._noted.add((kind, detail.partition(":")[0]))
         if kind == "fault":
             log.warning("fault", fault=detail)
+        elif kind in _VOICES:
+            log.warning("second voice", what=kind, **{"pii.detail": detail})
         elif first and kind.endswith("_misbehaved"):
             log.warning("note", kind=kind, **{"pii.detail": detail})
         else:
@@ -409,6 +434,8 @@ class Session:
         self._staying.cancel()
         self._phone_out.close()
         self._close_model()
+        if self._speaker is not None:
+            self._speaker.close()
         if self._nursery is not None:
             self._nursery.cancel_scope.deadline = trio.current_time() + WIND_DOWN_S
         self._start(self._phone.aclose)
@@ -419,7 +446,7 @@ def _understood(event: on.Event, phrases: Iterable[str]) -> on.Event:
     match event:
         case on.CallerTranscribed(text=text):
             return replace(event, text=redacted(text), alarming=alarming(text, phrases))
-        case on.AgentTranscribed(text=text) | on.AgentWrote(text=text):
+        case on.AgentTranscribed(text=text) | on.AgentText(text=text) | on.AgentWrote(text=text):
             return replace(event, text=redacted(text))
         case on.FunctionCalled(arguments=arguments):
             return replace(event, arguments=redacted(arguments))

@@ -36,7 +36,7 @@ MESSAGE_BYTES = 16 * 1024 * 1024
 BAD_KEY = (3000, "invalid_request_error.invalid_api_key")
 
 # What a client that breaks the handshake, or goes away in it, looks like.
-_GONE = (
+GONE = (
     OSError,
     trio.BrokenResourceError,
     trio.ClosedResourceError,
@@ -59,6 +59,14 @@ class Door:
     key: str | None = None
     refuse: int | None = None
     silent: bool = False
+
+
+async def upgrade(nursery: trio.Nursery, stream: trio.SocketStream) -> WebSocketRequest:
+    """Read a client's request to speak WebSocket, HANDSHAKE_S long."""
+    with trio.fail_after(HANDSHAKE_S):
+        return await wrap_server_stream(
+            nursery, stream, message_queue_size=256, max_message_size=MESSAGE_BYTES
+        )
 
 
 class ServedSocket:
@@ -139,15 +147,13 @@ async def _connection(
     try:
         async with trio.open_nursery() as nursery:
             with trio.fail_after(HANDSHAKE_S):
-                request = await wrap_server_stream(
-                    nursery, stream, message_queue_size=256, max_message_size=MESSAGE_BYTES
-                )
+                request = await upgrade(nursery, stream)
                 socket, model = await _admit(request, stream, door)
             if socket is not None:
                 session = Session(options, model=model)
                 await _serve(socket, session, make_brain(), watch)
             nursery.cancel_scope.cancel()
-    except* _GONE:
+    except* GONE:
         # The client's fault, and seen by it; a session sees it as its own end.
         pass
 

@@ -24,6 +24,7 @@ from relay.sim.voice import MODEL_HZ, PHONE_HZ, resample, to_mulaw, tone
 
 REPLY_S = 30.0  # a brain that thinks longer has failed
 _AUDIO_TOKEN_MS = 50
+_TOKEN_CHARS, _TOKEN_S = 5, 0.008
 
 _SLOW = Reply(
     status="failed", fault=Fault("server_error", "It took too long.", type="server_error")
@@ -269,13 +270,22 @@ async def _say(session: Session, response: Response, say: Say) -> bool:
     part = {"type": "audio", "transcript": ""} if item.spoken else {"type": "text", "text": ""}
     session.emit("response.content_part.added", **here, part=part)
     if kind == "text":
-        item.text = item.said = say.text
-        session.emit("response.output_text.delta", **here, delta=say.text)
+        await _write(session, item, here, say.text)
         _close(session, response, "completed")
         return False
     cut = await _sound(session, response, item, say)
     _close(session, response, "incomplete" if cut else "completed")
     return cut
+
+
+async def _write(session: Session, item: Item, here: Json, text: str) -> None:
+    """Text comes in tokens: here some letters each, in no relation to words."""
+    for at in range(0, len(text), _TOKEN_CHARS):
+        piece = text[at : at + _TOKEN_CHARS]
+        item.said += piece
+        item.text = item.said
+        session.emit("response.output_text.delta", **here, delta=piece)
+        await trio.sleep(_TOKEN_S)
 
 
 async def _sound(session: Session, response: Response, item: Item, say: Say) -> bool:

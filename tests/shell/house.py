@@ -32,6 +32,7 @@ import trio
 
 from relay.adapters.business_file import load_business
 from relay.adapters.business_local import LocalBusiness
+from relay.adapters.elevenlabs import ElevenLabs
 from relay.audio import ModelToPhone, loudest_db
 from relay.core.events import CallResumed
 from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
@@ -48,6 +49,7 @@ from relay.shell.recording import parse
 from relay.shell.session import run_call
 from relay.shell.tool_runner import UNAVAILABLE
 from relay.sim.brains import Brain, Scripted
+from relay.sim.elevenlabs import Provider
 from relay.sim.line import Line
 from relay.sim.pair import MemorySocket, memory_pair
 from relay.sim.person import Person
@@ -69,6 +71,7 @@ PLAIN = Options(judge="level")
 QUESTION = tone(700, 900)
 NUMBER = "+15551230001"
 FLIGHT_BYTES = 4_000_000
+VOICE_URL = "wss://voice.example.com"
 LIMIT_S = 1200.0  # of simulated time: whatever a test waits for has come by then
 
 
@@ -311,6 +314,7 @@ class House:
     kit: CallKit
     logs: list[Mapping[str, Any]]
     flights: dict[str, bytes] = field(default_factory=dict)
+    provider: Provider | None = None
     calls: dict[str, Placed] = field(default_factory=dict)
 
     def ring(
@@ -383,6 +387,22 @@ class House:
             if not closed:
                 ours.drop()
 
+    @asynccontextmanager
+    async def dial_voice(self, url: str, headers: Any) -> AsyncIterator[Socket]:
+        """The second voice's end."""
+        await trio.lowlevel.checkpoint()
+        assert self.provider is not None
+        if self.provider.refuse is not None:
+            raise DialError(f"HTTP {self.provider.refuse}")
+        ours, theirs = memory_pair()
+        path, key = url.removeprefix(VOICE_URL), dict(headers)["xi-api-key"]
+        self.nursery.start_soon(partial(self.provider.serve, theirs, path, key=key))
+        try:
+            yield ours
+            await ours.aclose()
+        finally:
+            ours.drop()
+
     def logged(self, event: str) -> list[Mapping[str, Any]]:
         return [line for line in self.logs if line["event"] == event]
 
@@ -414,6 +434,7 @@ async def open_house(
     tools: Mapping[str, Tool] | None = None,
     crashes: int = 0,
     tool_crashes: int = 0,
+    provider: Provider | None = None,
     **policy: Any,
 ) -> AsyncIterator[House]:
     """A house for one test. At its end all calls have ended, and everything is checked.
@@ -421,8 +442,10 @@ async def open_house(
     business: wraps the embedded one
     humans: who can be rung; those of house.phone unless given
     crashes, tool_crashes: how many calls and functions are expected to break
+    provider: of the second voice; None: calls have none
     policy: values of CallPolicy to replace
     """
+    policy = {"second_voice": provider is not None, **policy}
     store, bookings = FakeStore(), MemoryBookings()
     journal = Journal(store, memory_spool(), run_sync=inline)
     tools = tools or registry()
@@ -435,6 +458,8 @@ async def open_house(
             phone = FakePhone()
             rung = humans(store) if humans else make_humans(phone, store)
             house = House(nursery, store, bookings, journal, phone, None, logs)  # type: ignore[arg-type]
+            house.provider = provider
+            voice = ElevenLabs(VOICE_URL, "xi", "eleven_flash_v2_5", "rachel", house.dial_voice)
             house.kit = CallKit(
                 policy=replace(CallPolicy(effects=effects), **policy),
                 clips=clips or packaged_clips(),
@@ -449,6 +474,7 @@ async def open_house(
                     store, journal, unavailable=UNAVAILABLE, wall_clock=clock, run_sync=inline
                 ),
                 wall_clock=clock,
+                voice=voice if provider else None,
                 recorder=Recorder(house.flights.__setitem__, FLIGHT_BYTES, run_sync=inline),
             )
             nursery.start_soon(journal.run)
@@ -464,6 +490,9 @@ async def open_house(
     if not crashes:
         for data in house.flights.values():
             assert first_difference(parse(data)) == ""
+    if provider is not None:
+        assert provider.violations == []
+        assert provider.live == 0
     assert_nothing_personal(logs, store)
     assert len(house.logged("call failed")) == crashes
     assert len(house.logged("tool failed")) == tool_crashes

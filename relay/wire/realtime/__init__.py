@@ -4,7 +4,15 @@ reading.py   the server's frames -> events
 writing.py   commands -> our frames; what a session is configured with
 """
 
-from relay.wire.realtime.reading import AudioDelta, AudioDone, parse
+from relay.wire.realtime.reading import AudioDelta, AudioDone, TextDelta, parse
 from relay.wire.realtime.writing import ModelMessage, SessionSettings, render
 
-__all__ = ["AudioDelta", "AudioDone", "ModelMessage", "SessionSettings", "parse", "render"]
+__all__ = [
+    "AudioDelta",
+    "AudioDone",
+    "ModelMessage",
+    "SessionSettings",
+    "TextDelta",
+    "parse",
+    "render",
+]

@@ -112,8 +112,17 @@ class _Spoken(Struct):
     transcript: str
 
 
+class TextDelta(Struct, frozen=True, gc=False):
+    """A piece of what the agent writes, as it came: some letters, in no relation to words."""
+
+    response_id: _Id
+    item_id: _Id
+    delta: str
+
+
 class _Written(Struct):
     response_id: _Id
+    item_id: _Id
     text: str
 
 
@@ -221,6 +230,7 @@ _read_usage = _reader(_Usage)
 _read_words_usage = _reader(_WordsUsage)
 _read_errored = _reader(_Errored)
 _read_delta = _reader(AudioDelta)
+_read_text_delta = _reader(TextDelta)
 _read_audio_done = _reader(AudioDone)
 
 # How the server spells the one event that is long and frequent. Knowing it by its first bytes
@@ -228,7 +238,7 @@ _read_audio_done = _reader(AudioDone)
 _DELTA_HEAD: Final = '{"type":"response.output_audio.delta",'
 
 
-def parse(text: str | bytes) -> e.Event | AudioDelta | AudioDone | None:
+def parse(text: str | bytes) -> e.Event | AudioDelta | AudioDone | TextDelta | None:
     """Read one frame. None: an event that is unknown, or that we have no use for.
 
     Raises ModelProtocolError and nothing else.
@@ -289,7 +299,7 @@ def _spoken(text: str) -> e.AgentTranscribed:
 
 def _written(text: str) -> e.AgentWrote:
     done = _read_written(text)
-    return e.AgentWrote(done.response_id, done.text)
+    return e.AgentWrote(done.response_id, done.text, done.item_id)
 
 
 def _item_done(text: str) -> e.FunctionCalled | None:
@@ -324,7 +334,7 @@ def _errored(text: str) -> e.ModelErrored:
     return e.ModelErrored(error.word(), error.message or "", error.event_id or "")
 
 
-_READERS: Final[dict[str, Callable[[str], e.Event | AudioDelta | AudioDone | None]]] = {
+_READERS: Final[dict[str, Callable[[str], e.Event | AudioDelta | AudioDone | TextDelta | None]]] = {
     "session.created": _opened,
     "session.updated": _ready,
     "input_audio_buffer.speech_started": _speech_started,
@@ -336,6 +346,7 @@ _READERS: Final[dict[str, Callable[[str], e.Event | AudioDelta | AudioDone | Non
     "response.output_audio.delta": _read_delta,
     "response.output_audio.done": _read_audio_done,
     "response.output_audio_transcript.done": _spoken,
+    "response.output_text.delta": _read_text_delta,
     "response.output_text.done": _written,
     "response.output_item.done": _item_done,
     "response.done": _response_done,

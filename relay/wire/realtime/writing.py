@@ -20,6 +20,7 @@ ModelMessage: TypeAlias = (
     | c.AppendAudio
     | c.AddText
     | c.CreateResponse
+    | c.CreateText
     | c.AskPrivately
     | c.CancelResponse
     | c.TruncateItem
@@ -96,8 +97,10 @@ def render(command: ModelMessage, event_id: str, settings: SessionSettings) -> s
         case c.PostToolOutput(call_id=call_id, output=output):
             item = {"type": "function_call_output", "call_id": call_id, "output": _sound(output)}
             return _event(_ITEM_CREATE, event_id, item=item)
-        case c.CreateResponse(purpose=purpose, instructions=instructions):
+        case c.CreateResponse(purpose, instructions) | c.CreateText(purpose, instructions):
             response: dict[str, Any] = {"metadata": {"purpose": purpose}}
+            if isinstance(command, c.CreateText):
+                response["output_modalities"] = ["text"]
             if instructions:
                 response["instructions"] = _sound(instructions)
             return _event("response.create", event_id, response=response)
