@@ -220,10 +220,10 @@ def _calls(calls: list[CallSummary]) -> Table:
 
 def _days(days: list[DayCosts]) -> Table:
     table = Table("day (UTC)", box=None, pad_edge=False)
-    for name in ("calls", "model", "words", "phone", "total"):
+    for name in ("calls", "model", "words", "voice", "phone", "total"):
         table.add_column(name, justify="right")
     for day in days:
-        parts = (day.model, day.words, day.phone)
+        parts = (day.model, day.words, day.voice, day.phone)
         table.add_row(f"{day.day}", f"{day.calls}", *(_usd(each) for each in (*parts, sum(parts))))
     return table
 

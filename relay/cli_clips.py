@@ -25,7 +25,7 @@ from relay.config import Settings
 from relay.logs import set_up_logs
 from relay.plainly import told_plainly
 from relay.shell.clip_studio import Recorded
-from relay.wiring_clips import open_cabinet
+from relay.wiring_clips import clip_voice, open_cabinet
 
 EXIT_NOT_RECORDED: Final = 1
 PHONE_HZ: Final = 8000
@@ -43,7 +43,7 @@ def list_command() -> None:
         settings = _settings()
         shelves = trio.run(_shelves, settings)
     for name, shelf in shelves.items():
-        click.echo(_line(name, shelf, settings.realtime_voice))
+        click.echo(_line(name, shelf, clip_voice(settings).voice))
 
 
 @clips_group.command("play")

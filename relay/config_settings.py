@@ -112,6 +112,25 @@ class Settings(BusinessSettings):
     realtime_voice: str = Field(
         default="marin", min_length=1, description="the agent's voice: marin, cedar, alloy, …"
     )
+    voice_provider: Literal["openai", "elevenlabs"] = Field(
+        default="openai",
+        description="who speaks: openai (the model itself) or elevenlabs (what the model writes)",
+    )
+    elevenlabs_api_key: OptionalSecret = Field(
+        default=None, description="key of the ElevenLabs account that pays for that voice"
+    )
+    elevenlabs_voice_id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="which of its voices speaks, as ElevenLabs names it",
+    )
+    elevenlabs_model: str = Field(
+        default="eleven_flash_v2_5", min_length=1, description="by which of ElevenLabs' models"
+    )
+    elevenlabs_url: SocketUrl = Field(
+        default="wss://api.elevenlabs.io",
+        description="where ElevenLabs' connections are opened; another one for tests",
+    )
     realtime_audio_format: Literal["pcm", "pcmu"] = Field(
         default="pcm",
         description="audio to and from the model: pcm (24 kHz, converted) or pcmu (Twilio's own)",
@@ -269,6 +288,21 @@ class Settings(BusinessSettings):
                     f"{which} and TWILIO_PHONE_NUMBER are the same: "
                     "a transfer would call the relay itself"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _second_voice_can_speak(self) -> Settings:
+        if self.voice_provider != "elevenlabs":
+            return self
+        if not (self.elevenlabs_api_key and self.elevenlabs_voice_id):
+            raise ValueError(
+                "VOICE_PROVIDER=elevenlabs needs ELEVENLABS_API_KEY and ELEVENLABS_VOICE_ID"
+            )
+        if self.server_turns:
+            raise ValueError(
+                "SERVER_TURNS and VOICE_PROVIDER=elevenlabs exclude each other: "
+                "which voice answers is decided turn by turn, by the relay"
+            )
         return self
 
     @model_validator(mode="after")

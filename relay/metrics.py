@@ -107,6 +107,12 @@ class Metrics:
         self._cost = self._counter(
             "relay_cost_usd", "What calls have cost by the price table, by what for", "kind"
         )
+        self._voices = self._counter(
+            "relay_voice_lost",
+            "Times that a call lost its second voice, by why; the model's own goes on, or it is"
+            " called back in a silence",
+            "why",
+        )
         self._faults = self._counter(
             "relay_faults", "Faults that a call had to get over, by kind", "kind"
         )
@@ -154,6 +160,8 @@ class Metrics:
                 self._model_errors.labels(self._code(detail.partition(":")[0])).inc()
             case "model_closed":
                 self._model_errors.labels(f"closed_{self._code(detail.partition(' ')[0])}").inc()
+            case "voice_lost" | "voice_called_back":
+                self._voices.labels(detail.partition(":")[0]).inc()
             case "fault":
                 self._faults.labels(detail).inc()
                 if detail in _OVERFLOWS:

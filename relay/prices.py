@@ -22,7 +22,7 @@ PACKAGED: Final = Path(__file__).parent / "prices.toml"
 
 _TOKEN_FIELDS: Final = {field.name for field in fields(Tariff)} - {"name", "minute"}
 _MINUTES: Final = ("inbound_minute", "stream_minute")
-# A price of a million tokens in USD, as nano-USD a token; one of a minute, as nano-USD.
+# A price of a million tokens (or characters) in USD, as nano-USD each; of a minute, as nano-USD.
 _TOKEN: Final = 1000
 _MINUTE: Final = 1_000_000_000
 
@@ -34,11 +34,16 @@ class PriceTable:
     as_of: date
     models: Mapping[str, Tariff]
     transcription: Mapping[str, Tariff]
+    voices: Mapping[str, Tariff]
     phone_minute: int
 
     def model(self, name: str | None) -> Tariff:
         """A Realtime model's tariff, without a name when it is not known."""
         return self.models.get(name or "", Tariff())
+
+    def voice(self, name: str) -> Tariff:
+        """A second voice's tariff, by its model, without a name when it is not known."""
+        return self.voices.get(name, Tariff())
 
     def words(self, name: str) -> Tariff:
         """A transcription model's tariff, without a name when it is not known."""
@@ -57,6 +62,7 @@ def load_prices(file: Path = PACKAGED) -> PriceTable:
             as_of,
             {name: _tariff(name, row) for name, row in table["models"].items()},
             {name: _tariff(name, row) for name, row in table["transcription"].items()},
+            {name: _tariff(name, row) for name, row in table.get("voices", {}).items()},
             phone_minute,
         )
     except OSError as error:

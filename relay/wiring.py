@@ -55,6 +55,7 @@ from relay.wiring_model import (
 from relay.wiring_money import call_prices, make_purse, micro
 from relay.wiring_notices import channels, make_notifier, open_webhook
 from relay.wiring_store import prepare, prepare_when_back, probe
+from relay.wiring_voice import make_voice
 
 __all__ = [
     "TRANSCRIPTION_MODEL",
@@ -197,6 +198,7 @@ def _parts(
         meter=metrics,
         purse=purse,
         moving=board.moving,
+        voice=make_voice(settings),
     )
     desk = FrontDesk(
         board=board,
@@ -286,6 +288,7 @@ def _policy(settings: Settings, policy: CallPolicy, tools: Mapping[str, Tool]) -
         max_call_micro_usd=micro(settings.max_call_usd),
         day_cap=settings.max_day_usd is not None,
         server_turns=settings.server_turns,
+        second_voice=settings.voice_provider == "elevenlabs",
         hard_model=settings.realtime_model_hard is not None,
         emergency_phrases=policy.emergency_phrases if settings.alarms is None else settings.alarms,
         effects={tool.name: Effect(tool.effect) for tool in tools.values()},

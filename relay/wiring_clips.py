@@ -1,4 +1,4 @@
-"""Settings to the clips that calls play: the packaged ones, and the cabinet of the model's own."""
+"""Settings to the clips that calls play: the packaged ones, and the cabinet of the agent's own."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from relay.config import Settings
 from relay.core.policy import CLIP_NAMES, Clip
 from relay.errors import ConfigError
 from relay.prompts import Prompts, load_prompts
-from relay.shell import clip_studio
+from relay.shell import clip_studio, voice_studio
 from relay.shell.kit import CallFacts
 from relay.wiring_business import open_business
 from relay.wiring_model import MAX_OUTPUT_TOKENS, REASONING_EFFORT, DialModel, dial_openai
+from relay.wiring_voice import make_voice
 
 
 def load_clips() -> Mapping[str, Clip]:
@@ -64,6 +65,14 @@ async def open_cabinet(
         store.close()
 
 
+def clip_voice(settings: Settings) -> Voice:
+    """Whose voice the recordings are to have."""
+    second = make_voice(settings)
+    if second is not None:
+        return Voice(f"elevenlabs/{second.model}", second.name)
+    return Voice(settings.realtime_model, settings.realtime_voice)
+
+
 def make_cabinet(
     settings: Settings,
     store: SqlStore,
@@ -73,6 +82,7 @@ def make_cabinet(
     *,
     dial: DialModel,
 ) -> Cabinet:
+    second = make_voice(settings)
     session = clip_studio.studio_settings(
         settings.realtime_voice,
         settings.realtime_audio_format,
@@ -81,6 +91,8 @@ def make_cabinet(
     )
 
     async def record(texts: list[str]) -> clip_studio.Recorded:
+        if second is not None:
+            return await voice_studio.record(second, texts)
         return await clip_studio.record(dial(CallFacts("clips")), session, texts)
 
     def wanted() -> Mapping[str, str]:
@@ -93,7 +105,7 @@ def make_cabinet(
     return Cabinet(
         packaged,
         store,
-        Voice(settings.realtime_model, settings.realtime_voice),
+        clip_voice(settings),
         texts=wanted,
         closed=about.closed,
         record=record,

@@ -26,9 +26,12 @@ def call_prices(settings: Settings, table: PriceTable) -> Prices:
         table.model(hard),
         table.words(TRANSCRIPTION_MODEL),
         table.phone_minute,
+        table.voice(settings.elevenlabs_model),
     )
     wanted = {settings.realtime_model: prices.model, TRANSCRIPTION_MODEL: prices.transcription}
     wanted |= {hard: prices.hard} if hard else {}
+    if settings.voice_provider == "elevenlabs":
+        wanted[settings.elevenlabs_model] = prices.voice
     unknown = ", ".join(name for name, tariff in wanted.items() if not tariff.name)
     if unknown and (settings.max_call_usd or settings.max_day_usd):
         raise ConfigError(

@@ -182,9 +182,10 @@ def test_two_calls_at_once_are_not_shown(folder: Path) -> None:
 def test_the_days_costs(folder: Path) -> None:
     result = relay(folder, "costs")
     _, day = (each.split() for each in result.stdout.splitlines())
-    assert day == ["2026-11-20", "1", "$0.0072", "$0.0000", "$0.0125", "$0.0197"]
+    assert day == ["2026-11-20", "1", "$0.0072", "$0.0000", "$0.0000", "$0.0125", "$0.0197"]
     (row,) = json.loads(relay(folder, "costs", "--json").stdout)
-    assert row == {"day": "2026-11-20", "calls": 1, "model": 7206, "words": 0, "phone": 12_500}
+    sorts = {"model": 7206, "words": 0, "voice": 0, "phone": 12_500}
+    assert row == {"day": "2026-11-20", "calls": 1, **sorts}
 
 
 def test_a_person_is_erased_and_nobody_else(folder: Path) -> None:

@@ -35,7 +35,8 @@ def overview(connection: sa.Connection, limit: int, since: datetime | None) -> l
 def costs(connection: sa.Connection, limit: int) -> list[DayCosts]:
     """The latest days that cost something, the newest first."""
     c = daily_costs.c
-    query = sa.select(c.day, c.calls, c.model_micro_usd, c.words_micro_usd, c.phone_micro_usd)
+    sorts = (c.model_micro_usd, c.words_micro_usd, c.phone_micro_usd, c.voice_micro_usd)
+    query = sa.select(c.day, c.calls, *sorts)
     query = query.order_by(c.day.desc()).limit(limit)
     return [DayCosts(*row) for row in connection.execute(query)]
 

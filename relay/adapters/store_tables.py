@@ -319,6 +319,7 @@ daily_costs = sa.Table(
     sa.Column("model_micro_usd", sa.BigInteger),
     sa.Column("words_micro_usd", sa.BigInteger),
     sa.Column("phone_micro_usd", sa.BigInteger),
+    sa.Column("voice_micro_usd", sa.BigInteger),
     sa.Column("micro_usd", sa.BigInteger),
     sa.Column("usd", sa.Numeric(asdecimal=False)),
 )

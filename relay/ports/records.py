@@ -127,6 +127,7 @@ class DayCosts:
     model: int
     words: int
     phone: int
+    voice: int = 0
 
 
 @dataclass(frozen=True, slots=True)

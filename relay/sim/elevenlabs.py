@@ -1,15 +1,15 @@
-"""ElevenLabs' text to speech over a WebSocket with contexts, simulated: mu-law, and its letters' times.
+"""ElevenLabs' text to speech over a WebSocket with contexts, simulated: mu-law and letters' times.
 
     provider = Provider(Options(first_s=0.2))
     nursery.start_soon(provider.serve, socket, "/v1/text-to-speech/rachel/multi-stream-input?…")
 
-It spells the API by the `elevenlabs` package's types, and by what was seen of the service: a context
-opens with a blank; flushed text is spoken, in pieces that come faster than speech; a closed context
-says what it still has, then `isFinal`; errors are a message and then a close. Every message of a
-client's that those types do not know, or that the service would refuse, is a violation.
+It spells the API by the `elevenlabs` package's types, and by what is told of the service: a
+context opens with a blank; flushed text is spoken, in pieces that come faster than speech; a closed
+context says what it still has, then `isFinal`; errors are a message and then a close. Every message
+of a client's that those types do not know, or that the service would refuse, is a violation.
 
-Speech is a tone of a fixed length for each letter, so that what is heard can be told by the ear of a
-test, or what `speak` makes of a text. `listen` puts all this behind a real port.
+Speech is a tone of a fixed length for each letter, so that what is heard can be told by the ear of
+a test, or what `speak` makes of a text. `listen` puts all this behind a real port.
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ class Context:
 class Provider:
     """The service: what was asked of all its connections.
 
+    live, open: connections and contexts as they are now
     texts: context, text, and when it came; first_at: when each context's first sound left
     characters: what the bill is by
     violations: what a correct client never does
@@ -110,6 +111,7 @@ class Provider:
     refuse: int | None = None
     connections: int = 0
     live: int = 0
+    open: int = 0
     characters: int = 0
     texts: list[tuple[str, str, float]] = field(default_factory=list)
     first_at: dict[str, float] = field(default_factory=dict)
@@ -120,10 +122,12 @@ class Provider:
         """Serve one connection until either end closes it."""
         self.connections += 1
         self.live += 1
+        connection = _Connection(self, socket)
         try:
-            await _Connection(self, socket).run(path, key)
+            await connection.run(path, key)
         finally:
             self.live -= 1
+            self.open -= len(connection.contexts)
 
     def said(self, context: str) -> str:
         """All text that a context was given."""
@@ -137,7 +141,7 @@ class _Connection:
         self._provider = provider
         self._options = provider.options
         self._socket = socket
-        self._contexts: dict[str, Context] = {}
+        self.contexts: dict[str, Context] = {}
         self._lock = trio.Lock()
         self._sound_ms = 0
         self._idle = trio.CancelScope()
@@ -190,7 +194,7 @@ class _Connection:
     async def _take(self, nursery: trio.Nursery, told: Json) -> bool:
         """One message. False: that was the end."""
         name, text = told.get("context_id", ""), told.get("text", "")
-        context = self._contexts.get(name)
+        context = self.contexts.get(name)
         if told.get("close_context"):
             if context is None:
                 self._provider.violations.append(f"closed {name}, which is not open")
@@ -201,12 +205,13 @@ class _Connection:
         if context is None:
             if text != " ":
                 self._provider.violations.append(f"{name} does not begin with a blank")
-            if len(self._contexts) >= CONTEXTS:
+            if len(self.contexts) >= CONTEXTS:
                 await self._refuse(*TOO_MANY)
                 return False
             send, receive = trio.open_memory_channel[str](64)
-            self._contexts[name] = Context(name, send)
-            nursery.start_soon(self._speak_all, self._contexts[name], receive)
+            self.contexts[name] = Context(name, send)
+            self._provider.open += 1
+            nursery.start_soon(self._speak_all, self.contexts[name], receive)
             return True
         if context.closing:
             self._provider.violations.append(f"text for {name}, which was closed")
@@ -227,7 +232,8 @@ class _Connection:
             for piece, alignment in pieces(text, self._options):
                 await self._sound(context.name, piece, alignment)
                 await trio.sleep(len(piece) / BYTES_PER_MS / 1000 / self._options.pace)
-        del self._contexts[context.name]
+        del self.contexts[context.name]
+        self._provider.open -= 1
         self._provider.closed.append(context.name)
         await self._tell(isFinal=True, contextId=context.name)
 
@@ -264,7 +270,7 @@ class _Connection:
 
 
 def pieces(text: str, options: Options) -> Iterator[tuple[bytes, Json | None]]:
-    """A text's sound in pieces, each with the letters that begin in it, timed from its beginning."""
+    """A text's sound in pieces, each with the letters that begin in it and their times there."""
     sound = options.speak(text)
     total_ms = len(sound) // BYTES_PER_MS
     ends = [total_ms * (n + 1) // len(text) for n in range(len(text))]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from relay.adapters.store import SqlStore
 from relay.adapters.store_engine import make_engine, parse_url
+from relay.core.records import SpendAdded
 from relay.ports import CallSummary, DayCosts, Entry, Record
 from tests.adapters.test_store_contract import (
     CHOSEN,
@@ -64,10 +65,11 @@ def test_a_day_is_a_day_in_utc_and_its_sorts_add_up(store: SqlStore) -> None:
             at(midnight, WORDS, "CA1"),
             at(midnight, SPENT, "CA2"),
             at(midnight + timedelta(hours=23), PHONE, "CA3"),
+            at(midnight, SpendAdded(0.0, "voice_i_9", "voice", 450, "flash", 9), "CA3"),
         ]
     )
     assert store.costs(10) == [
-        DayCosts(date(2026, 11, 21), 3, 7206, 180, 12_500),
+        DayCosts(date(2026, 11, 21), 3, 7206, 180, 12_500, 450),
         DayCosts(date(2026, 11, 20), 1, 7206, 0, 0),
     ]
     assert [day.day for day in store.costs(1)] == [date(2026, 11, 21)]
