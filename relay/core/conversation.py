@@ -279,6 +279,11 @@ class Conversation:
                 heard += self.playout.end(item_id, now)
         return heard
 
+    def end_speech(self, now: float) -> tuple[list[Command], list[Heard]]:
+        """No more is said of anything by a session that is gone. A voice finishes what it has."""
+        voiced, heard = self.voicing.leave(now)
+        return voiced, heard + self.end_items(None, now)
+
     def spoke_in(self, response_id: str) -> bool:
         """Whether a response had speech of its own."""
         return response_id in self._items.values() or self.voicing.wrote_in(response_id)
@@ -375,8 +380,8 @@ class Conversation:
         self.utterances.forget()
         self.parting, self._collecting = None, False
         self._rest, self._rest_response = "", None
-        voiced, heard = self.voicing.leave(now)
-        out = voiced + self.heard(heard + self.end_items(None, now), now) + self.tools.orphan(now)
+        voiced, heard = self.end_speech(now)
+        out = voiced + self.heard(heard, now) + self.tools.orphan(now)
         return out, unheard or owed, owed and not unheard
 
     def retell(self) -> list[Command]:

@@ -43,7 +43,9 @@ def fault(call: State, kind: str, now: float) -> None:
     rung = RUNGS[kind]
     call.out += call.talk.stop_waiting(now)
     call.talk.responses.abandon()
-    heard(call, call.talk.end_items(None, now), now)
+    voiced, items = call.talk.end_speech(now)
+    call.out += voiced
+    heard(call, items, now)
     if call.link.lose() is not Link.GONE:
         call.out.append(do.CloseModel(kind))
     if rung.clip and call.handover.ringing and call.phase is not Phase.LEAVING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,13 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from relay.core import commands as do
 from relay.core import events as on
-from relay.core.budget import Level
+from relay.core.budget import Level, Tariff
 from relay.core.phases import Phase
 from relay.core.records import CallEnded, DispositionChosen, SpendAdded, TranscriptLine
 from tests.core.driver import HUSH, LOUD, MS, TIMES, Driver
 from tests.core.test_budget import PRICES
 
 ITEMS = st.sampled_from(["a1", "a2", "a3", "a4"])
+WRITTEN = st.sampled_from(["w1", "w2", "w3", "a1"])
 RESPONSES = st.sampled_from(["r1", "r2", "r3"])
 UTTERANCES = st.sampled_from(["u1", "u2", "u3"])
 CALLS = st.sampled_from(["c1", "c2", "c3", "c4"])
@@ -43,6 +45,7 @@ class AnyCall(RuleBasedStateMachine):
         live=st.sampled_from(["", "Hi."]),
         cap=st.sampled_from([None, 15_000, 200_000]),
         day_cap=st.booleans(),
+        second_voice=st.booleans(),
     )
     def open(
         self,
@@ -53,12 +56,14 @@ class AnyCall(RuleBasedStateMachine):
         live: str,
         cap: int | None,
         day_cap: bool,
+        second_voice: bool,
     ) -> None:
         self.driver = Driver(
             echo=echo,
             live=live,
             max_call_s=60.0,
-            prices=PRICES,
+            prices=replace(PRICES, voice=Tariff("flash", characters=50_000)),
+            second_voice=second_voice,
             max_call_micro_usd=cap,
             day_cap=day_cap,
         )
@@ -84,7 +89,7 @@ class AnyCall(RuleBasedStateMachine):
     def hold(self, commands: list[do.Command], spent: int) -> None:
         """While the day has no room, or it is not known whether it has, nothing is asked for."""
         if self.held:
-            asked = [c for c in commands if isinstance(c, do.CreateResponse)]
+            asked = [c for c in commands if isinstance(c, do.CreateResponse | do.CreateText)]
             assert all(c.purpose == "greeting" for c in asked), "asked beyond the cap"
         self.held = self.held or (self.day_cap and self.driver.call.spent != spent)
 
@@ -172,6 +177,28 @@ class AnyCall(RuleBasedStateMachine):
     def agent_audio_ends(self, response: str, item: str) -> None:
         self.feed(on.AgentAudioEnded(response, item), on.AgentTranscribed(response, item, "Words."))
 
+    @rule(response=RESPONSES, item=WRITTEN, text=st.sampled_from(["", " ", "Yes. ", "It is so. "]))
+    def agent_writes(self, response: str, item: str, text: str) -> None:
+        self.feed(on.AgentText(response, item, text))
+
+    @rule(response=RESPONSES, item=WRITTEN)
+    def agent_has_written(self, response: str, item: str) -> None:
+        self.feed(on.AgentWrote(response, "Yes. It is so.", item))
+
+    @rule(response=RESPONSES, item=WRITTEN, ms=st.integers(0, 3000), chars=st.integers(0, 20))
+    def voice_sounds(self, response: str, item: str, ms: int, chars: int) -> None:
+        self.received[item] += ms
+        self.feed(on.WordsTimed(item, ((chars, ms),)))
+        self.feed(on.AgentAudio(response, item, bytes(ms * MS), -20.0))
+
+    @rule(response=RESPONSES, item=WRITTEN)
+    def voice_is_done(self, response: str, item: str) -> None:
+        self.feed(on.AgentAudioEnded(response, item))
+
+    @rule(why=st.sampled_from(["closed", "quota"]))
+    def voice_is_lost(self, why: str) -> None:
+        self.feed(on.VoiceLost(why))
+
     @rule(response=RESPONSES, call=CALLS, name=NAMES)
     def function_is_called(self, response: str, call: str, name: str) -> None:
         self.model_calls.add(call)
@@ -214,6 +241,22 @@ class AnyCall(RuleBasedStateMachine):
         cuts = self.driver.sent(do.TruncateItem)
         assert all(n == 1 for n in Counter(c.item_id for c in cuts).values())
         assert all(0 < c.audio_end_ms <= self.received[c.item_id] for c in cuts)
+
+    @invariant()
+    def nothing_is_forgotten_twice(self) -> None:
+        if not hasattr(self, "driver"):
+            return
+        forgotten = Counter(c.item_id for c in self.driver.sent(do.DeleteItem))
+        assert all(n == 1 for item, n in forgotten.items() if item[0] in "wh")
+
+    @invariant()
+    def a_voice_that_is_lost_is_not_spoken_with(self) -> None:
+        if not hasattr(self, "driver"):
+            return
+        kinds = [c for _, c in self.driver.log]
+        lost = next((n for n, c in enumerate(kinds) if c == do.Note("voice_lost", "quota")), None)
+        voice = do.OpenVoice | do.SayText | do.DropText | do.CreateText
+        assert lost is None or not any(isinstance(c, voice) for c in kinds[lost:])
 
     @invariant()
     def every_function_is_answered_at_most_once(self) -> None:
