@@ -23,6 +23,7 @@ import ssl
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,15 @@ from bench._load_wire import Loop
 SESSION_WITHIN_S: Final = 10.0
 GREETED_S: Final = 2.0
 AFTER_S: Final = 0.2
+
+
+def turn_away(listener: socket.socket) -> None:
+    """Who dialled after the last run, to replace a session that it lost, is not of this one."""
+    listener.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
+    listener.setblocking(True)
 
 
 class Run:
@@ -56,6 +66,7 @@ class Run:
         self._window = (0.0, 0.0)
         self._cpu = 0.0
         self._busy = 0.0
+        turn_away(listener)
         self.loop.watch(listener, self._dialled)
         self._place()
 
