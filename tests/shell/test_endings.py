@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import pytest
 import trio
@@ -12,7 +13,7 @@ from relay.core.records import DispositionChosen, OwnerNotice
 from relay.sim.brains import Reply, Scripted, call, failed, rate_limited, reply, say
 from relay.sim.realtime import Fault, Options
 from relay.sim.ulaw import tone
-from tests.shell.house import PLAIN, Placed, open_house, packaged_clips
+from tests.shell.house import PLAIN, Placed, clock, open_house, packaged_clips
 
 CLIPS = packaged_clips()
 APOLOGY = CLIPS["apology"].mulaw
@@ -247,3 +248,23 @@ def check_apology(placed: Placed, reason: str) -> None:
     assert notice.text == f"A call could not be finished ({ended.reason.replace('_', ' ')})."
     for session in placed.sessions:
         assert session.closed is not None, "no session is left open"
+
+
+async def test_a_wall_clock_that_jumps_is_not_heard(autojump_clock):
+    """Three hours forth, then back, in mid-call: what is waited for is waited for as long."""
+    jumps = iter([0, 3, -3, 3])
+
+    def jumping() -> datetime:
+        return clock() + timedelta(hours=next(jumps, 0))
+
+    brain = Scripted(reply(say("From nine to five.", ms=2000)), heard=["When?"])
+    async with open_house() as house:
+        placed = house.ring(brain, kit=replace(house.kit, wall_clock=jumping))
+        await placed.greeted()
+        await placed.say()
+        await placed.answered()
+        asked_at = trio.current_time()
+        await placed.ended()
+    assert placed.outcome().reason == "idle"
+    assert 20 < trio.current_time() - asked_at < 40
+    assert placed.converted(placed.spoken_items()[0]) in placed.heard()

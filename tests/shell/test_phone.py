@@ -173,6 +173,22 @@ async def test_media_before_the_start_is_no_call(autojump_clock):
     assert placed.outcome().notice_heard
 
 
+async def test_a_repeated_start_changes_nothing(autojump_clock):
+    async with open_house() as house:
+        placed = house.ring(answering())
+        await placed.greeted()
+        start = {"streamSid": placed.leg.stream_sid, "callSid": "CA" + "f" * 32}
+        for again in (start, {**start, "callSid": placed.sid}):
+            body = {**again, "accountSid": placed.leg.account_sid}
+            await placed.phone.send(message(placed, "start", **body))
+        await placed.say()
+        await placed.answered()
+        placed.hang_up()
+    assert placed.outcome().outcome == "resolved"
+    assert len(placed.sessions) == 1
+    assert placed.heard().count(packaged_clips()["greeting"].mulaw) == 1
+
+
 async def test_the_stream_of_another_call_gets_no_session(autojump_clock):
     async with open_house() as house:
         placed = house.ring(run_leg=False)

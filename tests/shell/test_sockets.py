@@ -6,8 +6,9 @@ import base64
 import hashlib
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -271,3 +272,64 @@ async def test_what_breaks_inside_the_block_is_not_a_failed_dial():
     ours, rest = ExceptionGroup("", [broken.value]).split(OSError)
     assert ours is not None
     assert rest is None
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    """Whoever stands in for the model with a certificate of their own gets no session."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1"
+    name = "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    where = ["-keyout", str(key), "-out", str(certificate)]
+    await trio.run_process([*make.split(), *name.split(), *where], capture_stderr=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    spoken = []
+
+    async def impostor(stream: trio.SocketStream) -> None:
+        secure = trio.SSLStream(stream, context, server_side=True)
+        with suppress(trio.BrokenResourceError):
+            spoken.append(await secure.receive_some())
+
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.serve_tcp, impostor, 0, host="127.0.0.1")
+        listeners = await nursery.start(serve)
+        port = listeners[0].socket.getsockname()[1]
+        with pytest.raises(DialError, match=r"TLS|certificate"):
+            async with dial(f"wss://localhost:{port}/v1/realtime", [("Authorization", "key")]):
+                raise AssertionError("a session with an impostor")
+        nursery.cancel_scope.cancel()
+    assert spoken in ([], [b""]), "no key was told"
+
+
+async def test_a_handshake_that_drips_is_given_up_in_time() -> None:
+    async def drip(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            for byte in b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n":
+                await stream.send_all(bytes([byte]))
+                await trio.sleep(0.05)
+
+    async with raw_peer(drip) as url:
+        began = trio.current_time()
+        with pytest.raises(DialError, match="no answer"):
+            async with dial(url, HEADERS, connect_s=0.3):
+                raise AssertionError("that was no handshake")
+        assert trio.current_time() - began < 1.5
+
+
+class HungResolver(trio.abc.HostnameResolver):
+    """A name server that is not there."""
+
+    async def getaddrinfo(self, *_names: object, **_kinds: object) -> list[object]:
+        return await trio.sleep_forever()
+
+    async def getnameinfo(self, *_address: object) -> tuple[str, str]:
+        return await trio.sleep_forever()
+
+
+async def test_a_resolver_that_hangs_is_given_up_in_time() -> None:
+    trio.socket.set_custom_hostname_resolver(HungResolver())
+    began = trio.current_time()
+    with pytest.raises(DialError, match="no answer"):
+        async with dial("ws://model.example.com/v1/realtime", HEADERS, connect_s=0.1):
+            raise AssertionError("to whom?")
+    assert trio.current_time() - began < 1
