@@ -33,15 +33,19 @@ bench: setup ## Measure: every program in bench/
 peers: setup ## Our relay beside others, on one core: half an hour, needs Node and the network
 	@$(PYTHON_VENV) bench/peers/run.py $(ARGS)
 
-fuzz: setup ## Fuzz the C core under sanitizers (needs clang), then the call's core; FUZZ_SECONDS
+fuzz: setup ## Fuzz the C core under sanitizers (needs clang), then the call's core and failpoints; FUZZ_SECONDS
 	@sh tests/fuzz/run.sh
-	@FUZZ_TIMES=20 $(PYTHON_VENV) -m pytest tests/core/test_playout.py tests/core/test_call_machine.py
+	@FUZZ_TIMES=20 $(PYTHON_VENV) -m pytest tests/core/test_playout.py tests/core/test_call_machine.py \
+		tests/faults/test_failpoints.py
 
 crash: setup-test ## Kill the relay's journal 50 times on each database, and stop PostgreSQL for 30 s
 	@CRASH_KILLS=50 OUTAGE_S=30 $(PYTHON_VENV) -m pytest -s tests/adapters/test_durability.py
 
 bookings: setup ## A thousand random pairs of calls that book: none wrong, none twice (RUNS)
 	@RUNS=$${RUNS:-1000} $(PYTHON_VENV) -m pytest -n auto tests/shell/test_bookings_at_random.py
+
+soak: setup ## Fifty calls at a time, with faults, for SOAK_S seconds: what stays behind?
+	@$(PYTHON_VENV) bench/_soak.py
 
 image-check: ## Prove the Dockerfile without Docker (needs root and debootstrap)
 	@scripts/image_check.sh

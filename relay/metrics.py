@@ -55,6 +55,7 @@ class Watched:
     """
 
     live: Callable[[], int]
+    tasks: Callable[[], int]
     draining: Callable[[], bool]
     strained: Callable[[], bool]
     refused: Callable[[], Mapping[str, int]]
@@ -207,6 +208,7 @@ class Metrics:
 
 _GAUGES: Final = {
     "relay_calls_live": "Calls whose stream is open",
+    "relay_tasks": "Tasks of the process, those of its calls and connections included",
     "relay_draining": "1 when no new call is taken",
     "relay_strained": "1 when new calls are refused, as the loop is late",
     "relay_journal_depth": "Records that are in memory alone",
@@ -232,6 +234,7 @@ def _see(watched: Watched) -> _Seen:
     state = watched.journal_state()
     gauges = {
         "relay_calls_live": watched.live(),
+        "relay_tasks": watched.tasks(),
         "relay_draining": watched.draining(),
         "relay_strained": watched.strained(),
         "relay_journal_depth": watched.journal_depth(),

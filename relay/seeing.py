@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+import trio
+
 from relay.config import Settings
 from relay.metrics import Metrics, Watched
 from relay.metrics_page import serve_metrics
@@ -44,6 +46,7 @@ def watch_server(
     metrics.watch(
         Watched(
             live=board.live,
+            tasks=lambda: trio.lowlevel.current_statistics().tasks_living,
             draining=lambda: board.draining,
             strained=lambda: process.pulse.strained,
             refused=lambda: under(board.counts, TURNED_AWAY),

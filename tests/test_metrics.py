@@ -25,6 +25,7 @@ def called(name: str, status: str, duration_ms: int | None = None) -> ToolCalled
 def watched(**changes: Any) -> Watched:
     nothing: dict[str, Any] = {
         "live": lambda: 0,
+        "tasks": lambda: 0,
         "draining": lambda: False,
         "strained": lambda: False,
         "refused": lambda: {"full": 0},
