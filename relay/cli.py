@@ -20,6 +20,7 @@ from relay.cli_business import business_command
 from relay.cli_calls import calls_command, costs_command, erase_command, export_command
 from relay.cli_clips import clips_group
 from relay.cli_doctor import doctor_command, number_command
+from relay.cli_rehearse import rehearse_command
 from relay.config import Settings
 from relay.log_pipe import LogPipe
 from relay.logs import set_up_logs
@@ -91,7 +92,7 @@ def replay_command(file: Path, every: bool, check: bool) -> None:
 
 for each in (clips_group, business_command, calls_command, costs_command, export_command):
     main.add_command(each)
-for each in (erase_command, doctor_command, number_command):
+for each in (erase_command, doctor_command, number_command, rehearse_command):
     main.add_command(each)
 
 

@@ -87,14 +87,14 @@ def says_noted(heard: Sentences, message: Message) -> bool:
 # ---- what was written down ----------------------------------------------------------------------
 
 
-def read_rows(database: Path) -> dict[str, list[Row]]:
+def read_rows(database: Path, tables: Sequence[str] = TABLES) -> dict[str, list[Row]]:
     """All rows of the tables that calls leave behind, with SQLite's own driver."""
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     connection.row_factory = sqlite3.Row
     try:
         return {
             table: [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]  # noqa: S608
-            for table in TABLES
+            for table in tables
         }
     finally:
         connection.close()

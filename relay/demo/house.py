@@ -26,7 +26,14 @@ from relay.demo.model import Model, open_model
 from relay.demo.owner import Owner
 from relay.demo.scenario import BOOK
 from relay.demo.show import Stage
-from relay.demo.street import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Street, open_street
+from relay.demo.street import (
+    ACCOUNT_SID,
+    AUTH_TOKEN,
+    PUBLIC_URL,
+    Street,
+    open_street,
+    stand_in_prompts,
+)
 from relay.sim import grammars
 from relay.sim.line import Line
 from relay.sim.person import Person
@@ -143,7 +150,7 @@ class House:
                 "DRAIN_S": "10",
                 "DATABASE_URL": f"sqlite:///{self.scratch / 'relay.db'}",
                 "BUSINESS_FILE": str(self.scratch / "business.toml"),
-                "PROMPTS_DIR": str(_prompts(self.scratch)),
+                "PROMPTS_DIR": str(stand_in_prompts(self.scratch)),
             }
         )
 
@@ -215,13 +222,3 @@ class House:
 
 async def _listen(line: Line, grammar: str, nice: int) -> list[str]:
     return await listen(sounds(line.heard), grammar, nice=nice)
-
-
-def _prompts(scratch: Path) -> Path:
-    """The project's prompts, or a stand-in where the package was installed without them: the
-    simulated model does not read them."""
-    here = Path("prompts")
-    if (here / "system.md").exists():
-        return here
-    (scratch / "system.md").write_text("You answer for {business_name}.\n", encoding="utf-8")
-    return scratch

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import trio
 
@@ -77,3 +78,13 @@ async def open_street(phones: Mapping[str, HumanPhone]) -> AsyncIterator[Street]
         rest = await stack.enter_async_context(open_rest(cloud, latency_s=REST_S))
         api_url: str = await rest.nursery.start(serve_rest, rest)
         yield Street(cloud, rest, api_url, origins)
+
+
+def stand_in_prompts(scratch: Path) -> Path:
+    """The project's prompts, or a stand-in where the package was installed without them: the
+    simulated model does not read them."""
+    here = Path("prompts")
+    if (here / "system.md").exists():
+        return here
+    (scratch / "system.md").write_text("You answer for {business_name}.\n", encoding="utf-8")
+    return scratch
