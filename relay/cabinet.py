@@ -23,14 +23,26 @@ import structlog
 import trio
 
 from relay.audio import loudest_db
-from relay.core.policy import CLIP_NAMES, LIVE_GREETING, Clip
+from relay.core.policy import (
+    CLIP_NAMES,
+    LIVE_GREETING,
+    LIVE_PLAIN_GREETING,
+    PLAIN_GREETING,
+    Clip,
+)
 from relay.errors import StoreError
 from relay.ports import ClipStore, StoredClip
 from relay.shell.clip_studio import Recorded
 
 AFTER_HOURS: Final = "after_hours"
-#: Every clip that may be wanted; the last one only by who has a text for it.
-NAMES: Final = (*CLIP_NAMES, AFTER_HOURS)
+PLAIN_AFTER_HOURS: Final = "after_hours_plain"
+#: Every clip that may be wanted; the last ones only by who has a text for them.
+NAMES: Final = (*CLIP_NAMES, AFTER_HOURS, PLAIN_GREETING, PLAIN_AFTER_HOURS)
+#: Each greeting, what takes its place after hours, and its name when the model itself is to greet.
+_GREETINGS: Final = (
+    ("greeting", AFTER_HOURS, LIVE_GREETING),
+    (PLAIN_GREETING, PLAIN_AFTER_HOURS, LIVE_PLAIN_GREETING),
+)
 
 #: The port first: a server that has just started has calls to answer.
 FIRST_S: Final = 1.0
@@ -83,7 +95,7 @@ class Cabinet:
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         run_sync: RunSync = in_thread,
     ) -> None:
-        """packaged: all of CLIP_NAMES, and AFTER_HOURS if there is one
+        """packaged: all of CLIP_NAMES, and of the others those that there are
 
         texts: what is wanted now, by name; a name without a text is not recorded
         closed: whether the business is closed now
@@ -109,14 +121,16 @@ class Cabinet:
         """The clips for a call that begins now, greeted by the hour. From memory."""
         texts = self._texts()
         clips = {name: shelf.clip for name in NAMES if (shelf := self._shelf(name, texts))}
-        after_hours = clips.pop(AFTER_HOURS, None)
         closed = self._closed()
-        if after_hours is not None and closed:
-            clips["greeting"] = replace(after_hours, name="greeting")  # named by its place
-        if self._live:
-            name = AFTER_HOURS if closed and AFTER_HOURS in texts else "greeting"
-            words = texts.get(name, clips["greeting"].text)
-            clips[LIVE_GREETING] = Clip(LIVE_GREETING, words, b"")
+        for greeting, after_hours, live in _GREETINGS:
+            other = clips.pop(after_hours, None)
+            if greeting not in clips:
+                continue
+            if other is not None and closed:
+                clips[greeting] = replace(other, name=greeting)  # named by its place
+            if self._live:
+                name = after_hours if closed and after_hours in texts else greeting
+                clips[live] = Clip(live, texts.get(name, clips[greeting].text), b"")
         return clips
 
     def shelves(self) -> Mapping[str, Shelf]:

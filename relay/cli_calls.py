@@ -89,8 +89,9 @@ def export_command(call_sid: str) -> None:
 def erase_command(phone: str, yes: bool) -> None:
     """Remove a person: calls from this number, their words, bookings and messages.
 
-    Voicemails are deleted at Twilio. What the calls have cost stays, as amounts. What is on its way
-    into the database is kept out. Ends with 1 when a recording could not be deleted.
+    Recordings and voicemails are deleted at Twilio. What the calls have cost stays, as amounts.
+    What is on its way into the database is kept out. Ends with 1 when a recording could not be
+    deleted.
     """
     if not config.is_phone_number(phone):
         raise click.BadParameter("write it as in +14155550123", param_hint="--phone")
@@ -99,6 +100,9 @@ def erase_command(phone: str, yes: bool) -> None:
     with told_plainly(), _store() as store:
         recordings = store.recordings_of(phone)
         left = trio.run(_delete_recordings, recordings) if recordings else {}
+        for sid in recordings:
+            if sid not in left:
+                store.recording_gone(sid)
         erased = store.erase(phone, datetime.now(UTC))
         clean = _scrubbed(store)
     if recordings:

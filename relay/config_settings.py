@@ -22,6 +22,7 @@ from relay.config_types import (
     SocketUrl,
     pairs,
 )
+from relay.core.consent import STATES
 
 MIN_SECRET_CHARS = 16
 
@@ -196,6 +197,19 @@ class Settings(BusinessSettings):
         description="whether callers get an SMS about what they booked, changed or cancelled",
     )
 
+    # ---- what is kept of calls --------------------------------------------------------------
+    record_calls: Literal["off", "twilio"] = Field(
+        default="off",
+        description="whether calls are recorded: off, or twilio (there, once the notice was heard)",
+    )
+    consent_policy: Literal["always", "states"] = Field(
+        default="always",
+        description="who hears the notice: always everybody, or by states (docs/consent.md)",
+    )
+    business_state: str = Field(
+        default="", description="the business's state, as in TX; CONSENT_POLICY=states needs it"
+    )
+
     # ---- this process -----------------------------------------------------------------------
     host: str = Field(default="0.0.0.0", min_length=1, description="address to listen on")  # noqa: S104
     port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0: any free")
@@ -302,6 +316,16 @@ class Settings(BusinessSettings):
             raise ValueError(
                 "SERVER_TURNS and VOICE_PROVIDER=elevenlabs exclude each other: "
                 "which voice answers is decided turn by turn, by the relay"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _state_is_known(self) -> Settings:
+        if self.business_state and self.business_state not in STATES:
+            raise ValueError("BUSINESS_STATE is no state of the USA in two letters, such as TX")
+        if self.consent_policy == "states" and not self.business_state:
+            raise ValueError(
+                "CONSENT_POLICY=states needs a BUSINESS_STATE: the law of both ends counts"
             )
         return self
 

@@ -7,8 +7,10 @@ never looked at again, so that a fact with braces in it stays what it is.
 
 `greeting.md` and `after_hours.md` are what callers hear first, during hours and outside of them.
 They may name {business_name} and {notice}. The notice says that the caller speaks with an AI and
-that the call may be recorded and transcribed. A greeting must hold it, since nothing of a call is
-kept before it was heard; its words are `notice.md`, or else NOTICE.
+that the call is transcribed, and recorded where it is. A greeting must hold it, since nothing of a
+call is kept before it was heard; its words are `notice.md`, or else ours. A caller who need not
+hear it (core/consent.py) hears the same greeting with `notice_plain.md` in its place, or else
+PLAIN: that this is an AI is always said.
 """
 
 from __future__ import annotations
@@ -25,9 +27,11 @@ from relay.ports import BusinessProfile
 
 PLACEHOLDERS: Final = frozenset({"business_name", "facts", "services", "caller", "today"})
 GREETING_PLACEHOLDERS: Final = frozenset({"business_name", "notice"})
-NOTICE: Final = (
-    "You are speaking with an AI assistant, and this call may be recorded and transcribed."
+TRANSCRIBED: Final = "You are speaking with an AI assistant, and this call is transcribed."
+RECORDED: Final = (
+    "You are speaking with an AI assistant, and this call is recorded and transcribed."
 )
+PLAIN: Final = "You are speaking with an AI assistant."
 MAX_CHARS: Final = 40_000  # every session pays for each of them
 # What is longer, or comes after so much of them, is looked up when it is asked for.
 MAX_FACT_CHARS: Final = 160
@@ -37,11 +41,16 @@ _BRACES = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """The texts. greeting, after_hours: words for callers' ears; "" when there is no such file."""
+    """The texts. greeting, after_hours: words for callers' ears; "" when there is no such file.
+
+    notice, plain: what they say of the call to who must hear it, and to who need not
+    """
 
     system_text: str
     greeting: str = ""
     after_hours: str = ""
+    notice: str = TRANSCRIBED
+    plain: str = PLAIN
 
     def system(self, profile: BusinessProfile, caller: str, today: datetime) -> str:
         """The instructions of one call. caller: E.164, or "". today: the business's own time."""
@@ -54,28 +63,45 @@ class Prompts:
         }
         return _BRACES.sub(lambda match: values[match[1]], self.system_text)
 
-    def greetings(self, profile: BusinessProfile) -> Mapping[str, str]:
-        """What is said first, by the clip's name; without what there is no file of."""
+    def greetings(self, profile: BusinessProfile, *, plain: bool = False) -> Mapping[str, str]:
+        """What is said first, by the clip's name; without what there is no file of.
+
+        plain: also without the notice, for who need not hear it
+        """
         texts = {"greeting": self.greeting, "after_hours": self.after_hours}
+        if plain:
+            texts |= {f"{name}_plain": self._plain(text) for name, text in texts.items()}
         return {
             name: text.replace("{business_name}", profile.name)
             for name, text in texts.items()
             if text
         }
 
+    def _plain(self, text: str) -> str:
+        return re.sub(re.escape(self.notice), lambda _: self.plain, text, flags=re.IGNORECASE)
+
     def names_business(self) -> bool:
         """Whether a greeting cannot be said before the business has told its name."""
         return "{business_name}" in self.greeting + self.after_hours
 
 
-def load_prompts(folder: Path) -> Prompts:
-    """Read a folder's prompts. Raises ConfigError, naming the file, when they cannot be used."""
+def load_prompts(folder: Path, *, recorded: bool = False) -> Prompts:
+    """Read a folder's prompts. Raises ConfigError, naming the file, when they cannot be used.
+
+    recorded: calls are, so that the notice must say it
+    """
     system = _read(folder / "system.md")
     _check_braces(folder / "system.md", system, PLACEHOLDERS)
-    notice = _one_line(_read(folder / "notice.md")) if (folder / "notice.md").exists() else NOTICE
-    return Prompts(
-        system, *(_greeting(folder / f"{name}.md", notice) for name in ("greeting", "after_hours"))
+    notice = _sentence(folder / "notice.md", RECORDED if recorded else TRANSCRIBED)
+    plain = _sentence(folder / "notice_plain.md", PLAIN)
+    greeting, after_hours = (
+        _greeting(folder / f"{name}.md", notice) for name in ("greeting", "after_hours")
     )
+    return Prompts(system, greeting, after_hours, notice, plain)
+
+
+def _sentence(file: Path, ours: str) -> str:
+    return _one_line(_read(file)) if file.exists() else ours
 
 
 def _check_braces(file: Path, text: str, known: Iterable[str]) -> None:

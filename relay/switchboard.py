@@ -26,7 +26,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
 from functools import partial
@@ -39,13 +39,14 @@ from relay.core.events import CallResumed
 from relay.core.moving import RESUME
 from relay.errors import PhoneProtocolError, StoreError
 from relay.limits import NO_RULES, NumberLimits, NumberRules
-from relay.ports import CallRow, CallStore, ReturnStore
+from relay.ports import CallRow, CallStore, Consented, RecordingStore, ReturnStore
 from relay.returns import FALLBACK, Returns
 from relay.wire import signature, ticket
 
 TOKEN_S: Final = 60
 CLAIM_TIMEOUT_S: Final = 0.3
 ASK_TIMEOUT_S: Final = 1.0
+ASK_S: Final = 0.3  # the caller hears nothing meanwhile
 FRESH_S: Final = 10.0  # `after-stream` is asked within a second of what it asks about
 MAX_REMEMBERED: Final = 10_000
 THREADS: Final = 4  # a hung database holds these, and nobody else's
@@ -113,7 +114,7 @@ class Asker:
         raise StoreError(f"no answer within {within_s:g} s")
 
 
-class BoardStore(CallStore, ReturnStore, Protocol):
+class BoardStore(CallStore, ReturnStore, RecordingStore, Protocol):
     """What the switchboard asks of the store."""
 
 
@@ -328,13 +329,37 @@ class Switchboard:
         return found
 
     async def story(
-        self, call_sid: str, *, journal_flushed: Callable[[], Awaitable[None]]
+        self,
+        call_sid: str,
+        *,
+        journal_flushed: Callable[[], Awaitable[None]],
+        here: Consented | None = None,
     ) -> CallResumed:
-        """What a call has come to in its streams before this one; nothing for one that begins."""
+        """What a call has come to in its streams before this one; nothing for one that begins.
+
+        here: what this process knows of being recorded in them
+        """
         line = self._lines.get(call_sid)
         if line is None or not line.again:
             return CallResumed()
-        return await self.returns.story(call_sid, journal_flushed=journal_flushed)
+        past = await self.returns.story(call_sid, journal_flushed=journal_flushed)
+        known = await self._consented(call_sid, here)
+        return replace(past, consent=known.answer, recording=known.recording_sid)
+
+    async def _consented(self, call_sid: str, here: Consented | None) -> Consented:
+        """What was answered about being recorded in a call's streams before this one.
+
+        A refusal that anybody knows of holds; where nobody can be asked there may have been one.
+        """
+        if here is not None and here.answer == "declined":
+            return here
+        try:
+            found: Consented = await self._ask(partial(self._store.consented, call_sid), ASK_S)
+        except StoreError as error:
+            self.counts["store_silent"] += 1
+            _log.warning("! what a caller has agreed to is not known", error=str(error))
+            return here or Consented("unknown")
+        return found
 
     # ---- load -------------------------------------------------------------------------------
 

@@ -25,24 +25,25 @@ from relay.limits import NumberRules
 from relay.metrics import Metrics
 from relay.ports import BusinessApi, PhoneControl, Socket, Webhook
 from relay.prices import load_prices
-from relay.prompts import Prompts, load_prompts
+from relay.prompts import Prompts
 from relay.retention import forget_daily
 from relay.seeing import Process, watch_server
 from relay.shell.intents import Intents
 from relay.shell.journal import Journal
 from relay.shell.kit import CallKit
 from relay.shell.recorder import Recorder, into_folder
+from relay.shell.recordings import Recordings
 from relay.shell.session import run_call
 from relay.shell.spool import Spool, open_spool
 from relay.shell.tool_runner import UNAVAILABLE, attempt_again
-from relay.switchboard import Switchboard
+from relay.switchboard import Asker, Switchboard
 from relay.tools import Tool, registry
 from relay.web.app import create_app
 from relay.web.desk import FrontDesk
 from relay.web.health import Probe
 from relay.web.outcomes import Outcomes
 from relay.wiring_business import open_business
-from relay.wiring_clips import load_clips, make_cabinet, open_cabinet
+from relay.wiring_clips import load_clips, make_cabinet, open_cabinet, texts_and_clips
 from relay.wiring_humans import make_humans, open_phone_control
 from relay.wiring_model import (
     TRANSCRIPTION_MODEL,
@@ -92,7 +93,7 @@ async def serve(
     is waited for while calls are served.
     """
     database_url = settings.database_url.get_secret_value()
-    prompts, clips = load_prompts(settings.prompts_dir), load_clips()
+    prompts, clips = texts_and_clips(settings)
     prices = call_prices(settings, load_prices(settings.prices_file))
     dial = model_dialer or partial(dial_openai, settings)
     recorder = _recorder(settings)
@@ -169,6 +170,9 @@ def _parts(
     journal = Journal(store, spool)
     intents = Intents(store, journal, unavailable=UNAVAILABLE)
     humans = make_humans(settings, store, phone_control, about)
+    recordings = Recordings(
+        phone_control, journal.keep, status_url=f"{settings.public_url}/twilio/recording"
+    )
     tools = registry(
         larger_model=settings.realtime_model_hard is not None,
         people=[name for name in settings.people if name],
@@ -192,6 +196,7 @@ def _parts(
         journal=journal,
         intents=intents,
         humans=humans,
+        recordings=recordings,
         loops=lambda caller: caller in settings.people.values(),
         audio_format=settings.realtime_audio_format,
         recorder=recorder,
@@ -210,11 +215,13 @@ def _parts(
         stream_base=settings.stream_url,
         own_number=settings.twilio_phone_number,
         numbers=settings.people,
+        recordings=recordings,
     )
 
     async def carry(phone: Socket, call_sid: str, choose: Callable[[str], None]) -> None:
         newest = replace(kit, clips=cabinet.at_hand())
-        past = await board.story(call_sid, journal_flushed=journal.drained)
+        here = recordings.consented(call_sid)
+        past = await board.story(call_sid, journal_flushed=journal.drained, here=here)
         await run_call(phone, call_sid=call_sid, kit=newest, choose=choose, past=past)
 
     app = create_app(desk, Probe(partial(probe, store), journal))
@@ -223,6 +230,8 @@ def _parts(
     background: list[Callable[[], Awaitable[None]]] = [
         about.keep_fresh,
         humans.run,
+        recordings.run,
+        partial(recordings.sweep, store, Asker()),
         notifier.run,
         partial(intents.finish_others, again, business),
     ]
@@ -287,6 +296,9 @@ def _policy(settings: Settings, policy: CallPolicy, tools: Mapping[str, Tool]) -
         max_call_s=float(settings.max_call_s),
         max_call_micro_usd=micro(settings.max_call_usd),
         day_cap=settings.max_day_usd is not None,
+        record_calls=settings.record_calls == "twilio",
+        consent_policy=settings.consent_policy,
+        business_state=settings.business_state,
         server_turns=settings.server_turns,
         second_voice=settings.voice_provider == "elevenlabs",
         hard_model=settings.realtime_model_hard is not None,

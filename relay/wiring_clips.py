@@ -13,9 +13,9 @@ import trio
 from relay.about import About
 from relay.adapters.store import SqlStore, open_store, upgrade
 from relay.audio import loudest_db
-from relay.cabinet import AFTER_HOURS, Cabinet, Voice
+from relay.cabinet import AFTER_HOURS, PLAIN_AFTER_HOURS, Cabinet, Voice
 from relay.config import Settings
-from relay.core.policy import CLIP_NAMES, Clip
+from relay.core.policy import CLIP_NAMES, PLAIN_GREETING, Clip
 from relay.errors import ConfigError
 from relay.prompts import Prompts, load_prompts
 from relay.shell import clip_studio, voice_studio
@@ -25,13 +25,29 @@ from relay.wiring_model import MAX_OUTPUT_TOKENS, REASONING_EFFORT, DialModel, d
 from relay.wiring_voice import make_voice
 
 
-def load_clips() -> Mapping[str, Clip]:
-    """The packaged clips. Raises ConfigError when one is missing."""
+def texts_and_clips(settings: Settings) -> tuple[Prompts, Mapping[str, Clip]]:
+    """What is said, and the packaged sound of it, as far as these settings want it."""
+    recorded, plain = settings.record_calls != "off", settings.consent_policy == "states"
+    prompts = load_prompts(settings.prompts_dir, recorded=recorded)
+    return prompts, load_clips(recorded=recorded, plain=plain)
+
+
+def load_clips(*, recorded: bool = False, plain: bool = False) -> Mapping[str, Clip]:
+    """The packaged clips. Raises ConfigError when one is missing.
+
+    recorded: the greetings say that the call is recorded; plain: there are greetings without notice
+    """
     folder = resources.files("relay") / "clips"
     try:
         texts = tomllib.loads((folder / "clips.toml").read_text(encoding="utf-8"))
-        names = [*CLIP_NAMES, *({AFTER_HOURS} & texts.keys())]
-        return {name: _clip(name, texts[name], folder / f"{name}.ulaw") for name in names}
+        files = {name: name for name in (*CLIP_NAMES, AFTER_HOURS)}
+        if recorded:
+            files |= {name: f"{name}_recorded" for name in ("greeting", AFTER_HOURS)}
+        if plain:
+            files |= {name: name for name in (PLAIN_GREETING, PLAIN_AFTER_HOURS)}
+        return {
+            name: _clip(name, texts[file], folder / f"{file}.ulaw") for name, file in files.items()
+        }
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"the packaged clips are incomplete: {error}") from None
 
@@ -50,7 +66,7 @@ async def open_cabinet(
     Raises ConfigError or StoreError, one line each.
     """
     database_url = settings.database_url.get_secret_value()
-    prompts, clips = load_prompts(settings.prompts_dir), load_clips()
+    prompts, clips = texts_and_clips(settings)
     dial = model_dialer or partial(dial_openai, settings)
     await trio.to_thread.run_sync(upgrade, database_url)
     store = open_store(database_url)
@@ -90,6 +106,8 @@ def make_cabinet(
         MAX_OUTPUT_TOKENS,
     )
 
+    optional = (AFTER_HOURS, PLAIN_AFTER_HOURS)
+
     async def record(texts: list[str]) -> clip_studio.Recorded:
         if second is not None:
             return await voice_studio.record(second, texts)
@@ -97,10 +115,11 @@ def make_cabinet(
 
     def wanted() -> Mapping[str, str]:
         """Words by clip; not those of a greeting that waits for the business's name."""
-        texts = {name: clip.text for name, clip in packaged.items() if name != AFTER_HOURS}
+        texts = {name: clip.text for name, clip in packaged.items() if name not in optional}
         if prompts.names_business() and not about.known:
-            return {name: text for name, text in texts.items() if name != "greeting"}
-        return {**texts, **prompts.greetings(about.profile)}
+            greetings = ("greeting", PLAIN_GREETING)
+            return {name: text for name, text in texts.items() if name not in greetings}
+        return {**texts, **prompts.greetings(about.profile, plain=PLAIN_GREETING in packaged)}
 
     return Cabinet(
         packaged,

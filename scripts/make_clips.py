@@ -3,7 +3,8 @@
     python scripts/make_clips.py [folder]
 
 Writes relay/clips/<name>.ulaw (raw mu-law, 8 kHz) and clips.toml (name -> text). The two
-greetings are prompts/greeting.md and after_hours.md; the other texts stand below. Needs the `demo`
+greetings are prompts/greeting.md and after_hours.md, each with the notice, with that of calls that
+are recorded, and without; the other texts stand below. Needs the `demo`
 extra; run it after changing a text and commit what it wrote.
 """
 
@@ -14,14 +15,26 @@ import sys
 from pathlib import Path
 
 from relay.audio.frames import mulaw_ms
+from relay.prompts import PLAIN, RECORDED, TRANSCRIBED
 from relay.sim.voice import speak
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIPS = ROOT / "relay" / "clips"
 
+NOTICES = {"": TRANSCRIBED, "_recorded": RECORDED, "_plain": PLAIN}
+
+
+def greeting(name: str, notice: str) -> str:
+    text = (ROOT / "prompts" / f"{name}.md").read_text(encoding="utf-8").strip()
+    return text.replace("{notice}", notice)
+
+
 TEXTS = {
-    "greeting": (ROOT / "prompts" / "greeting.md").read_text(encoding="utf-8").strip(),
-    "after_hours": (ROOT / "prompts" / "after_hours.md").read_text(encoding="utf-8").strip(),
+    **{
+        name + kind: greeting(name, notice)
+        for name in ("greeting", "after_hours")
+        for kind, notice in NOTICES.items()
+    },
     "one_moment": "One moment, please.",
     "apology": "I am sorry, I am having trouble on my side. Let me connect you with a person.",
     "connecting": "I am connecting you now.",
@@ -49,7 +62,7 @@ def main(folder: Path) -> None:
     for name, text in TEXTS.items():
         audio = speak(text, speed=SPEED)
         (folder / f"{name}.ulaw").write_bytes(audio)
-        sys.stdout.write(f"{name:12} {mulaw_ms(len(audio)) / 1000:5.1f} s  {text}\n")
+        sys.stdout.write(f"{name:20} {mulaw_ms(len(audio)) / 1000:5.1f} s  {text}\n")
     table = "".join(f"{name} = {json.dumps(text)}\n" for name, text in TEXTS.items())
     (folder / "clips.toml").write_text(HEAD + table, encoding="utf-8")
 

@@ -15,6 +15,7 @@ import trio
 from relay.core.records import (
     CallEnded,
     CallOpened,
+    ConsentNoted,
     DispositionChosen,
     OwnerNotice,
     SpendAdded,
@@ -30,11 +31,14 @@ from relay.ports import (
     CallPast,
     CallRow,
     ChangeRequest,
+    Consented,
     Entry,
     Leg,
     Message,
     OutcomeSettled,
+    RecordingNoted,
     Standing,
+    UnwantedRecording,
     WriteBegun,
     WriteEnded,
     WriteRow,
@@ -139,6 +143,7 @@ class FakeStore:
     entries: list[Entry] = field(default_factory=list)
     attempts: dict[str, Attempt] = field(default_factory=dict)
     writes: dict[str, WriteRow] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
     release: threading.Event = field(default_factory=threading.Event)
 
     def _asked(self) -> None:
@@ -150,7 +155,7 @@ class FakeStore:
     def write(self, entries: Sequence[Entry]) -> None:
         self._asked()
         for entry in entries:
-            self.entries.append(entry)
+            self._take(entry)
             match entry.record:
                 case CallOpened(_, _, caller, called):
                     self.change(entry.call_sid, caller=caller, called=called)
@@ -169,6 +174,33 @@ class FakeStore:
                     if row.status != "done":
                         ended = replace(row, status=status, output=output, outcome=outcome)
                         self.writes[key] = ended
+
+    def _take(self, entry: Entry) -> None:
+        """Keep what may be kept: of a call that refused, none of its words."""
+        match entry.record:
+            case ConsentNoted(answer="declined"):
+                self.refused.add(entry.call_sid)
+                self.entries = [
+                    each
+                    for each in self.entries
+                    if each.call_sid != entry.call_sid
+                    or not isinstance(each.record, TranscriptLine)
+                ]
+            case TranscriptLine() if entry.call_sid in self.refused:
+                return
+        self.entries.append(entry)
+
+    def unwanted_recordings(self) -> list[UnwantedRecording]:
+        return []
+
+    def consented(self, call_sid: str) -> Consented:
+        self._asked()
+        rows = [e.record for e in self.entries if e.call_sid == call_sid]
+        answers = [row.answer for row in rows if isinstance(row, ConsentNoted)]
+        states = {r.recording_sid: r.state for r in rows if isinstance(r, RecordingNoted)}
+        running = [sid for sid, state in states.items() if state == "in-progress"]
+        answer = "declined" if "declined" in answers else "".join(answers[-1:])
+        return Consented(answer, "".join(running[:1]))
 
     def call(self, call_sid: str) -> CallRow | None:
         self._asked()

@@ -11,7 +11,7 @@ import pytest
 import structlog
 import trio
 
-from relay.cabinet import AFTER_HOURS, FIRST_S, LOOK_S, NAMES, RETRY_S, Cabinet, Voice
+from relay.cabinet import AFTER_HOURS, FIRST_S, LOOK_S, RETRY_S, Cabinet, Voice
 from relay.core.policy import CLIP_NAMES, LIVE_GREETING, Clip
 from relay.errors import StoreError
 from relay.ports import StoredClip
@@ -22,6 +22,7 @@ from tests.readers import Models, paraphrase, read_out, words_in
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PACKAGED = {name: Clip(name, f"The packaged {name}.", bytes(800)) for name in CLIP_NAMES}
 SETTINGS = studio_settings("marin", "pcm", None, 4096)
+EVERY = (*CLIP_NAMES, AFTER_HOURS)
 MARIN = Voice("gpt-realtime", "marin")
 
 
@@ -56,7 +57,9 @@ class House:
 
     models: Models = field(default_factory=Models)
     store: MemoryClips = field(default_factory=MemoryClips)
-    texts: dict[str, str] = field(default_factory=lambda: {n: f"Our own {n}." for n in NAMES})
+    texts: dict[str, str] = field(
+        default_factory=lambda: {n: f"Our own {n}." for n in (*CLIP_NAMES, AFTER_HOURS)}
+    )
     closed: bool = False
 
     def cabinet(
@@ -155,7 +158,7 @@ async def test_another_model_or_voice_speaks_for_itself(
     assert heard(other) == BOUGHT
     await run_for(60, other)
     assert heard(other) == OWN
-    assert len(house.store.rows) == 2 * len(NAMES)
+    assert len(house.store.rows) == 2 * len(EVERY)
 
 
 async def test_a_text_that_changes_is_recorded_alone_and_packaged_until_then(
@@ -219,7 +222,7 @@ async def test_a_clip_that_the_model_will_not_say_stays_packaged_and_the_operato
     assert warning["event"] == "! the model does not say a clip's words"
     assert (warning["text"], warning["said"]) == (greeting, f"Sure! {greeting}")
     asked = [e for s in house.models.sessions for e in s.received if e["type"] == "response.create"]
-    assert len(asked) == len(NAMES) - 1 + TRIES, "and it is not asked for ever"
+    assert len(asked) == len(EVERY) - 1 + TRIES, "and it is not asked for ever"
 
 
 # ---- without the store ----------------------------------------------------------------------
@@ -301,7 +304,7 @@ async def test_people_see_whose_voice_each_clip_is_in(autojump_clock: object) ->
     assert {shelf.rendered_at for shelf in cabinet.shelves().values()} == {None}
     await run_for(60, cabinet)
     shelves = cabinet.shelves()
-    assert set(shelves) == set(NAMES)
+    assert set(shelves) == set(EVERY)
     assert {shelf.rendered_at for shelf in shelves.values()} == {NOON}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from relay.errors import ConfigError
 from relay.ports import BusinessProfile, Service
-from relay.prompts import MAX_FACT_CHARS, NOTICE, PLACEHOLDERS, Prompts, load_prompts
+from relay.prompts import MAX_FACT_CHARS, PLACEHOLDERS, TRANSCRIBED, Prompts, load_prompts
 
 PROFILE = BusinessProfile(
     "Corner Salon",
@@ -88,19 +88,21 @@ def greetings(folder: Path, **files: str) -> Prompts:
 def test_the_shipped_greetings_hold_the_notice() -> None:
     shipped = load_prompts(Path(__file__).parents[1] / "prompts").greetings(PROFILE)
     assert set(shipped) == {"greeting", "after_hours"}
-    assert all(NOTICE in text for text in shipped.values())
+    assert all(TRANSCRIBED in text for text in shipped.values())
 
 
 def test_a_greeting_is_one_line_with_name_and_notice(tmp_path: Path) -> None:
     prompts = greetings(tmp_path, greeting="Hi, {business_name}!\n{notice}\nWhat can I do?")
     assert prompts.names_business()
-    assert prompts.greetings(PROFILE) == {"greeting": f"Hi, Corner Salon! {NOTICE} What can I do?"}
+    assert prompts.greetings(PROFILE) == {
+        "greeting": f"Hi, Corner Salon! {TRANSCRIBED} What can I do?"
+    }
 
 
 def test_a_name_with_braces_stays_what_it_is(tmp_path: Path) -> None:
     prompts = greetings(tmp_path, greeting="{business_name}. {notice}")
     odd = BusinessProfile("{notice}", "UTC")
-    assert prompts.greetings(odd)["greeting"] == f"{{notice}}. {NOTICE}"
+    assert prompts.greetings(odd)["greeting"] == f"{{notice}}. {TRANSCRIBED}"
 
 
 def test_the_notice_can_be_worded_otherwise(tmp_path: Path) -> None:

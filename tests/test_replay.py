@@ -261,13 +261,14 @@ def test_the_head_holds_the_policy_and_the_clips(talk: Recording) -> None:
 
 def test_the_timeline_tells_the_call(talk: Recording) -> None:
     told = [(line.sign, line.text.split()[0]) for line in timeline(talk, replay(talk))]
-    assert told[:4] == [
+    assert told[:5] == [
         ("<", "PhoneStarted"),
         ("·", "in"),
         (">", "DialModel"),
         (">", "Keep"),
+        (">", "Keep"),
     ]
-    assert told[4] == ("=", "IDLE")
+    assert told[5] == ("=", "IDLE")
     cut = told.index((">", "ClearPhone"))
     assert (">", "TruncateItem") in told[cut : cut + 4]
     assert told[-1] == ("=", "recording:")

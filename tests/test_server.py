@@ -25,6 +25,7 @@ from relay.errors import ConfigError, SocketClosed
 from relay.ports import Socket
 from relay.server import Parts, Served, Stop
 from relay.shell.journal import Journal
+from relay.shell.recordings import Recordings
 from relay.switchboard import Switchboard
 from relay.web.app import create_app
 from relay.web.desk import FrontDesk
@@ -107,6 +108,7 @@ async def open_site(*, drain_s: float = 5.0, **options: int) -> AsyncIterator[Si
         stream_base,
         OURS,
         {"": HUMAN},
+        Recordings(FakePhone(), journal.keep, status_url=f"https://{PUBLIC}/twilio/recording"),
     )
     app = create_app(desk, Probe(lambda: store.write([]), journal))
     parts = Parts(board, journal, app, carry)

@@ -28,7 +28,7 @@ from relay.core.policy import CLIP_NAMES
 from relay.errors import ConfigError, DialError, StoreError
 from relay.logs import set_up_logs
 from relay.ports import Socket
-from relay.prompts import NOTICE
+from relay.prompts import TRANSCRIBED
 from relay.server import Served, Stop
 from relay.shell.kit import CallFacts
 from relay.sim.brains import Scripted
@@ -205,7 +205,7 @@ async def test_a_relay_comes_to_its_own_voice_while_it_answers_calls(tmp_path: P
     told = [greeting_of(each) for each in models.sessions if each.config["tools"]]
     packaged = wiring.load_clips()
     assert told[0] in {packaged[name].text for name in ("greeting", "after_hours")}  # by the hour
-    assert told[1:] == [f"Hello from Maple Street Dental! {NOTICE}"]
+    assert told[1:] == [f"Hello from Maple Street Dental! {TRANSCRIBED}"]
     async with wiring.open_cabinet(settings) as cabinet:
         assert cabinet.missing() == [], "a restart finds them in the store"
 
@@ -226,7 +226,7 @@ async def test_a_model_that_greets_itself_says_what_fits_the_hour(tmp_path: Path
     (asked,) = [e for e in session.received if e["type"] == "response.create"]
     assert asked["response"]["metadata"] == {"purpose": "greeting"}
     assert "We are closed right now" in asked["response"]["instructions"]
-    assert NOTICE in asked["response"]["instructions"]
+    assert TRANSCRIBED in asked["response"]["instructions"]
 
 
 async def test_without_its_business_a_relay_still_answers(tmp_path: Path) -> None:

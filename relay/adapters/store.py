@@ -3,16 +3,17 @@
 This file is the face; beside it lie store_tables (what is kept), store_records (how a record
 becomes an upsert), store_intents (writes that happen once), store_notices (what the owner shall
 hear of), store_bookings (appointments), store_messages (what callers leave), store_attempts (humans
-who were rung), store_clips (the agent's voice), store_spend (the day's cap), store_reading (for
-people), store_forgetting (erasure), store_engine (drivers), store_upgrade and migrations/ (how the
-tables come to be). Every method blocks: call them from worker threads.
+who were rung), store_consents (what callers agreed to, recordings), store_clips (the agent's
+voice), store_spend (the day's cap), store_reading (for people), store_forgetting (erasure),
+store_engine (drivers), store_upgrade and migrations/ (how the tables come to be). Every method
+blocks: call them from worker threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from relay.adapters import (
     store_attempts,
     store_bookings,
     store_clips,
+    store_consents,
     store_forgetting,
     store_intents,
     store_messages,
@@ -46,6 +48,7 @@ from relay.ports import (
     CallSummary,
     ChangeRequest,
     Claimed,
+    Consented,
     DayCosts,
     Drawn,
     Entry,
@@ -55,6 +58,7 @@ from relay.ports import (
     Settled,
     Standing,
     StoredClip,
+    UnwantedRecording,
     WriteBegun,
     WriteRow,
 )
@@ -149,6 +153,16 @@ class SqlStore:
         with self._read() as connection:
             row = connection.execute(query).first()
         return None if row is None else CallRow(*row)
+
+    def consented(self, call_sid: str) -> Consented:
+        """What a call's next stream must know of consent and recording."""
+        with self._read() as connection:
+            return store_consents.consented(connection, call_sid)
+
+    def unwanted_recordings(self) -> list[UnwantedRecording]:
+        """Some recordings that are to be deleted at Twilio."""
+        with self._read() as connection:
+            return store_consents.unwanted(connection)
 
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
         """Use up a stream's token: True the first time, False ever after."""
@@ -257,7 +271,7 @@ class SqlStore:
     def recording_gone(self, recording_sid: str) -> None:
         """A recording is deleted: forget what was said of it."""
         with self._write() as connection:
-            store_forgetting.recording_gone(connection, recording_sid)
+            store_forgetting.recording_gone(connection, recording_sid, datetime.now(UTC))
 
     def forget_words(self, before: datetime) -> int:
         """Remove a portion of what was said before a moment. 0: nothing is left to remove."""

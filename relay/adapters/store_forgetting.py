@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from relay.adapters import store_consents
 from relay.adapters.store_records import inserted
 from relay.adapters.store_tables import (
     attempts,
@@ -28,6 +29,7 @@ from relay.adapters.store_tables import (
     intents,
     metadata,
     notices,
+    recordings,
     spend,
     tool_calls,
     transcripts,
@@ -38,7 +40,8 @@ from relay.ports import Erased
 NUMBERS: Final = ("caller", "phone", "call_back")
 CHECKPOINT: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
 #: Kept when a person is erased: amounts, and what keeps the erased out.
-KEPT: Final = frozenset({spend.name, erased_calls.name})
+#: … and the names of recordings that somebody must still delete at Twilio.
+KEPT: Final = frozenset({spend.name, erased_calls.name, recordings.name})
 #: Notices of this kind name a recording at Twilio, and keep their words until that is deleted.
 VOICEMAIL: Final = "voicemail"
 #: Notices that are still to be delivered keep their words.
@@ -70,27 +73,32 @@ def erase(connection: sa.Connection, phone: str, at: datetime) -> Erased:
             theirs.append(table.c.call_sid.in_(call_sids))
         if theirs:
             rows[table.name] = _deleted(connection, table, sa.or_(*theirs))
+    store_consents.disown(connection, call_sids)
     return Erased(call_sids, {name: count for name, count in rows.items() if count})
 
 
 def recordings_of(connection: sa.Connection, phone: str) -> list[str]:
-    """SIDs of what Twilio has recorded of a person: their voicemails."""
+    """SIDs of what Twilio has recorded of a person: their calls, their voicemails."""
     theirs = sa.select(calls.c.call_sid).where(_is(calls.c.caller, phone))
-    return _recordings(connection, notices.c.call_sid.in_(theirs))
+    of_calls = store_consents.at_twilio(connection, recordings.c.call_sid.in_(theirs))
+    return sorted({*_voicemails(connection, notices.c.call_sid.in_(theirs)), *of_calls})
 
 
 def old_recordings(connection: sa.Connection, before: datetime) -> list[str]:
     """SIDs of some recordings from before a moment that Twilio still has, for all we know."""
-    return _recordings(connection, (notices.c.at < before) & (notices.c.text != ""))
+    voicemails = _voicemails(connection, (notices.c.at < before) & (notices.c.text != ""))
+    of_calls = store_consents.at_twilio(connection, recordings.c.started_at < before)
+    return sorted({*voicemails, *of_calls})
 
 
-def recording_gone(connection: sa.Connection, recording_sid: str) -> None:
+def recording_gone(connection: sa.Connection, recording_sid: str, at: datetime) -> None:
     """Twilio has deleted a recording: what was said of it goes as well."""
+    store_consents.gone(connection, recording_sid, at)
     its = (notices.c.kind == VOICEMAIL) & (notices.c.ref == recording_sid)
     connection.execute(sa.update(notices).where(its).values(text=""))
 
 
-def _recordings(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[str]:
+def _voicemails(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[str]:
     query = sa.select(notices.c.ref).where(notices.c.kind == VOICEMAIL, where).distinct()
     return list(connection.execute(query.order_by(notices.c.ref).limit(PORTION)).scalars())
 

@@ -14,14 +14,19 @@ table says which of two versions of a row stays, in the WHERE of its upsert:
 
 Any order of any writes ends in the same rows: tests/adapters/test_store_contract.py shuffles.
 
-What was erased stays so: records of an erased call that come late, or again, are dropped.
+    consents,      see store_consents
+    recordings
+
+What was erased stays so: records of an erased call that come late, or again, are dropped, but for
+what says that there is a recording of it, which is to be deleted. So are the words of a call whose
+caller refused (store_consents).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeAlias
@@ -29,14 +34,16 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from relay.adapters import store_intents
+from relay.adapters import store_consents, store_intents
 from relay.adapters.store_notices import Channels, notice_rows
 from relay.adapters.store_tables import (
     call_outcomes,
     calls,
+    consents,
     erased_calls,
     intents,
     notices,
+    recordings,
     spend,
     tool_calls,
     transcripts,
@@ -45,10 +52,13 @@ from relay.errors import Misuse
 from relay.ports import (
     CallEnded,
     CallOpened,
+    ConsentNoted,
     DispositionChosen,
     Entry,
     OutcomeSettled,
     OwnerNotice,
+    RecordingNoted,
+    RecordingState,
     SpendAdded,
     ToolCalled,
     TranscriptLine,
@@ -90,9 +100,14 @@ def write(connection: sa.Connection, entries: Sequence[Entry], channels: Channel
     channels: who is told of a kind of notice
     """
     batches: dict[Callable[[Insert], Insert], list[Row]] = defaultdict(list)
-    gone = _erased(connection, {entry.call_sid for entry in entries})
-    for entry in entries:
-        if entry.call_sid not in gone:
+    call_sids = {entry.call_sid for entry in entries}
+    gone = _erased(connection, call_sids)
+    if refusing := store_consents.declines(entries) - gone:
+        store_consents.lock(connection)
+    refused = refusing | store_consents.declined(connection, call_sids)
+    for given in entries:
+        entry = _kept(given, gone, refused)
+        if entry is not None:
             for merge, row in _rows(entry, channels):
                 batches[merge].append(row)
     for merge, table, key in _ORDER:
@@ -100,6 +115,8 @@ def write(connection: sa.Connection, entries: Sequence[Entry], channels: Channel
             # The same order of tables and keys everywhere, so that two writers queue up.
             rows.sort(key=lambda row: [row[column] for column in key])
             connection.execute(_statement(connection.dialect.name, merge, table), rows)
+    if refusing:
+        store_consents.forget(connection, refusing)
     for entry in sorted(entries, key=lambda each: each.call_sid):
         if isinstance(entry.record, OutcomeSettled) and entry.call_sid not in gone:
             _settle(connection, entry, entry.record, channels)
@@ -119,6 +136,16 @@ def _settle(
     if stands and settled.outcome == "failed":
         notice = failed_notice(0.0, settled.reason)
         write(connection, [Entry(entry.call_sid, entry.at, notice)], channels)
+
+
+def _kept(entry: Entry, gone: Collection[str], refused: Collection[str]) -> Entry | None:
+    """What may be kept of an entry; None: nothing."""
+    if entry.call_sid in gone:
+        if not isinstance(entry.record, RecordingNoted):
+            return None
+        state: RecordingState = "deleted" if entry.record.state == "deleted" else "unwanted"
+        return replace(entry, record=RecordingNoted(entry.record.recording_sid, state))
+    return store_consents.without_words(entry) if entry.call_sid in refused else entry
 
 
 def _erased(connection: sa.Connection, call_sids: Collection[str]) -> set[str]:
@@ -151,6 +178,12 @@ def _rows(entry: Entry, channels: Channels) -> list[tuple[Callable[[Insert], Ins
                 (_merge_mentioned, {"call_sid": call_sid, "started_at": began}),
                 (_merge_ended, _fields(ended) | {"call_sid": call_sid, "ended_at": at}),
             ]
+        case ConsentNoted() as noted:
+            row = store_consents.consent_row(call_sid, at, noted)
+            return [(store_consents.merge_consent, row)]
+        case RecordingNoted() as noted:
+            row = store_consents.recording_row(call_sid, at, noted)
+            return [(store_consents.merge_recording, row)]
         case SpendAdded() as added:
             return [(_merge_spend, _fields(added) | {"call_sid": call_sid, "at": at})]
         case OwnerNotice() as notice:
@@ -289,4 +322,6 @@ _ORDER: tuple[tuple[Callable[[Insert], Insert], sa.Table, tuple[str, ...]], ...]
     (store_intents.merge_begun, intents, ("key",)),
     (store_intents.merge_ended, intents, ("key",)),
     (_merge_spend, spend, ("call_sid", "ref")),
+    (store_consents.merge_consent, consents, _CALL),
+    (store_consents.merge_recording, recordings, ("recording_sid",)),
 )

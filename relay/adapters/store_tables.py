@@ -7,6 +7,8 @@
     intents        one row a write that outlives its call, by its idempotency key
     spend          one row a response, an utterance put into words, a phone line: what it cost
     day_budgets    one row a day in UTC: what all processes have spent of the day's cap
+    consents       one row a call: what its caller was told about being recorded, and answered
+    recordings     one row a recording of a call at Twilio
     erased_calls   calls whose records were erased: what still comes of them is dropped
     bookings       the embedded business's appointments, as they stand now
     booking_slots  one row a filled slot; its primary key is what stops a double booking
@@ -173,6 +175,37 @@ day_budgets = sa.Table(
     sa.Column("day", sa.Date, primary_key=True),
     # Spent, or handed out to a process that is about to spend it; micro-USD.
     sa.Column("taken", sa.BigInteger, nullable=False),
+)
+
+consents = sa.Table(
+    "consents",
+    metadata,
+    sa.Column("call_sid", Words, primary_key=True),
+    sa.Column("policy", Words, nullable=False),
+    sa.Column("caller_country", Words, nullable=False),
+    sa.Column("caller_state", Words, nullable=False),
+    sa.Column("business_state", Words, nullable=False),
+    sa.Column("needed", sa.Boolean, nullable=False),
+    # SHA-256 of the greeting's words, in hexadecimal.
+    sa.Column("notice_hash", Words, nullable=False),
+    # When the greeting's own mark came back; null: it was not heard to its end.
+    sa.Column("heard_at", Utc),
+    # hung_up_before | none_needed | stayed | declined
+    sa.Column("answer", Words, nullable=False),
+    sa.Column("answered_at", Utc, nullable=False),
+)
+
+recordings = sa.Table(
+    "recordings",
+    metadata,
+    sa.Column("recording_sid", Words, primary_key=True),
+    sa.Column("call_sid", Words, nullable=False, index=True),
+    # in-progress | absent | completed | unwanted (to be deleted) | deleted
+    sa.Column("state", Words, nullable=False),
+    sa.Column("started_at", Utc, nullable=False, index=True),
+    sa.Column("duration_s", sa.Integer),
+    sa.Column("url", Words, nullable=False),
+    sa.Column("deleted_at", Utc),
 )
 
 erased_calls = sa.Table(

@@ -90,6 +90,21 @@ class Call:
             advance(call, now)
         return out
 
+    @property
+    def keeps_words(self) -> bool:
+        """Whether what is said now may be written down."""
+        return self._state.talk.transcript.keeps
+
+    @property
+    def paused(self) -> bool:
+        """Whether something is being said that must not be kept."""
+        return self._state.keeping.paused
+
+    @property
+    def refused(self) -> bool:
+        """Whether nothing of the call may be kept."""
+        return self._state.keeping.refused
+
     def statistics(self) -> Statistics:
         return Statistics(
             phase=self._state.phase.name.lower(),
@@ -123,10 +138,17 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
             else:
                 first_words.heard(call, heard, now)
         case on.CallResumed(lines):
-            call.resumed = bool(lines)
+            call.keeping.resume_call(event.consent, kept=bool(lines), recording=event.recording)
+            call.resumed = bool(lines) or event.consent == "declined"
             call.before_s = event.elapsed_s
             call.budget.before = event.spent
             talk.resume(event)
+        case on.RecordingRefused():
+            call.out += call.keeping.refuse(now)
+        case on.PauseAsked():
+            call.out += call.keeping.pause(now)
+        case on.ResumeAsked():
+            call.keeping.resume_asked = call.keeping.paused
         case on.MoveAsked():
             call.moving.ask(now, call.policy.move_within_s)
         case on.PhoneStarted():
@@ -155,10 +177,12 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
         case on.InputCommitted():
             call.out += talk.committed(event, now)
         case on.CallerTranscribed(item_id, usage=usage):
+            if event.refusing:
+                on_human.refused(call, now)
             call.out += call.budget.words(item_id, usage, talk.spoken_ms(item_id), now)
             call.out += talk.caller_transcribed(event, now)
             if event.alarming:
-                on_human.warn(call, event.text, now)
+                on_human.warn(call, event, now)
         case on.ResponseStarted(response_id, purpose):
             call.budget.began(response_id)
             if call.handover.started(response_id, purpose):

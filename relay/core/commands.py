@@ -187,6 +187,29 @@ class DropHuman:
     attempt: str
 
 
+# ---- the call's recording -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecording:
+    """Record the call, in the telephone network."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRecording:
+    """Record nothing until ResumeRecording."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRecording:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class DropRecording:
+    """The caller refused: stop what is recorded, delete it, and record no more."""
+
+
 # ---- codec, tools, journal ------------------------------------------------------------------
 
 
@@ -247,6 +270,10 @@ Command: TypeAlias = (
     | DropText
     | BriefHuman
     | DropHuman
+    | StartRecording
+    | PauseRecording
+    | ResumeRecording
+    | DropRecording
     | ResetCodec
     | RunTool
     | Keep

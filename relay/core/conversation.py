@@ -172,7 +172,7 @@ class Conversation:
 
     def summary(self) -> str:
         """One line for a person: what was done, or else what the caller wanted; "" if not kept."""
-        if not self.transcript.gate_open:
+        if not self.transcript.gate_open or self.transcript.refused:
             return ""
         text = "; ".join(self.tools.notices) or self.transcript.first_words()
         return shorten(text, SUMMARY_CHARS, placeholder=" …")

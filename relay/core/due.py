@@ -8,11 +8,12 @@ from typing import TypeAlias
 from relay.core import commands as do
 from relay.core.budget import LAST_CHANCE, Level
 from relay.core.first_words import greet_after_all, heard
+from relay.core.keeping import GOES_ON
 from relay.core.on_phone import keys_settled
 from relay.core.on_voice import voice_due
 from relay.core.phases import WITH_CALLER, Phase
 from relay.core.sessions import dial, flush, rotate
-from relay.core.state import State, engaged, note, say
+from relay.core.state import State, engaged, note, say, tell
 from relay.core.way_out import (
     act,
     fault,
@@ -53,6 +54,7 @@ def timers(call: State) -> Iterator[Timer]:
     yield talk.playout.settle_at, settle
     yield talk.voicing.due, voice_due
     yield call.keys_due, keys_settled
+    yield call.keeping.resume_at, pause_over
     yield talk.words_due, words_overdue
     yield talk.tools.deadline, tools_due
     yield call.link.redial_at, dial
@@ -103,6 +105,8 @@ def look_round(call: State, now: float) -> None:
     if call.budget.level is not Level.FREE:
         mind_the_money(call, now)
     quiet = talk.silent()
+    if quiet and call.keeping.resume_asked and not talk.responses.busy:
+        call.out += call.keeping.resume()
     if quiet and talk.tools.waiting() and not talk.caller_holds_the_floor():
         call.out += talk.tools.speech_heard(now)
     if call.moving.asked and call.phase is Phase.TALKING:
@@ -126,6 +130,11 @@ def release(call: State, now: float) -> None:
 
 def words_overdue(call: State, now: float) -> None:
     call.talk.words_overdue(now)
+
+
+def pause_over(call: State, _now: float) -> None:
+    call.out += call.keeping.resume()
+    tell(call, GOES_ON)
 
 
 def settle(call: State, now: float) -> None:

@@ -111,6 +111,7 @@ class CallerTranscribed:
 
     alarming: an emergency may be meant (core/emergency.py); found where the words arrive, since a
         recording must not hold them before the notice was heard
+    refusing: the caller may refuse to be recorded (core/consent.py); found there as well
     usage: token counts ("input_text", "input_audio", "output_text") or "audio_ms", whichever the
         recogniser is billed by; empty when absent
     """
@@ -119,6 +120,7 @@ class CallerTranscribed:
     text: str
     failed: bool = False
     alarming: bool = False
+    refusing: bool = False
     usage: dict[str, int] = field(default_factory=dict)
 
 
@@ -273,12 +275,14 @@ class CallResumed:
     """This stream goes on with a call whose stream before it ended. Comes before PhoneStarted.
 
     lines: role (user | assistant) and text of all that was heard, oldest first; empty: the notice
-        was not heard, so that the call begins anew
+        was not heard, so that the call begins anew; or none were kept
     spent: what those streams have cost, in micro-USD
     elapsed_s: since the first of them began
     answers: how often the agent has said something of its own
     tools: name, arguments, status (as in ToolCalled) and output of each function call, in order
     outcomes, notices: as of a ToolFinished, of what those did
+    consent: its answer; "" when there was none yet, unknown when nobody could be asked
+    recording: the SID of what is being recorded, or ""
     """
 
     lines: tuple[tuple[str, str], ...] = ()
@@ -288,6 +292,23 @@ class CallResumed:
     tools: tuple[tuple[str, str, str, str], ...] = ()
     outcomes: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    consent: str = ""
+    recording: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingRefused:
+    """The caller does not want to be recorded, as the model understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseAsked:
+    """What is said next must not be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeAsked:
+    """It was said. What the agent is saying about it is still not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +396,9 @@ Event: TypeAlias = (
     | ToolFinished
     | CallResumed
     | MoveAsked
+    | RecordingRefused
+    | PauseAsked
+    | ResumeAsked
     | HumanRinging
     | HumanAccepted
     | HumanLost

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from relay.core import commands as do
-from relay.core.greeting import PURPOSE
+from relay.core.greeting import PURPOSE, Greeting
 from relay.core.phases import Phase
 from relay.core.playout import Heard
-from relay.core.state import State, go, note, say
+from relay.core.policy import LIVE_GREETING, LIVE_PLAIN_GREETING, PLAIN_GREETING
+from relay.core.state import State, go, note
+
+
+def choose_greeting(call: State, caller: Mapping[str, str]) -> None:
+    """With the notice, unless this caller need not hear it, and there is one without."""
+    plain = PLAIN_GREETING in call.clips
+    notice = call.keeping.needs_notice(caller, can_do_without=plain)
+    call.greeting_clip = call.clips["greeting" if notice else PLAIN_GREETING]
+    live = call.clips.get(LIVE_GREETING if notice else LIVE_PLAIN_GREETING)
+    if live is not None and not call.resumed:
+        call.greeting = Greeting(live.text, call.policy.live_greeting_s)
+    call.keeping.greets_with((live or call.greeting_clip).text)
 
 
 def greet_by_clip(call: State, now: float) -> None:
-    call.greeting.said_by_clip(say(call, "greeting", now))
+    call.keeping.greets_with(call.greeting_clip.text)
+    call.greeting.said_by_clip(call.talk.say(call.greeting_clip, now))
     call.out += call.talk.playout.release(now)
     if call.greeting_ms is None:
         call.greeting_ms = round((now - call.started_at) * 1000)
@@ -25,7 +40,7 @@ def greet_after_all(call: State, now: float) -> None:
         call.out.append(do.CancelResponse(cancel))
     greet_by_clip(call, now)
     if call.link.ready:
-        call.out.append(do.AddText("assistant", call.clips["greeting"].text))
+        call.out.append(do.AddText("assistant", call.greeting_clip.text))
 
 
 def have_greeted(call: State, now: float) -> None:
@@ -42,14 +57,14 @@ def heard(call: State, items: list[Heard], now: float) -> None:
         if item.item_id != call.greeting.item_id:
             continue
         call.greeting.heard = item.proven
-        open_gate(call)
+        open_gate(call, now)
         call.talk.answers -= not item.local  # a greeting answers nothing
         if call.phase is Phase.GREETING:
             go(call, "greeted")
     call.out += call.talk.heard(items, now)
 
 
-def open_gate(call: State) -> None:
-    """The notice is in the greeting: once all of that was heard, the transcript begins."""
+def open_gate(call: State, now: float) -> None:
+    """The notice is in the greeting: once all of that was heard, the call is kept."""
     if call.greeting.whole and call.greeting.heard:
-        call.talk.transcript.open_gate()
+        call.out += call.keeping.heard(now)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from relay.core import commands as do
+from relay.core import events as on
 from relay.core import transfer
+from relay.core.keeping import REFUSED
 from relay.core.model_link import Link
 from relay.core.phases import Phase
 from relay.core.records import OwnerNotice
-from relay.core.state import State, go, note, say
+from relay.core.state import State, go, note, say, tell
 from relay.core.way_out import leave
 
 _WARNED = (
@@ -64,7 +66,14 @@ def nobody(call: State, reason: str, now: float) -> None:
         call.answer_due = True
 
 
-def warn(call: State, words: str, now: float) -> None:
+def refused(call: State, now: float) -> None:
+    """The caller's words were a refusal to be recorded, whatever the model makes of them."""
+    if not call.keeping.refused:
+        call.out += call.keeping.refuse(now)
+        tell(call, REFUSED)
+
+
+def warn(call: State, event: on.CallerTranscribed, now: float) -> None:
     """The caller's words may be an emergency: say the line, once, and flag the call."""
     if call.warned or call.phase not in (Phase.GREETING, Phase.TALKING):
         return
@@ -73,6 +82,11 @@ def warn(call: State, words: str, now: float) -> None:
     say(call, "emergency", now)
     if call.link.ready:
         call.out.append(do.AddText("system", _WARNED))
-    heard = call.talk.transcript.gate_open  # nothing that was said before the notice is kept
-    text = f'The caller said: "{words.strip()}"' if heard else "The caller's first words"
+    # Nothing is kept that was said before the notice, in a pause, or after a refusal.
+    told = f'The caller said: "{event.text.strip()}"'
+    text = (
+        told
+        if call.talk.transcript.quotes(event.item_id)
+        else "The caller's words, which are not kept"
+    )
     call.out.append(do.Keep(OwnerNotice(now, "emergency", "flagged", text)))

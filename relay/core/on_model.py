@@ -50,7 +50,7 @@ def response_ended(call: State, event: on.ResponseEnded, now: float) -> None:
     call.talk.rest_over(event.response_id)
     text_over(call, event.response_id, now)
     broken_off = call.greeting.broken_off(event)
-    open_gate(call)
+    open_gate(call, now)
     heard(call, call.talk.end_items(event.response_id, now), now)
     if broken_off and call.phase in (Phase.GREETING, Phase.TALKING):
         greet_after_all(call, now)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core import transfer
-from relay.core.first_words import greet_by_clip
-from relay.core.greeting import Greeting
+from relay.core.first_words import choose_greeting, greet_by_clip
 from relay.core.on_human import ring_by_key
 from relay.core.phases import Phase
 from relay.core.records import CallOpened
@@ -22,8 +21,8 @@ def phone_started(call: State, event: on.PhoneStarted, now: float) -> None:
     go(call, "started")
     call.started_at = now
     call.out += call.budget.answered(event.stream_sid, now)
+    choose_greeting(call, event.parameters)
     if call.resumed:
-        call.greeting = Greeting("", call.policy.live_greeting_s)
         call.greeting.said_by_clip(say(call, "back", now))
         call.out += call.talk.playout.release(now)
     elif call.greeting.live:
@@ -38,6 +37,7 @@ def phone_started(call: State, event: on.PhoneStarted, now: float) -> None:
     if call.talk.voicing.on:
         call.out.append(do.OpenVoice())
     call.out.append(do.Keep(CallOpened(now, event.stream_sid, caller, called)))
+    call.out += call.keeping.begins(now)
 
 
 def caller_audio(call: State, frame: on.CallerAudio, now: float) -> bool:

@@ -74,6 +74,7 @@ _AFTERWARDS = (
     on.SpeechStopped,
     on.ResponseEnded,
     on.ToolFinished,
+    on.RecordingRefused,
     on.ModelClosed,
     on.PhoneStopped,
     on.PhoneClosed,

@@ -11,6 +11,8 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from relay.core.budget import Prices
+from relay.core.consent import PHRASES as REFUSALS
+from relay.core.consent import ConsentPolicy
 from relay.core.emergency import PHRASES
 
 
@@ -47,8 +49,12 @@ CLIP_NAMES = (
     "emergency",
 )
 
-#: A clip of this name has words and no sound: the model itself is to greet with them.
+#: The greeting of a caller who need not hear the notice; not at hand unless there may be one.
+PLAIN_GREETING = "greeting_plain"
+
+#: Clips of these names have words and no sound: the model itself is to greet with them.
 LIVE_GREETING = "live_greeting"
+LIVE_PLAIN_GREETING = "live_greeting_plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,14 @@ class CallPolicy:
     voice_relapse_s: float = 60.0
     # Words of the caller after which the emergency line is played and the call is flagged.
     emergency_phrases: tuple[str, ...] = PHRASES
+    # Whether the call is recorded once its greeting was heard, and who must hear the notice in it.
+    record_calls: bool = False
+    consent_policy: ConsentPolicy = "always"
+    business_state: str = ""
+    # Words of the caller after which nothing of the call is kept.
+    refusal_phrases: tuple[str, ...] = REFUSALS
+    # A pause for what must not be kept ends by itself: a card's number takes half a minute.
+    pause_s: float = 120.0
     # What the call's parts cost, and what the whole may: micro-USD, None for no cap.
     prices: Prices = field(default_factory=Prices)
     max_call_micro_usd: int | None = None

@@ -7,7 +7,9 @@ Every record has a natural key inside its call, so that writing it again changes
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
+
+Answer: TypeAlias = Literal["hung_up_before", "none_needed", "stayed", "declined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,28 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsentNoted:
+    """Key: the call. What the caller was told about being recorded, and what came of it.
+
+    policy: always | states; needed: whether the notice had to be heard
+    caller_country, caller_state: of the caller's number, as the phone network says; or ""
+    notice_hash: SHA-256 of the greeting's words, in hexadecimal
+    heard_at: when the greeting's own mark came back, on the clock of `at`; None before
+    answer: declined: nothing of the call is kept, neither what comes nor what came before
+    """
+
+    at: float
+    policy: str
+    caller_country: str
+    caller_state: str
+    business_state: str
+    needed: bool
+    notice_hash: str
+    heard_at: float | None
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
 class OwnerNotice:
     """Key: the call and ref. Something that the business's owner shall hear of, once.
 
@@ -138,6 +162,7 @@ Record: TypeAlias = (
     | ToolCalled
     | DispositionChosen
     | CallEnded
+    | ConsentNoted
     | OwnerNotice
     | SpendAdded
 )

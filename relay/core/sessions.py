@@ -25,7 +25,7 @@ def model_is_ready(call: State, now: float) -> None:
     elif call.greeting.live:
         have_greeted(call, now)
     else:
-        call.out.append(do.AddText("assistant", call.clips["greeting"].text))
+        call.out.append(do.AddText("assistant", call.greeting_clip.text))
     call.out += [do.AddText("system", news) for news in call.untold]
     call.untold.clear()
     flush(call, now)

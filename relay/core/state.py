@@ -1,4 +1,4 @@
-"""What one call knows, and the four things that everybody does with it.
+"""What one call knows, and the five things that everybody does with it.
 
 The modules beside this one are functions over a `State`, each for one side of the call: on_phone,
 on_model, on_human; sessions, first_words, way_out, due. call.py holds one State and is the face.
@@ -14,11 +14,12 @@ from relay.core.commands import Command
 from relay.core.conversation import Conversation
 from relay.core.farewell import Leaving
 from relay.core.greeting import Greeting
+from relay.core.keeping import Keeping
 from relay.core.limits import Idleness, Sanity
 from relay.core.model_link import ModelLink
 from relay.core.moving import Moving
 from relay.core.phases import TRANSITIONS, Phase
-from relay.core.policy import LIVE_GREETING, CallPolicy, Clip
+from relay.core.policy import CallPolicy, Clip
 from relay.core.transfer import Handover
 
 
@@ -42,8 +43,9 @@ class State:
         self.opened_at = now
         self.started_at = now
         self.greeting_ms: int | None = None
-        live = clips.get(LIVE_GREETING)
-        self.greeting = Greeting(live.text if live else "", policy.live_greeting_s)
+        self.greeting = Greeting("", policy.live_greeting_s)
+        self.greeting_clip = clips["greeting"]
+        self.keeping = Keeping(policy, self.talk.transcript)
         self.link = ModelLink(policy)
         self.answer_due = False  # by the session that is being dialled
         self.sanity = Sanity(policy.flood_ms, policy.misbehaviour_per_s)
@@ -74,6 +76,14 @@ def note(call: State, kind: str, detail: str = "") -> None:
 
 def say(call: State, clip: str, now: float) -> str:
     return call.talk.say(call.clips[clip], now)
+
+
+def tell(call: State, news: str) -> None:
+    """Tell the model something, as soon as there is one."""
+    if call.link.ready:
+        call.out.append(do.AddText("system", news))
+    else:
+        call.untold.append(news)
 
 
 def engaged(call: State) -> bool:

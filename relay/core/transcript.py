@@ -6,7 +6,8 @@ an utterance takes its place at its commit, behind the item that is named, even 
 of that one yet; its words find it there. The agent's items stand where their first audio came.
 
 No line is kept before the caller has heard the notice: until `open_gate`, what the caller said
-is dropped, and what the agent said waits for its own mark like everything else. A line goes out
+is dropped, and what the agent said waits for its own mark like everything else. None is kept of
+what begins during a pause, and none at all of a call whose caller refused. A line goes out
 as soon as it is complete, and again when more is known of it; the store upserts by item.
 
 The agent's line holds two texts: what was generated and what was heard of it. The model gives no
@@ -66,10 +67,37 @@ class Transcript:
         self._before: tuple[tuple[str, str], ...] = ()
         self.base = 0
         self.gate_open = False
+        self.refused = False  # the caller wants nothing of this to be kept
+        self._paused = False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is said now is kept."""
+        return self.gate_open and not self.refused and not self._paused
 
     def open_gate(self) -> None:
         """The notice was heard: from now on lines are kept."""
         self.gate_open = True
+
+    def quotes(self, item_id: str) -> bool:
+        """Whether the words of an item may be kept."""
+        line = self._lines.get(item_id)
+        return line is not None and line.kept and self.gate_open and not self.refused
+
+    def refuse(self) -> None:
+        """No row goes out any more."""
+        self.refused = True
+
+    def pause(self) -> None:
+        """What is said from now on is not kept, nor an utterance that has begun."""
+        self._paused = True
+        for line in self._lines.values():
+            if line.speaker == "caller" and line.position is None:
+                line.kept = False
+
+    def go_on(self) -> None:
+        """What begins from now on is kept again."""
+        self._paused = False
 
     def resume(self, lines: tuple[tuple[str, str], ...]) -> None:
         """Go on behind what was said, and heard, in a stream before this one."""
@@ -80,7 +108,7 @@ class Transcript:
     def caller_spoke(self, item_id: str, at: float) -> None:
         """An utterance begins. Not kept if it came before the notice."""
         if item_id not in self._lines:
-            self._lines[item_id] = _Line(item_id, "caller", None, at, kept=self.gate_open)
+            self._lines[item_id] = _Line(item_id, "caller", None, at, kept=self.keeps)
 
     def caller_committed(self, item_id: str, previous: str | None) -> list[TranscriptLine]:
         """An utterance takes its place. Rows are those of lines that had to make room."""
@@ -164,9 +192,10 @@ class Transcript:
         """The line of an item, at the end unless it has a place."""
         line = self._lines.get(item_id)
         if line is None:
-            line = self._lines[item_id] = _Line(item_id, speaker, None, at)
+            kept = not self._paused
+            line = self._lines[item_id] = _Line(item_id, speaker, None, at, kept=kept)
         elif not line.speaker:
-            line.speaker, line.at = speaker, at
+            line.speaker, line.at, line.kept = speaker, at, not self._paused
         if line.position is None:
             line.position = self._end()
         return line
@@ -179,7 +208,12 @@ class Transcript:
         return 1 + max((_place(each) for each in self._placed()), default=self.base - 1)
 
     def _rows(self, line: _Line) -> list[TranscriptLine]:
-        if not (self.gate_open and line.kept) or line.text is None or line.position is None:
+        if (
+            not (self.gate_open and line.kept)
+            or self.refused
+            or line.text is None
+            or line.position is None
+        ):
             return []
         if line.speaker == "caller":
             line.shown = True

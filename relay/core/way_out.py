@@ -60,6 +60,7 @@ def act(call: State, now: float) -> None:
     """All is said: close the stream."""
     if call.exit.farewell is not None and go(call, "acted"):
         call.gone_at = now
+        call.out += call.keeping.resume()
         call.out += call.exit.act(call.exit.farewell, now)
 
 

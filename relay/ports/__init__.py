@@ -13,6 +13,8 @@ NoticeStore  notices for the owner that wait to be delivered (adapters/store.py)
 Webhook      where they are posted (adapters/webhook.py)
 PhoneAccount our account and numbers there (adapters/twilio_account.py)
 PhoneControl calls that we place, end and record (adapters/twilio_rest.py)
+RecordingStore  which recordings must go (adapters/store.py); synchronous
+RecordingDesk   where a call's recording is paused and refused (shell/recordings.py)
 HumanDesk    where a call asks for a human (shell/humans.py)
 AttemptStore what came of that, for every process (adapters/store.py); synchronous
 """
@@ -22,6 +24,7 @@ from __future__ import annotations
 from relay.core.records import (
     CallEnded,
     CallOpened,
+    ConsentNoted,
     DispositionChosen,
     OwnerNotice,
     Record,
@@ -49,16 +52,21 @@ from relay.ports.business import (
 from relay.ports.clips import ClipStore, StoredClip
 from relay.ports.humans import Attempt, AttemptStore, HumanDesk
 from relay.ports.notices import Claimed, Notice, NoticeStore, Settled, Webhook
-from relay.ports.phone import Leg, PhoneControl
+from relay.ports.phone import Leg, PhoneControl, RecordingDesk
 from relay.ports.records import (
     CallRow,
     CallStore,
     CallSummary,
+    Consented,
     DayCosts,
     Entry,
     Erased,
     Kept,
     OutcomeSettled,
+    RecordingNoted,
+    RecordingState,
+    RecordingStore,
+    UnwantedRecording,
     WriteBegun,
     WriteEnded,
     WriteRow,
@@ -90,6 +98,8 @@ __all__ = [
     "ChangeRequest",
     "Claimed",
     "ClipStore",
+    "ConsentNoted",
+    "Consented",
     "DayBudgets",
     "DayCosts",
     "DayHours",
@@ -113,6 +123,10 @@ __all__ = [
     "PhoneControl",
     "QuickSocket",
     "Record",
+    "RecordingDesk",
+    "RecordingNoted",
+    "RecordingState",
+    "RecordingStore",
     "ReturnStore",
     "Service",
     "Settled",
@@ -122,6 +136,7 @@ __all__ = [
     "StoredClip",
     "ToolCalled",
     "TranscriptLine",
+    "UnwantedRecording",
     "Voice",
     "VoiceOver",
     "VoiceSays",

@@ -55,3 +55,19 @@ class PhoneControl(Protocol):
     async def delete_recording(self, recording_sid: str) -> None:
         """Delete a recording for good. One that does not exist is no error."""
         ...
+
+
+class RecordingDesk(Protocol):
+    """What of one call is recorded and written down, for its functions."""
+
+    async def pause(self) -> bool:
+        """Keep nothing of what follows. False: the recording goes on all the same."""
+        ...
+
+    def resume(self) -> None:
+        """Keep what follows, once what is being said was heard."""
+        ...
+
+    def refuse(self) -> None:
+        """Keep nothing of the call, for good, and delete what was kept."""
+        ...

@@ -57,7 +57,24 @@ class WriteEnded:
     outcome: str = ""
 
 
-Kept: TypeAlias = Record | OutcomeSettled | WriteBegun | WriteEnded
+RecordingState: TypeAlias = Literal["in-progress", "absent", "completed", "unwanted", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingNoted:
+    """Key: recording_sid. What is known of a recording at Twilio.
+
+    state: the last of them that was noted stays, in their order; unwanted: to be deleted there
+    """
+
+    recording_sid: str
+    state: RecordingState
+    started_at: datetime | None = None
+    duration_s: int | None = None
+    url: str = ""
+
+
+Kept: TypeAlias = Record | OutcomeSettled | RecordingNoted | WriteBegun | WriteEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +155,26 @@ class Erased:
     rows: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Consented:
+    """How a call stands with being recorded, for its next stream.
+
+    answer: of its consent, "" when there is none yet, "unknown" when nobody could be asked
+    recording_sid: of what runs, "" for none
+    """
+
+    answer: str = ""
+    recording_sid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnwantedRecording:
+    """A recording that is to be deleted at Twilio."""
+
+    call_sid: str
+    recording_sid: str
+
+
 class CallStore(Protocol):
     """Durable records. Every method blocks and may raise StoreError."""
 
@@ -149,6 +186,16 @@ class CallStore(Protocol):
 
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
         """Use up a stream's token: True the first time, False ever after, on any process."""
+        ...
+
+
+class RecordingStore(Protocol):
+    """Recordings and what callers agreed to. Blocks and may raise StoreError."""
+
+    def consented(self, call_sid: str) -> Consented: ...
+
+    def unwanted_recordings(self) -> Sequence[UnwantedRecording]:
+        """Some that were refused or erased; none: none is left."""
         ...
 
 

@@ -17,6 +17,7 @@ from relay.shell.journal import Journal
 from relay.shell.meter import UNCOUNTED, Meter
 from relay.shell.purse import Purse
 from relay.shell.recorder import Recorder
+from relay.shell.recordings import Recordings
 from relay.tools.tool import Tool
 from relay.wire.realtime import SessionSettings
 
@@ -44,6 +45,7 @@ class CallKit:
     wall_clock: UTC with a time zone
     phone_control: calls that we place, end and record; None: there is no network to ask
     humans: who can be rung for a caller
+    recordings: what Twilio records of calls
     loops: whether a caller is somebody who would be rung, so that nobody is
     recorder: makes a flight recording of every call; None: of none
     meter: counts for /metrics
@@ -61,6 +63,7 @@ class CallKit:
     journal: Journal
     intents: Intents
     humans: Humans
+    recordings: Recordings
     loops: Callable[[str], bool] = lambda _caller: False
     audio_format: str = "pcm"
     wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC)

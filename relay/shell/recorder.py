@@ -9,7 +9,8 @@ outgrows its bound; when that is reached the recording ends with a marker and th
 Words are personal. What was said before the caller had heard the notice is not written, here as in
 the transcript: such words are veiled, letter by letter, wherever they come up again, so that a
 replay still cuts them at the same place. Sound is left out unless it is asked for, and before the
-notice in any case.
+notice in any case. A pause of the call's recording is treated alike. Of a call whose caller refused
+to be recorded no file is made.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from relay.core import commands as do
 from relay.core import events as on
 from relay.core.call import Call
 from relay.core.policy import CallPolicy, Clip
-from relay.core.records import TranscriptLine
+from relay.core.records import OwnerNotice, ToolCalled, TranscriptLine
 from relay.shell.recording import FORMAT, Head, clip_facts, pack, to_line, veil
 from relay.shell.tape import Tape
 
@@ -96,7 +97,11 @@ class Recorder:
 
     async def keep(self, flight: Flight) -> None:
         """Put a recording away. Never raises; takes WRITE_S at most, in a cancelled call too."""
-        write = partial(self.write, flight.name, flight.close())
+        data = flight.close()
+        if flight.refused:
+            log.info("= no flight recording: the caller refused")
+            return
+        write = partial(self.write, flight.name, data)
         try:
             with trio.move_on_after(WRITE_S, shield=True) as scope:
                 await (self.run_sync or self._in_thread)(write)
@@ -125,6 +130,8 @@ class Flight:
         )  # items of the caller that began before the notice was heard
         self._veiled: set[str] = set()  # items whose words are veiled
         self._veils = False  # whether any ever were
+        self._begun = ""  # an utterance that is not over yet
+        self._hushed: set[str] = set()  # functions that were called in a pause
         self._write(head)
 
     def handle(self, event: on.Event, now: float) -> list[do.Command]:
@@ -138,6 +145,11 @@ class Flight:
         finally:
             self._step(now, packed, commands)
         return commands
+
+    @property
+    def refused(self) -> bool:
+        """Whether the caller wants nothing of the call to be kept."""
+        return self._call.refused
 
     def close(self) -> bytes:
         """The whole file."""
@@ -166,13 +178,28 @@ class Flight:
     def _pack(self, event: on.Event) -> object:
         match event:
             case on.CallerAudio() | on.AgentAudio():
-                return pack(event, audio=self._audio and self._notice_heard())
+                if isinstance(event, on.AgentAudio) and not self._call.keeps_words:
+                    self._unheard.add(event.item_id)
+                return pack(event, audio=self._audio and self._call.keeps_words)
+            case on.KeyPressed(digit) if self._call.paused and digit != "0":
+                self._veils = (
+                    True  # a lone 0 asks for a human; of the others only the number counts
+                )
+                return pack(on.KeyPressed("#"))
+            case on.FunctionCalled(arguments=arguments) if self._call.paused:
+                self._hushed.add(event.call_id)
+                return pack(replace(event, arguments=veil(arguments)))
+            case on.InputCommitted():
+                self._begun = ""
+            case on.PauseAsked() if self._begun:
+                self._unheard.add(self._begun)
             case on.SpeechStarted(item_id):
+                self._begun = item_id
                 self._unheard.discard(item_id)
-                if not self._notice_heard():
+                if not self._call.keeps_words:
                     self._unheard.add(item_id)
             case on.AgentText(_, item_id):  # a text that began to be veiled is so to its end
-                if item_id in self._veiled or not self._notice_heard():
+                if item_id in self._veiled or not self._call.keeps_words:
                     self._veiled.add(item_id)
                     self._veils = True
                     return pack(replace(event, text=veil(event.text)))
@@ -181,9 +208,12 @@ class Flight:
                 | on.AgentTranscribed(_, item_id)
                 | on.AgentWrote(item_id=item_id)
             ):
-                written = isinstance(event, on.AgentWrote) and item_id in self._veiled
+                hushed = item_id in self._veiled or not self._call.keeps_words
+                written = isinstance(event, on.AgentWrote) and hushed
                 self._veiled.discard(item_id)
-                before = item_id in self._unheard or written or not self._notice_heard()
+                before = (
+                    item_id in self._unheard or written or not self._call.statistics().notice_heard
+                )
                 if before and event.text.strip():
                     self._veiled.add(item_id)
                     self._veils = True
@@ -197,15 +227,20 @@ class Flight:
                 return replace(command, text=veil(command.text))
             case do.SayText(item_id=item_id) if item_id in self._veiled:
                 return replace(command, text=veil(command.text))
+            case do.AddText("system") if self._hushed:
+                return replace(command, text=veil(command.text))
+            case do.RunTool(call_id=call_id) if call_id in self._hushed:
+                return replace(command, arguments=veil(command.arguments))
+            case do.Keep(ToolCalled(call_id=call_id) as row) if call_id in self._hushed:
+                return do.Keep(replace(row, arguments=veil(row.arguments)))
+            case do.Keep(OwnerNotice(kind="flagged") as row) if self._veils:
+                return do.Keep(replace(row, text=veil(row.text)))
             case do.BriefHuman() if self._veils:
                 return replace(command, summary=veil(command.summary))
             case do.Keep(TranscriptLine(item_id=item_id) as row) if item_id in self._veiled:
                 generated, heard = veil(row.generated_text), veil(row.heard_text)
                 return do.Keep(replace(row, generated_text=generated, heard_text=heard))
         return command
-
-    def _notice_heard(self) -> bool:
-        return self._call.statistics().notice_heard
 
 
 def _harmless(name: str) -> str:

@@ -15,7 +15,7 @@ loudly, and its caller goes to the fallback.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -30,6 +30,7 @@ from relay.core import events as on
 from relay.core.call import Call, Statistics
 from relay.core.emergency import alarming
 from relay.core.moving import RESUME
+from relay.core.policy import CallPolicy
 from relay.core.records import CallEnded, DispositionChosen, Record, failed_notice
 from relay.core.redaction import redacted
 from relay.errors import Misuse
@@ -42,6 +43,7 @@ from relay.shell.outbox import Outbox
 from relay.shell.phone import read_phone
 from relay.shell.purse import Tab
 from relay.shell.recorder import Flight
+from relay.shell.recordings import CallRecording
 from relay.shell.speaker import Speaker
 from relay.shell.tool_runner import run_tool
 from relay.wire import realtime, twilio
@@ -78,6 +80,8 @@ async def run_call(
     choose: told synchronously what `after-stream` shall do, before we close the stream
     past: what the call has come to in streams before this one
     """
+    if past.recording:
+        kit.recordings.adopt(call_sid, past.recording)
     with structlog.contextvars.bound_contextvars(call_sid=call_sid):
         session = Session(phone, call_sid, kit, choose, past)
         try:
@@ -308,6 +312,14 @@ class Session:
                 self._kit.humans.brief(attempt, summary)
             case do.DropHuman(attempt):
                 self._kit.humans.drop(attempt)
+            case do.StartRecording():
+                self._kit.recordings.start(self._facts.call_sid)
+            case do.PauseRecording():
+                self._kit.recordings.pause(self._facts.call_sid)
+            case do.ResumeRecording():
+                self._kit.recordings.resume(self._facts.call_sid)
+            case do.DropRecording():
+                self._kit.recordings.refuse(self._facts.call_sid)
             case do.ResetCodec():
                 self._to_phone.reset()
             case do.RunTool():
@@ -372,7 +384,7 @@ class Session:
         def feed(event: on.Event) -> None:
             if outbox is not self._model_out:
                 return  # what a session says that was replaced is history
-            self.feed(_understood(event, self._kit.policy.emergency_phrases))
+            self.feed(_understood(event, self._kit.policy))
 
         with scope:
             await run_model(self._kit.dial(self._facts), outbox, codec, feed)
@@ -400,6 +412,7 @@ class Session:
             command,
             business=self._kit.business,
             human=self._desk(),
+            recording=CallRecording(self._kit.recordings, self._facts.call_sid, self.feed),
             caller=self._facts.caller,
             call_sid=self._facts.call_sid,
             intents=self._kit.intents,
@@ -441,11 +454,16 @@ class Session:
         self._start(self._phone.aclose)
 
 
-def _understood(event: on.Event, phrases: Iterable[str]) -> on.Event:
+def _understood(event: on.Event, policy: CallPolicy) -> on.Event:
     """An event of the model's whose words were looked at: what must not be known is hidden."""
     match event:
         case on.CallerTranscribed(text=text):
-            return replace(event, text=redacted(text), alarming=alarming(text, phrases))
+            return replace(
+                event,
+                text=redacted(text),
+                alarming=alarming(text, policy.emergency_phrases),
+                refusing=alarming(text, policy.refusal_phrases),
+            )
         case on.AgentTranscribed(text=text) | on.AgentText(text=text) | on.AgentWrote(text=text):
             return replace(event, text=redacted(text))
         case on.FunctionCalled(arguments=arguments):

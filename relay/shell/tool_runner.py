@@ -19,9 +19,15 @@ import trio
 from relay.core.commands import RunTool
 from relay.core.events import ToolFinished
 from relay.errors import BusinessError
-from relay.ports import BusinessApi, HumanDesk, WriteBegun, WriteRow, WriteStatus
+from relay.ports import BusinessApi, HumanDesk, RecordingDesk, WriteBegun, WriteRow, WriteStatus
 from relay.shell.intents import Answer, Intents
-from relay.tools.tool import BadArguments, Tool, ToolPorts, idempotency_key
+from relay.tools.tool import (
+    NOTHING_RECORDED,
+    BadArguments,
+    Tool,
+    ToolPorts,
+    idempotency_key,
+)
 
 log = structlog.get_logger("relay.tools")
 
@@ -47,6 +53,7 @@ async def run_tool(
     call_sid: str,
     intents: Intents,
     tell: Callable[[ToolFinished], None],
+    recording: RecordingDesk = NOTHING_RECORDED,
 ) -> None:
     """Run a tool to its end, and tell. Never raises because of the tool."""
 
@@ -66,7 +73,7 @@ async def run_tool(
     except BadArguments as wrong:
         told(_bad(wrong))
         return
-    ports = ToolPorts(business, caller, call_sid, key, human)
+    ports = ToolPorts(business, caller, call_sid, key, human, recording)
     perform = partial(attempt, tool, command.arguments, ports)
     with trio.CancelScope(shield=tool.effect == "write"):
         if tool.lasting:

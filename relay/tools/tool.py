@@ -25,12 +25,12 @@ import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from relay.errors import RelayError
-from relay.ports import BusinessApi, HumanDesk
+from relay.ports import BusinessApi, HumanDesk, RecordingDesk
 
 Effect: TypeAlias = Literal["read", "write", "call"]
 
@@ -49,6 +49,22 @@ class Arguments(msgspec.Struct, forbid_unknown_fields=True):
     """Base of every tool's arguments: an unknown field is an error, not noise."""
 
 
+class _NothingRecorded:
+    """The RecordingDesk of a function that runs outside of its call."""
+
+    async def pause(self) -> bool:
+        return True
+
+    def resume(self) -> None:
+        """Nothing was paused."""
+
+    def refuse(self) -> None:
+        """There is nothing to refuse."""
+
+
+NOTHING_RECORDED: Final = _NothingRecorded()
+
+
 @dataclass(frozen=True, slots=True)
 class ToolPorts:
     """What a tool may touch, and on whose behalf.
@@ -62,6 +78,7 @@ class ToolPorts:
     call_sid: str
     key: str
     human: HumanDesk
+    recording: RecordingDesk = NOTHING_RECORDED
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The Quart-Trio application: three blueprints, small limits, and error pages without a word."""
+"""The Quart-Trio application: four blueprints, small limits, and error pages without a word."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from quart import Response
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from relay.web import health, humans, twilio
+from relay.web import health, humans, recordings, twilio
 from relay.web.desk import FrontDesk
 
 MAX_BODY_BYTES: Final = 64 * 1024  # Twilio's forms have one or two KiB
@@ -22,6 +22,7 @@ def create_app(desk: FrontDesk, probe: health.Probe) -> QuartTrio:
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     app.register_blueprint(twilio.blueprint(desk))
     app.register_blueprint(humans.blueprint(desk))
+    app.register_blueprint(recordings.blueprint(desk))
     app.register_blueprint(health.blueprint(desk.board, probe))
 
     @app.errorhandler(HTTPException)

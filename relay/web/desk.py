@@ -22,6 +22,7 @@ import trio
 from relay.core.records import OwnerNotice
 from relay.ports import Entry
 from relay.shell.humans import RING_S, Humans
+from relay.shell.recordings import Recordings
 from relay.switchboard import Switchboard
 from relay.web.forms import Form
 from relay.web.outcomes import Outcomes
@@ -51,19 +52,21 @@ class FrontDesk:
     stream_base: str
     own_number: str
     numbers: Mapping[str, str]
+    recordings: Recordings
 
     def url(self, name: str) -> str:
         """The public URL of a webhook."""
         return f"{self.public_url}/twilio/{name}"
 
-    def connect(self, token: str, caller: str, called: str, **more: str) -> str:
+    def connect(self, token: str, form: Form, **more: str) -> str:
         """Connect a call to a stream, with a way out behind it."""
+        who = {"caller": form.number("From"), "called": form.number("To"), **form.origin()}
         return twiml.connect_stream(
             stream_url=f"{self.stream_base}{STREAM_PATH}{token}",
             action_url=self.url("after-stream"),
             status_callback_url=self.url("stream-status"),
             fallback_url=self.url("fallback"),
-            parameters={"caller": caller, "called": called, **more},
+            parameters={**who, **more},
         )
 
     def go_on(self, form: Form, why: str) -> str:
@@ -71,7 +74,7 @@ class FrontDesk:
         caller, called = form.number("From"), form.number("To")
         token = self.board.expect_again(form.call_sid, caller, called, why)
         _log.info("= back to the agent", call_sid=form.call_sid, why=why)
-        return self.connect(token, caller, called, why=why)
+        return self.connect(token, form, why=why)
 
     async def dropped(self, form: Form) -> str:
         """Bring a caller back whom a human has left at once."""

@@ -18,6 +18,7 @@ from relay.wire import signature
 
 MAX_FIELDS: Final = 200  # Twilio sends about 40, and may add more at any time
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_CODE = re.compile(r"[A-Z]{2}")
 # Twilio's digits for callers that withhold their number: the words on a phone's keys.
 _WITHHELD: Final = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"})
 
@@ -36,6 +37,14 @@ class Form:
         """A phone number, "" when it is withheld or none."""
         value = self[name]
         return value if _E164.fullmatch(value) and value not in _WITHHELD else ""
+
+    def origin(self) -> dict[str, str]:
+        """Country and state of the caller's number, as Twilio looks them up; without what is not
+        known, and without either when the number is withheld."""
+        if not self.number("From"):
+            return {}
+        found = {"country": self["FromCountry"], "state": self["FromState"]}
+        return {name: code for name, code in found.items() if _CODE.fullmatch(code)}
 
     @property
     def call_sid(self) -> str:

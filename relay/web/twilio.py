@@ -95,7 +95,7 @@ def _incoming(desk: FrontDesk, form: Form) -> str:
     if token is None:
         return desk.bridge(form, APOLOGY)
     _log.info("< call", call_sid=call_sid, **{"pii.caller": caller})
-    return desk.connect(token, caller, called)
+    return desk.connect(token, form)
 
 
 async def _after_stream(desk: FrontDesk, form: Form) -> str:

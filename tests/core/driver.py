@@ -16,7 +16,14 @@ from types import MappingProxyType
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.call import Call
-from relay.core.policy import CLIP_NAMES, LIVE_GREETING, CallPolicy, Clip, Effect
+from relay.core.policy import (
+    CLIP_NAMES,
+    LIVE_GREETING,
+    PLAIN_GREETING,
+    CallPolicy,
+    Clip,
+    Effect,
+)
 
 MS = 8  # bytes of mu-law
 #: `make fuzz` runs the state machines longer than the suite does.
@@ -43,14 +50,22 @@ class Driver:
     """One call under test. Times are seconds from its opening."""
 
     def __init__(
-        self, *, echo: bool = True, clip_ms: int = 1000, live: str = "", **policy: object
+        self,
+        *,
+        echo: bool = True,
+        clip_ms: int = 1000,
+        live: str = "",
+        plain: bool = False,
+        **policy: object,
     ) -> None:
-        """live: what the model itself is to greet with."""
+        """live: what the model itself is to greet with; plain: a greeting without notice exists."""
         self.now = 0.0
         settings: dict[str, object] = {"effects": EFFECTS, **policy}
         spoken = dict(clips(clip_ms))
         if live:
             spoken[LIVE_GREETING] = Clip(LIVE_GREETING, live, b"")
+        if plain:
+            spoken[PLAIN_GREETING] = Clip(PLAIN_GREETING, "Hello, from an AI.", bytes(clip_ms * MS))
         self.call = Call(CallPolicy(**settings), spoken, now=self.now)  # type: ignore[arg-type]
         self.log: list[tuple[float, do.Command]] = []
         self.echo = echo
@@ -112,10 +127,9 @@ class Driver:
 
     # ---- people -----------------------------------------------------------------------------
 
-    def start(self, *, ready: bool = True) -> list[do.Command]:
-        out = self.feed(
-            on.PhoneStarted("MZ1", "CA1", parameters={"caller": "+15550001", "called": "+15559"})
-        )
+    def start(self, *, ready: bool = True, **parameters: str) -> list[do.Command]:
+        who = {"caller": "+15550001", "called": "+15559", **parameters}
+        out = self.feed(on.PhoneStarted("MZ1", "CA1", parameters=who))
         if ready:
             out += self.feed(on.ModelOpened("sess_1"), on.ModelReady())
         return out

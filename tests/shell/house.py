@@ -24,7 +24,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from importlib import resources
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import structlog
@@ -38,7 +39,7 @@ from relay.core.events import CallResumed
 from relay.core.policy import CLIP_NAMES, CallPolicy, Clip, Effect
 from relay.core.records import CallEnded, DispositionChosen, ToolCalled, TranscriptLine
 from relay.errors import DialError
-from relay.ports import BusinessApi, Socket
+from relay.ports import BusinessApi, Consented, PhoneControl, Socket
 from relay.replay import first_difference
 from relay.shell.humans import Humans
 from relay.shell.intents import Intents
@@ -46,6 +47,7 @@ from relay.shell.journal import Journal
 from relay.shell.kit import CallFacts, CallKit
 from relay.shell.recorder import Recorder
 from relay.shell.recording import parse
+from relay.shell.recordings import Recordings
 from relay.shell.session import run_call
 from relay.shell.tool_runner import UNAVAILABLE
 from relay.sim.brains import Brain, Scripted
@@ -65,11 +67,15 @@ from tests.wire.strictness import client_event
 
 T = TypeVar("T")
 
+NEW: Final = Consented()
+NOWHERE: Final[Mapping[str, str]] = MappingProxyType({})
+
 MONDAY = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)  # ten in the morning at the business
 # Tones are told from silence by level alone; every delay is written down, none is by chance.
 PLAIN = Options(judge="level")
 QUESTION = tone(700, 900)
 NUMBER = "+15551230001"
+STATUS_URL = "https://relay.example.com/twilio/recording"
 FLIGHT_BYTES = 4_000_000
 VOICE_URL = "wss://voice.example.com"
 LIMIT_S = 1200.0  # of simulated time: whatever a test waits for has come by then
@@ -332,11 +338,14 @@ class House:
         run_leg: bool = True,
         before: tuple[tuple[str, str], ...] = (),
         caller: str = NUMBER,
+        known: Consented = NEW,
+        origin: Mapping[str, str] = NOWHERE,
     ) -> Placed:
         """Place a call. Both ends and the relay's inside start at once.
 
         refuse: why the model cannot be dialled; delay: of each message between phone and relay
-        before: what was said in a stream before this one
+        before: what was said in a stream before this one; known: what was answered in it
+        origin: country and state of the caller's number
         run_leg: False when the test itself plays the phone's end, on `phone`
         """
         phone, ours = memory_pair(capacity=capacity, delay=delay)
@@ -346,7 +355,7 @@ class House:
             Line(room=room),
             call_sid=sid,
             stream_sid=f"MZ{len(self.calls) + 1:032}",
-            parameters={"caller": caller, "called": "+15559990000"},
+            parameters={"caller": caller, "called": "+15559990000", **origin},
             faults=faults,
         )
         call = Placed(
@@ -354,14 +363,16 @@ class House:
         )
         call.began_at = trio.current_time()
         self.calls[sid] = call
-        self.nursery.start_soon(self._carry, call, kit or self.kit, before)
+        self.nursery.start_soon(self._carry, call, kit or self.kit, before, known)
         if run_leg:
             self.nursery.start_soon(leg.run)
         return call
 
-    async def _carry(self, call: Placed, kit: CallKit, before: tuple[tuple[str, str], ...]) -> None:
+    async def _carry(
+        self, call: Placed, kit: CallKit, before: tuple[tuple[str, str], ...], known: Consented
+    ) -> None:
         choose = call.chosen.append
-        past = CallResumed(before)
+        past = CallResumed(before, consent=known.answer, recording=known.recording_sid)
         await run_call(call.ours, call_sid=call.sid, kit=kit, choose=choose, past=past)
         call.over_at = trio.current_time()
         call.over.set()
@@ -431,6 +442,7 @@ async def open_house(
     clips: Mapping[str, Clip] | None = None,
     business: Callable[[BusinessApi], BusinessApi] | None = None,
     humans: Callable[[FakeStore], Humans] | None = None,
+    control: PhoneControl | None = None,
     tools: Mapping[str, Tool] | None = None,
     crashes: int | None = 0,
     tool_crashes: int | None = 0,
@@ -441,6 +453,7 @@ async def open_house(
 
     business: wraps the embedded one
     humans: who can be rung; those of house.phone unless given
+    control: what records calls; house.phone unless given
     crashes, tool_crashes: how many calls and functions are expected to break, None: any number
     provider: of the second voice; None: calls have none
     policy: values of CallPolicy to replace
@@ -457,6 +470,9 @@ async def open_house(
         async with trio.open_nursery() as nursery:
             phone = FakePhone()
             rung = humans(store) if humans else make_humans(phone, store)
+            recordings = Recordings(
+                control or phone, journal.keep, status_url=STATUS_URL, wall_clock=clock
+            )
             house = House(nursery, store, bookings, journal, phone, None, logs)  # type: ignore[arg-type]
             house.provider = provider
             voice = ElevenLabs(VOICE_URL, "xi", "eleven_flash_v2_5", "rachel", house.dial_voice)
@@ -469,6 +485,7 @@ async def open_house(
                 business=business(embedded) if business else embedded,
                 journal=journal,
                 humans=rung,
+                recordings=recordings,
                 phone_control=phone,
                 intents=Intents(
                     store, journal, unavailable=UNAVAILABLE, wall_clock=clock, run_sync=inline
@@ -479,6 +496,7 @@ async def open_house(
             )
             nursery.start_soon(journal.run)
             nursery.start_soon(rung.run)
+            nursery.start_soon(recordings.run)
             yield house
             for call in house.calls.values():
                 await call.ended()
@@ -489,7 +507,8 @@ async def open_house(
         call.check()
     if crashes == 0:
         for data in house.flights.values():
-            assert first_difference(parse(data)) == ""
+            difference = first_difference(parse(data))
+            assert difference == "", difference
     if provider is not None:
         assert provider.violations == []
         assert provider.live == 0

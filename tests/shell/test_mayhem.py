@@ -125,7 +125,7 @@ PHONES = st.builds(
 
 
 #: Tasks of the process, whatever becomes of its calls.
-FOR_EVER = ("relay.shell.journal", "relay.shell.humans")
+FOR_EVER = ("relay.shell.journal", "relay.shell.humans", "relay.shell.recordings")
 
 
 class Mangled:

@@ -161,6 +161,8 @@ def test_the_registry_names_each_tool_and_who_acts() -> None:
         "take_message": "write",
         "transfer_to_human": "write",
         "cancel_transfer": "call",
+        "decline_recording": "read",
+        "pause_recording": "read",
         "wait_for_caller": "call",
         "end_call": "call",
     }

@@ -123,7 +123,11 @@ class Exchange:
             self.legs.append(placed)
             self.house.calls[call_sid] = placed
             with self.board.on_line(call_sid) as choose:
-                past = await self.board.story(call_sid, journal_flushed=self.house.journal.flushed)
+                past = await self.board.story(
+                    call_sid,
+                    journal_flushed=self.house.journal.flushed,
+                    here=self.house.kit.recordings.consented(call_sid),
+                )
                 await run_call(
                     ours, call_sid=call_sid, kit=self.house.kit, choose=choose, past=past
                 )
@@ -169,7 +173,7 @@ async def open_exchange(
         def humans(store: FakeStore) -> Humans:
             return make_humans(control, store, there=lambda: there)  # type: ignore[arg-type]
 
-        async with open_house(humans=humans, **policy) as house:
+        async with open_house(humans=humans, control=control, **policy) as house:
             house.kit = replace(
                 house.kit, phone_control=control, loops=lambda caller: caller == HUMAN
             )
@@ -192,6 +196,7 @@ async def open_exchange(
                 STREAMS,
                 OURS,
                 numbers,
+                house.kit.recordings,
             )
             app_of.append(create_app(desk, Probe(lambda: None, house.journal)))
             one = Exchange(house, board, cloud, rest, human, brain, options, refuse)

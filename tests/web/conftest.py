@@ -14,6 +14,7 @@ from relay.limits import NO_RULES, NumberRules
 from relay.ports import Entry
 from relay.shell.humans import Humans
 from relay.shell.journal import Journal
+from relay.shell.recordings import Recordings
 from relay.switchboard import Switchboard
 from relay.web.app import create_app
 from relay.web.desk import FrontDesk
@@ -100,6 +101,7 @@ def make_office(
         "wss://relay.example.com",
         OURS,
         {"": HUMAN, "billing": BILLING},
+        Recordings(phone, kept.append, status_url=f"{PUBLIC}/twilio/recording"),
     )
     app = create_app(desk, Probe(lambda: store.write([]), journal))
     return Office(store, board, journal, phone, rung, app, disk, kept)

@@ -38,7 +38,7 @@ async def test_unsigned_and_forged_requests_end_with_403_and_no_body(office: Off
 async def test_every_page_is_behind_the_signature(office: Office) -> None:
     rules = [rule.rule for rule in office.app.url_map.iter_rules() if "twilio" in rule.rule]
     pages = [rule.replace("<attempt>", "unknown") for rule in rules]
-    assert len(pages) == 15
+    assert len(pages) == 16
     for page in pages:
         assert await answer(office, page, signed="x") == 403
         assert await answer(office, page) in {200, 204}
