@@ -11,8 +11,14 @@ import pytest
 import structlog
 import trio
 
-from relay.cabinet import AFTER_HOURS, FIRST_S, LOOK_S, RETRY_S, Cabinet, Voice
-from relay.core.policy import CLIP_NAMES, LIVE_GREETING, Clip
+from relay.cabinet import AFTER_HOURS, FIRST_S, LOOK_S, PLAIN_AFTER_HOURS, RETRY_S, Cabinet, Voice
+from relay.core.policy import (
+    CLIP_NAMES,
+    LIVE_GREETING,
+    LIVE_PLAIN_GREETING,
+    PLAIN_GREETING,
+    Clip,
+)
 from relay.errors import StoreError
 from relay.ports import StoredClip
 from relay.shell.clip_studio import TRIES, record, studio_settings
@@ -316,3 +322,16 @@ async def test_one_clip_can_be_said_again_on_demand(autojump_clock: object) -> N
     recorded = await cabinet.render([house.texts["goodbye"]])
     assert list(recorded.clips) == [house.texts["goodbye"]]
     assert len(house.models.sessions) == 2
+
+
+async def test_a_greeting_without_notice_is_at_hand_only_where_there_may_be_one() -> None:
+    packaged = {**PACKAGED, PLAIN_GREETING: Clip(PLAIN_GREETING, "Plain.", bytes(800))}
+    night = Clip(PLAIN_AFTER_HOURS, "Plain night.", bytes(800))
+    house = House(texts={})
+    assert PLAIN_GREETING not in heard(house.cabinet())
+    assert heard(house.cabinet(packaged=packaged))[PLAIN_GREETING] == "Plain."
+    assert LIVE_PLAIN_GREETING not in heard(house.cabinet(live=True))
+    house.closed = True
+    closed = heard(house.cabinet(packaged={**packaged, PLAIN_AFTER_HOURS: night}, live=True))
+    assert closed[PLAIN_GREETING] == closed[LIVE_PLAIN_GREETING] == "Plain night."
+    assert PLAIN_AFTER_HOURS not in closed

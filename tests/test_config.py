@@ -274,3 +274,18 @@ def test_env_example_lists_every_setting_and_shows_the_defaults() -> None:
         "realtime_tokens_per_minute",
     }
     assert shown.model_dump(exclude=silent) == load(ENVIRON).model_dump(exclude=silent)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"CONSENT_POLICY": "states"}, "needs a BUSINESS_STATE"),
+        ({"BUSINESS_STATE": "XX"}, "no state of the USA"),
+        ({"BUSINESS_STATE": "Texas"}, "no state of the USA"),
+        ({"RECORD_CALLS": "yes"}, "RECORD_CALLS is malformed"),
+    ],
+)
+def test_what_is_kept_of_calls_is_checked(given: dict[str, str], why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        load({**ENVIRON, **given})
+    load({**ENVIRON, "CONSENT_POLICY": "states", "BUSINESS_STATE": "TX", "RECORD_CALLS": "twilio"})

@@ -5,9 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from relay.audio.frames import mulaw_ms
 from relay.errors import ConfigError
 from relay.ports import BusinessProfile, Service
-from relay.prompts import MAX_FACT_CHARS, PLACEHOLDERS, TRANSCRIBED, Prompts, load_prompts
+from relay.prompts import (
+    MAX_FACT_CHARS,
+    PLACEHOLDERS,
+    PLAIN,
+    RECORDED,
+    TRANSCRIBED,
+    Prompts,
+    load_prompts,
+)
+from relay.sim.voice import speak
 
 PROFILE = BusinessProfile(
     "Corner Salon",
@@ -121,3 +131,42 @@ def test_a_greeting_without_the_notice_stops_the_start(tmp_path: Path, name: str
 def test_a_greeting_knows_no_caller(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"greeting\.md: unknown placeholder caller"):
         greetings(tmp_path, greeting="Hello {caller}! {notice}")
+
+
+# ---- what is kept, in the greeting ----------------------------------------------------------
+
+
+def shipped(**how: bool) -> Prompts:
+    return load_prompts(Path(__file__).parents[1] / "prompts", **how)
+
+
+def test_recorded_is_said_only_when_it_is_so() -> None:
+    for recorded, notice in ((False, TRANSCRIBED), (True, RECORDED)):
+        texts = shipped(recorded=recorded).greetings(PROFILE)
+        assert all(notice in text for text in texts.values())
+        assert all(("recorded" in text) is recorded for text in texts.values())
+
+
+def test_who_need_not_hear_the_notice_still_hears_of_the_ai() -> None:
+    texts = shipped(recorded=True).greetings(PROFILE, plain=True)
+    assert set(texts) == {"greeting", "after_hours", "greeting_plain", "after_hours_plain"}
+    for name in ("greeting_plain", "after_hours_plain"):
+        assert PLAIN in texts[name]
+        assert "recorded" not in texts[name]
+        assert "transcribed" not in texts[name]
+        assert texts[name] == texts[name.removesuffix("_plain")].replace(RECORDED, PLAIN)
+
+
+def test_the_plain_sentence_can_be_worded_otherwise(tmp_path: Path) -> None:
+    prompts = greetings(
+        tmp_path,
+        notice="KI, und es wird mitgeschrieben.",
+        notice_plain="KI \\1.",
+        greeting="Hallo! ki, und es wird mitgeschrieben. Ja?",
+    )
+    assert prompts.greetings(PROFILE, plain=True)["greeting_plain"] == "Hallo! KI \\1. Ja?"
+
+
+@pytest.mark.parametrize("notice", [TRANSCRIBED, RECORDED])
+def test_the_notice_takes_four_seconds_at_most(notice: str) -> None:
+    assert mulaw_ms(len(speak(notice, speed=1.3))) <= 4000

@@ -1,6 +1,6 @@
 """The desk, with a wall clock of its own and a store that can go away."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,9 +10,9 @@ import trio
 from relay import returns
 from relay import switchboard as module
 from relay.core.events import CallResumed
-from relay.core.records import SpendAdded
+from relay.core.records import ConsentNoted, SpendAdded, TranscriptLine
 from relay.limits import NumberRules
-from relay.ports import Entry
+from relay.ports import Consented, Entry
 from relay.switchboard import Step, Switchboard
 from relay.wire import signature
 from tests.fakes import FakeStore
@@ -158,8 +158,8 @@ async def test_without_the_database_this_process_alone_decides(
     desk.store.release.set()
 
 
-async def story(desk: Desk) -> CallResumed:
-    return await desk.board.story("CA1", journal_flushed=trio.lowlevel.checkpoint)
+async def story(desk: Desk, here: Consented | None = None) -> CallResumed:
+    return await desk.board.story("CA1", journal_flushed=trio.lowlevel.checkpoint, here=here)
 
 
 async def test_a_call_that_comes_back_brings_what_it_has_cost() -> None:
@@ -172,8 +172,25 @@ async def test_a_call_that_comes_back_brings_what_it_has_cost() -> None:
     desk.board.expect_again("CA1", "", "", "broke")
     assert (await story(desk)).spent == 25_000
     desk.store.away = True
-    assert await story(desk) == CallResumed()
-    assert desk.board.counts["store_silent"] == 1
+    assert await story(desk) == CallResumed(consent="unknown"), "there may have been a refusal"
+    assert desk.board.counts["store_silent"] == 2
+
+
+async def test_a_refusal_that_anybody_knows_of_comes_back_with_the_call() -> None:
+    desk = make_desk(store=FakeStore())
+    desk.board.expect_again("CA1", "", "", "broke")
+    said = TranscriptLine(1.0, "u1", "caller", 1, "Hello.", "Hello.")
+    asked = ConsentNoted(0.0, "always", "US", "TX", "", True, "ab", 1.0, "stayed")
+    desk.store.write([Entry("CA1", datetime.now(UTC), record) for record in (asked, said)])
+    past = await story(desk)
+    assert (past.consent, past.lines) == ("stayed", (("user", "Hello."),))
+    assert (await story(desk, Consented("declined"))).consent == "declined", "as this process knows"
+    no = replace(asked, at=2.0, answer="declined")
+    desk.store.write([Entry("CA1", datetime.now(UTC), no)])
+    past = await story(desk, Consented("stayed", "RE1"))
+    assert (past.consent, past.lines, past.recording) == ("declined", (), "")
+    desk.store.away = True
+    assert (await story(desk, Consented("stayed", "RE1"))).recording == "RE1"
 
 
 async def test_a_day_whose_money_is_spent_has_no_room_for_a_new_call() -> None:

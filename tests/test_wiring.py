@@ -28,7 +28,7 @@ from relay.core.policy import CLIP_NAMES
 from relay.errors import ConfigError, DialError, StoreError
 from relay.logs import set_up_logs
 from relay.ports import Socket
-from relay.prompts import TRANSCRIBED
+from relay.prompts import PLAIN, RECORDED, TRANSCRIBED
 from relay.server import Served, Stop
 from relay.shell.kit import CallFacts
 from relay.sim.brains import Scripted
@@ -267,7 +267,13 @@ def test_a_caller_s_pseudonym_tells_nothing_of_the_number(tmp_path: Path) -> Non
 def test_every_packaged_clip_has_words_and_sound() -> None:
     clips = wiring.load_clips()
     assert set(clips) - {AFTER_HOURS} == set(CLIP_NAMES)
-    for clip in clips.values():
+    greetings = wiring.load_clips(recorded=True, plain=True)
+    assert set(greetings) - set(clips) == {"greeting_plain", "after_hours_plain"}
+    for name in ("greeting", "after_hours"):
+        assert RECORDED in greetings[name].text
+        assert TRANSCRIBED in clips[name].text
+        assert PLAIN in greetings[f"{name}_plain"].text
+    for clip in (*clips.values(), *greetings.values()):
         assert clip.text
         assert len(clip.mulaw) > 4000
         assert -40 < clip.level_db < 0
