@@ -85,7 +85,7 @@ class AnyRecordedCall(AnyCall):
 
     @initialize(echo=st.booleans(), ready=st.booleans(), begun=st.booleans())
     def open(self, echo: bool, ready: bool, begun: bool) -> None:
-        super().open(echo, ready, begun, live="", cap=None, day_cap=False)
+        super().open(echo, ready, begun, live="", cap=None, day_cap=False, second_voice=False)
         self.driver = Recorded(echo=echo, max_call_s=60.0)
         if begun:
             self.driver.start(ready=ready)

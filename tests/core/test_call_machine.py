@@ -150,6 +150,10 @@ class AnyCall(RuleBasedStateMachine):
     def human_is_heard_of(self, attempt: str, what: Callable[[str], on.Event]) -> None:
         self.feed(what(attempt))
 
+    @rule(event=st.sampled_from([on.PauseAsked(), on.ResumeAsked(), on.RecordingRefused()]))
+    def keeping_is_asked_about(self, event: on.Event) -> None:
+        self.feed(event)
+
     @rule(response=RESPONSES)
     def summary_is_written(self, response: str) -> None:
         self.feed(on.ResponseStarted(f"p_{response}", "summary"))
