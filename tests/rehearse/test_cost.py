@@ -37,3 +37,10 @@ def test_a_longer_prompt_and_a_dearer_model_cost_more() -> None:
     dearer = replace(PRICES, model=load_prices().model("gpt-realtime-2.1"))
     assert at_most(ROLES, dearer, PROMPTS, SETTINGS) > whole
     assert at_most(ROLES, Prices(), PROMPTS, SETTINGS) == 0
+
+
+def test_a_second_voice_has_its_price_too() -> None:
+    whole = at_most(ROLES, PRICES, PROMPTS, SETTINGS)
+    second = {"VOICE_PROVIDER": "elevenlabs", "ELEVENLABS_VOICE_ID": "v"}
+    settings = config.load({**ENVIRON, **second, "ELEVENLABS_API_KEY": "el-secret"})
+    assert at_most(ROLES, PRICES, PROMPTS, settings) > whole
