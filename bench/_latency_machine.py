@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any, Final
@@ -27,7 +30,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 TICK_MS: Final = 1000 / os.sysconf("SC_CLK_TCK")
 PAGE_KIB: Final = os.sysconf("SC_PAGE_SIZE") / 1024
 ECHOES: Final = 200
-ECHO_EVERY_S: Final = 0.005
+ECHO_EVERY_S, BESIDE_EVERY_S = 0.005, 0.05
 ECHO_BYTES: Final = 350  # a media message
 UNITS: Final = 60
 UNIT_MESSAGES: Final = 1000
@@ -188,31 +191,46 @@ def work() -> None:
         json.dumps(message)
 
 
+@asynccontextmanager
+async def bystander(cores: Cores, into: list[float]) -> AsyncIterator[None]:
+    """Echo beside whatever is measured in the block: what this machine does to anybody, ms each."""
+    process = await begin([__file__], cores.relay)
+    try:
+        port = (await Lines(process, "the bystander").next(START_S))["port"]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(_echo_on, port, into, math.inf, BESIDE_EVERY_S))
+            yield
+            nursery.cancel_scope.cancel()
+    finally:
+        process.kill()
+        await end(process)
+
+
 async def calibrate(cores: Cores) -> tuple[Calibration, float]:
     """Measure the machine. Returns it, and the CPU ms of one unit of work (the median)."""
     process = await begin([__file__], cores.relay)
     try:
         lines = Lines(process, "the calibration")
         port = (await lines.next(START_S))["port"]
-        echoes = await _echoes(port)
+        echoes: list[float] = []
+        await _echo_on(port, echoes, ECHOES, ECHO_EVERY_S)
         worked = await lines.ask(START_S)
     finally:
         await end(process)
-    return Calibration(worked["wall"], echoes), sorted(worked["cpu"])[UNITS // 2]
+    # The first ones find everything cold.
+    return Calibration(worked["wall"], echoes[ECHOES // 10 :]), sorted(worked["cpu"])[UNITS // 2]
 
 
-async def _echoes(port: int) -> list[float]:
-    took = []
+async def _echo_on(port: int, into: list[float], count: float, every_s: float) -> None:
     message = bytes(ECHO_BYTES)
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-        for _ in range(ECHOES):
+        while len(into) < count:
             begun, left = time.monotonic(), ECHO_BYTES
             await stream.send_all(message)
             while left:
                 left -= len(await stream.receive_some(left))
-            took.append(1000 * (time.monotonic() - begun))
-            await trio.sleep(ECHO_EVERY_S)
-    return took[ECHOES // 10 :]  # the first ones find everything cold
+            into.append(1000 * (time.monotonic() - begun))
+            await trio.sleep(every_s)
 
 
 async def _echo(stream: trio.SocketStream) -> None:

@@ -39,6 +39,7 @@ HANDSHAKE_S: Final = 5.0
 
 APPEND: Final = '"input_audio_buffer.append"'
 DELTA: Final = '"type": "response.output_audio.delta"'
+TOO_LATE: Final = '"response_cancel_not_active"'  # a cancel that met the answer's own end
 LOUD: Final = 1000  # a sample above this is the tone, and not the filter's ripple before it
 
 
@@ -80,7 +81,7 @@ class Tap:
             self.called.append(at)
         elif '"input_audio_buffer.speech_stopped"' in head:
             self.stopped.append(at)
-        elif '"type": "error"' in head:
+        elif '"type": "error"' in head and TOO_LATE not in text:
             self.faults.append(text)
 
     def _append(self, audio: str, at: float) -> None:

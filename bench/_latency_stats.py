@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 POINTS: Final = ("min", "p50", "p99", "p99.9", "max")
+BYSTANDER: Final = "bystander"  # the figure of an echo beside a stage
+HOPS: Final = 4  # an answer's way: into us, into the model, and the same back
+STARVED_MS: Final = 100.0  # five frames: on such a machine nothing can be said of a relay
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +57,21 @@ class Verdict:
     budget: Budget
     limit: float
     got: float | None
+    starved: bool = False
 
     @property
     def kept(self) -> bool:
-        return self.got is not None and self.got <= self.limit
+        return self.starved or (self.got is not None and self.got <= self.limit)
 
     def __str__(self) -> str:
         budget = self.budget
         per = f" / {budget.per}" if budget.per else ""
         got = "not measured" if self.got is None else f"{self.got:.2f}"
         word = "kept" if self.kept else "BREACHED"
+        if self.starved:
+            word = "STARVED"
         what = f"{budget.figure} {budget.point}{per}"
-        return f"{word:9}{self.calls:4} calls  {what}: {got} (at most {self.limit:g})"
+        return f"{word:9}{self.calls:4} calls  {what}: {got} (at most {self.limit:.4g})"
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
@@ -114,7 +120,9 @@ def judge(
 ) -> list[Verdict]:
     """Hold every budget against every stage that it is for.
 
-    What was not measured is a breach. Raises ValueError for a yardstick that nobody took.
+    What was not measured is a breach. With `ci` a time may be longer by what a bystander's echo
+    took at the same point, HOPS times, and a stage in which that echo starved is not judged.
+    Raises ValueError for a yardstick that nobody took.
     """
     verdicts = []
     for budget in budgets:
@@ -127,7 +135,12 @@ def judge(
             got = None if found is None else found.points[budget.point]
             if got is not None and budget.per is not None:
                 got /= yardsticks[budget.per]
-            verdicts.append(Verdict(calls, budget, budget.limit(ci=ci), got))
+            limit, beside = budget.limit(ci=ci), figures.get(BYSTANDER)
+            timed = ci and beside is not None and (found is None or found.unit == "ms")
+            starved = timed and beside is not None and beside.points["p99"] > STARVED_MS
+            if timed and beside is not None and budget.per is None:
+                limit += HOPS * beside.points[budget.point]
+            verdicts.append(Verdict(calls, budget, limit, got, starved))
     return verdicts
 
 

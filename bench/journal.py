@@ -164,7 +164,7 @@ async def listened(cores: machine.Cores) -> Heard:
                     local=local,
                     relay=relay,
                     model=model,
-                    core=cores.others,
+                    cores=cores,
                 )
                 up = await at_once(CALLS, TURNS, knocks=KNOCKS)
                 await trio.to_thread.run_sync(server.stop)

@@ -19,6 +19,7 @@ at the peers' sockets, so they hold the peers' own event loops, too; see docs/be
     barge-in          the caller's first loud frame to `clear`; `ours`: from the one that proves it
     silence           the caller's first loud frame to the end of what they still hear
     loop lag          how late the relay's event loop is, by its own metrics: bounds, not values
+    bystander         a bare echo beside it all: what the machine does to anybody
     gap               holes in the caller's play-out buffer, the ms of each; a call without is a 0
     cpu, memory       of the relay's process: ms a second of one call, KiB a call beyond the first
 
@@ -55,6 +56,7 @@ from bench._latency_lag import lags_ms, read  # noqa: E402
 from bench._latency_phones import number_of  # noqa: E402
 from bench._latency_show import drawing, table  # noqa: E402
 from bench._latency_stats import (  # noqa: E402
+    BYSTANDER,
     Calibration,
     Figure,
     Verdict,
@@ -106,17 +108,19 @@ async def stage(
     local: str,
     relay: trio.Process,
     model: machine.Lines,
-    core: int | None,
+    cores: machine.Cores,
     metrics_port: int | None = None,
 ) -> Stage:
     """Have so many callers talk at once, and put together what both ends saw."""
-    lag = await _lag(metrics_port)
+    lag, beside = await _lag(metrics_port), list[float]()
     counts = [str(count) for count in (calls, turns, knocks)]
-    phones = await machine.begin([str(HERE / "_latency_phones.py"), PUBLIC, local, *counts], core)
+    phones = await machine.begin(
+        [str(HERE / "_latency_phones.py"), PUBLIC, local, *counts], cores.others
+    )
     watched: dict[str, list[machine.Sample]] = {"relay": [], "model": [], "phones": []}
     pids = {"relay": relay.pid, "model": model.process.pid, "phones": phones.pid}
     try:
-        async with trio.open_nursery() as nursery:
+        async with machine.bystander(cores, beside), trio.open_nursery() as nursery:
             for name, samples in watched.items():
                 nursery.start_soon(machine.watch, partial(machine.sample, pids[name]), samples)
             seen = await machine.Lines(phones, "the simulated phones").next(STAGE_S)
@@ -131,6 +135,7 @@ async def stage(
     window = {name: machine.within(each, seen["window"]) for name, each in watched.items()}
     delays = join(seen["calls"], sessions, proof_frames=proof, names=names)
     delays.add("loop lag", *lags)
+    delays.add(BYSTANDER, *beside)
     return Stage(
         calls,
         delays,
@@ -229,7 +234,9 @@ class Run:
     def troubled(self, verdicts: Sequence[Verdict]) -> list[int]:
         """The stages whose figures cannot stand."""
         breached = {verdict.calls for verdict in verdicts if not verdict.kept}
-        return [each.calls for each in self.stages if each.calls in breached or faults(each)]
+        starved = {verdict.calls for verdict in verdicts if verdict.starved}
+        at_fault = {each.calls for each in self.stages if faults(each)} - starved
+        return [each.calls for each in self.stages if each.calls in breached | at_fault]
 
 
 async def run(
@@ -255,7 +262,7 @@ async def run(
                         local=local,
                         relay=relay,
                         model=model,
-                        core=cores.others,
+                        cores=cores,
                         metrics_port=metrics_port,
                     )
 
@@ -355,7 +362,8 @@ def main() -> int:
     done = trio.run(run, calls, turns, knocks, cores, None)
     noisy, verdicts = noise(done.before, done.after), held(done)
     show(done, verdicts, noisy)
-    if breached := done.troubled(verdicts):
+    doubted = {*done.troubled(verdicts), *(each.calls for each in verdicts if each.starved)}
+    if breached := sorted(doubted):
         print(f"\nOnce more, and that counts: {', '.join(map(str, breached))} calls\n")
         again = trio.run(run, breached, turns, knocks, cores, done.first)
         kept = [verdict for verdict in verdicts if verdict.calls not in breached]

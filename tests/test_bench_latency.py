@@ -18,6 +18,7 @@ from bench._latency_join import Delays, join, voiced_runs  # noqa: E402
 from bench._latency_lag import lags_ms, read  # noqa: E402
 from bench._latency_show import drawing, table  # noqa: E402
 from bench._latency_stats import (  # noqa: E402
+    BYSTANDER,
     Budget,
     Calibration,
     Figure,
@@ -274,6 +275,36 @@ def test_the_relay_writes_lags_as_they_are_read() -> None:
     metrics.lag.observe(0.0004)
     metrics.lag.observe(0.03)
     assert lags_ms({}, read(metrics.page().decode())) == [1, 50]
+
+
+# ---- a machine that others use --------------------------------------------------------------
+
+
+def beside(turn_ms: float, echo_ms: float) -> dict[int, dict[str, Figure]]:
+    return {10: {"turn": measured("turn", turn_ms), BYSTANDER: measured(BYSTANDER, echo_ms)}}
+
+
+def test_in_ci_a_time_may_be_longer_by_what_a_bystander_took() -> None:
+    budgets = [Budget("turn", "p50", 20, "x", ci_at_most=40)]
+    (verdict,) = judge(budgets, beside(70.0, 8.0), YARDSTICKS, ci=True)
+    assert verdict.kept
+    assert verdict.limit == 40 + 4 * 8
+    (verdict,) = judge(budgets, beside(73.0, 8.0), YARDSTICKS, ci=True)
+    assert not verdict.kept
+    (verdict,) = judge(budgets, beside(70.0, 8.0), YARDSTICKS)
+    assert not verdict.kept
+
+
+def test_where_a_bystander_starves_no_time_is_judged_but_lost_sound_is() -> None:
+    stages = beside(900.0, 101.0)
+    off = figure("probe", [20.0], "ms off")
+    assert off is not None
+    stages[10]["probe"] = off
+    budgets = [Budget("turn", "p50", 20, "x"), Budget("probe", "max", 1, "x")]
+    turn, probe = judge(budgets, stages, YARDSTICKS, ci=True)
+    assert turn.kept
+    assert str(turn).startswith("STARVED")
+    assert not probe.kept
 
 
 # ---- a second time ----------------------------------------------------------------------------
