@@ -110,8 +110,7 @@ class Metrics:
         )
         self._voices = self._counter(
             "relay_voice_lost",
-            "Times that a call lost its second voice, by why; the model's own goes on, or it is"
-            " called back in a silence",
+            "Calls that went on in the model's own voice, by why",
             "why",
         )
         self._faults = self._counter(
@@ -161,7 +160,7 @@ class Metrics:
                 self._model_errors.labels(self._code(detail.partition(":")[0])).inc()
             case "model_closed":
                 self._model_errors.labels(f"closed_{self._code(detail.partition(' ')[0])}").inc()
-            case "voice_lost" | "voice_called_back":
+            case "voice_lost":
                 self._voices.labels(detail.partition(":")[0]).inc()
             case "fault":
                 self._faults.labels(detail).inc()

@@ -150,6 +150,11 @@ class OpenVoice:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseVoice:
+    """It is not wanted any more in this call."""
+
+
+@dataclass(frozen=True, slots=True)
 class SayText:
     """Have the second voice say more of an item. last: nothing more of it will come.
 
@@ -266,6 +271,7 @@ Command: TypeAlias = (
     | PostToolOutput
     | CloseModel
     | OpenVoice
+    | CloseVoice
     | SayText
     | DropText
     | BriefHuman

@@ -22,14 +22,11 @@ from relay.core.policy import CallPolicy, Clip, Effect
 from relay.core.tool_calls import ToolCalls
 from relay.core.transcript import INAUDIBLE, Transcript
 from relay.core.turns import Responses, Utterance, Utterances
-from relay.core.voicing import Voicing
+from relay.core.voicing import REST, Rest, Voicing
 
 #: More answers than any call has; what comes behind them is not measured.
 MAX_MEASURED = 1000
 SUMMARY_CHARS = 160
-#: The purpose of a response that says what a second voice has left unsaid, and its instructions.
-REST = "rest"
-_SAY_REST = "Go on speaking. Say exactly these words, once, and nothing else:\n\n{text}"
 
 
 class Conversation:
@@ -60,8 +57,7 @@ class Conversation:
             on=policy.second_voice,
             patience_s=policy.voice_patience_s,
         )
-        self._rest = ""  # what the model is to say in its own voice, though it has written it
-        self._rest_response: str | None = None
+        self.rest = Rest()
         self.parting: on.FunctionCalled | None = None
         self._collecting = False  # numbers, names, addresses
         self.barge_ins = 0
@@ -198,8 +194,7 @@ class Conversation:
         return item_id
 
     def response_started(self, event: on.ResponseStarted, now: float) -> list[Command]:
-        if self._rest_response == "" and event.purpose == REST:
-            self._rest, self._rest_response = "", event.response_id
+        self.rest.started(event.response_id, event.purpose)
         if self.responses.started(event.response_id, now):
             return []
         return [do.CancelResponse(event.response_id)]
@@ -215,8 +210,7 @@ class Conversation:
                 if self.voicing.sounds(event.item_id, now):
                     self._answered(now)
                 return
-            if event.response_id == self._rest_response:
-                self._rest_response = None
+            self.rest.over(event.response_id)
             if event.item_id not in self._items:
                 self._answered(now)
             self._items[event.item_id] = event.response_id
@@ -233,13 +227,6 @@ class Conversation:
         rows = self.transcript.agent_words(event.item_id, event.text)
         return [*self._collect(event.text), *(do.Keep(row) for row in rows)]
 
-    def agent_text(self, event: on.AgentText, now: float) -> list[Command]:
-        """Sentences for the second voice."""
-        self.responses.progress(now)
-        if event.response_id in self.responses.dead:
-            return []
-        return self.voicing.write(event, now)
-
     def agent_wrote(self, event: on.AgentWrote, now: float) -> list[Command]:
         self.responses.progress(now)
         if self.voicing.told(event.item_id, event.text) is None:
@@ -249,17 +236,12 @@ class Conversation:
 
     def owe(self, rest: str) -> None:
         """What was written and not said is to be said by the model itself."""
-        self._rest = f"{self._rest} {rest}".strip()
+        self.rest.owe(rest)
         self.responses.want(REST)
 
     def silent(self) -> bool:
         """Nothing is being said, and nothing that was written waits for a voice."""
-        return self.playout.quiet() and not self._rest and self._rest_response is None
-
-    def rest_over(self, response_id: str) -> None:
-        """A response has ended, with or without a sound."""
-        if response_id == self._rest_response:
-            self._rest_response = None
+        return self.playout.quiet() and not self.rest.owed
 
     def _collect(self, said: str) -> list[Command]:
         """Wait longer for a caller who was asked for something with pauses in it."""
@@ -305,11 +287,10 @@ class Conversation:
         purpose = self.responses.ask(now)
         if purpose is None:
             return []
-        if self._rest:
+        if self.rest.text:
             if purpose != REST:
                 self.responses.want(purpose)  # first what is owed
-            self._rest_response = ""  # until it has a name
-            return [do.CreateResponse(REST, _SAY_REST.format(text=self._rest))]
+            return [self.rest.ask()]
         return [do.CreateText(purpose) if self.voicing.on else do.CreateResponse(purpose)]
 
     # ---- the cut ----------------------------------------------------------------------------
@@ -319,7 +300,7 @@ class Conversation:
         audible = self.playout.has_audio()
         out: list[Command] = []
         cancel = self.responses.cut()
-        self._rest, self._rest_response = "", None
+        self.rest.drop()
         items = self.playout.cut(now)
         if audible:
             self._heard_something(now)
@@ -379,7 +360,7 @@ class Conversation:
         self.responses.abandon()
         self.utterances.forget()
         self.parting, self._collecting = None, False
-        self._rest, self._rest_response = "", None
+        self.rest.drop()
         voiced, heard = self.end_speech(now)
         out = voiced + self.heard(heard, now) + self.tools.orphan(now)
         return out, unheard or owed, owed and not unheard

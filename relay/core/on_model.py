@@ -47,7 +47,7 @@ def response_ended(call: State, event: on.ResponseEnded, now: float) -> None:
         return
     responses = call.talk.responses
     responses.ended(event.response_id)
-    call.talk.rest_over(event.response_id)
+    call.talk.rest.over(event.response_id)
     text_over(call, event.response_id, now)
     broken_off = call.greeting.broken_off(event)
     open_gate(call, now)

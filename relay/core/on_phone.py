@@ -7,6 +7,7 @@ from relay.core import events as on
 from relay.core import transfer
 from relay.core.first_words import choose_greeting, greet_by_clip
 from relay.core.on_human import ring_by_key
+from relay.core.on_voice import open_voice
 from relay.core.phases import Phase
 from relay.core.records import CallOpened
 from relay.core.sessions import dial
@@ -35,7 +36,7 @@ def phone_started(call: State, event: on.PhoneStarted, now: float) -> None:
         call.answer_due = True
     dial(call, now)
     if call.talk.voicing.on:
-        call.out.append(do.OpenVoice())
+        open_voice(call, now)
     call.out.append(do.Keep(CallOpened(now, event.stream_sid, caller, called)))
     call.out += call.keeping.begins(now)
 

@@ -18,11 +18,15 @@ def agent_text(call: State, event: on.AgentText, now: float) -> None:
     if call.handover.private(event.response_id):
         return
     call.greeting.begins(event)
-    said = call.talk.agent_text(event, now)
+    talk = call.talk
+    talk.responses.progress(now)
+    if event.response_id in talk.responses.dead:
+        return
+    said = talk.voicing.write(event, now)
     call.out += said
     for each in said:
         if isinstance(each, do.SayText):
-            place = f"{each.item_id}_{call.talk.voicing.length(each.item_id)}"
+            place = f"{each.item_id}_{talk.voicing.length(each.item_id)}"
             call.out += call.budget.voiced(place, len(each.text), now)
 
 
@@ -45,19 +49,25 @@ def text_over(call: State, response_id: str, now: float, *, item_id: str = "") -
                 go_on_without(call, written, now)
 
 
+def open_voice(call: State, now: float) -> None:
+    call.voice_opened_at = now
+    call.out.append(do.OpenVoice())
+
+
 def voice_lost(call: State, event: on.VoiceLost, now: float) -> None:
     """Call it back if nobody has noticed; else the model speaks for itself from here on."""
     voicing = call.talk.voicing
     if not voicing.on:
         return
     why = f"{event.why}: {event.detail}".rstrip(": ")
-    silent = not voicing.open
-    if silent and event.why in _MAY_COME_BACK and now >= call.voice_back_at:
-        call.voice_back_at = now + call.policy.voice_relapse_s
+    lasted_s = now - call.voice_opened_at
+    may_come_back = event.why in _MAY_COME_BACK and lasted_s >= call.policy.voice_relapse_s
+    if may_come_back and not voicing.open:
         note(call, "voice_called_back", why)
-        call.out.append(do.OpenVoice())
+        open_voice(call, now)
         return
     note(call, "voice_lost", why)
+    call.out.append(do.CloseVoice())
     voicing.on = False
     for written in voicing.open:
         if written.whole:

@@ -161,8 +161,8 @@ class CallPolicy:
     second_voice: bool = False
     # So long may it keep the caller waiting; then the model's own voice goes on.
     voice_patience_s: float = 1.0
-    # One that was lost in a silence is called back, unless it was so recently.
-    voice_relapse_s: float = 60.0
+    # One that is lost in a silence is called back, unless it did not last for so long.
+    voice_relapse_s: float = 10.0
     # Words of the caller after which the emergency line is played and the call is flagged.
     emergency_phrases: tuple[str, ...] = PHRASES
     # Whether the call is recorded once its greeting was heard, and who must hear the notice in it.

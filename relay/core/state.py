@@ -54,7 +54,7 @@ class State:
         self.keys_due: float | None = None
         self.stall_filled = False
         self.rotate_at = 0.0
-        self.voice_back_at = 0.0  # from when on a second voice may be called back again
+        self.voice_opened_at = now
         self.wrapping_up = False
         self.gone_at = now
         self.deadline: float | None = now + policy.start_within_s

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from relay.core.commands import AddText, Command, DeleteItem, DropText, SayText
+from relay.core.commands import AddText, Command, CreateResponse, DeleteItem, DropText, SayText
 from relay.core.events import AgentText, WordsTimed
 from relay.core.playout import Heard, Playout
 from relay.core.transcript import Transcript, Words, said_by
@@ -51,6 +51,46 @@ class Written:
     def awaited(self) -> bool:
         """Sound of it is to come, whoever else is slow."""
         return not self.over and (self.whole or bool(self.unsaid))
+
+
+#: The purpose of a response that says what a second voice has left unsaid, and its instructions.
+REST = "rest"
+_SAY_REST = "Go on speaking. Say exactly these words, once, and nothing else:\n\n{text}"
+
+
+@dataclass(slots=True)
+class Rest:
+    """What a voice has left unsaid, until the model says it.
+
+    text: what is owed; response_id: of who is to say it, "" while that has no name, None: nobody
+    """
+
+    text: str = ""
+    response_id: str | None = None
+
+    @property
+    def owed(self) -> bool:
+        return bool(self.text) or self.response_id is not None
+
+    def owe(self, text: str) -> None:
+        self.text = f"{self.text} {text}".strip()
+
+    def ask(self) -> CreateResponse:
+        """Have it said. It is owed until that begins, since a server may refuse."""
+        self.response_id = ""
+        return CreateResponse(REST, _SAY_REST.format(text=self.text))
+
+    def started(self, response_id: str, purpose: str) -> None:
+        if self.response_id == "" and purpose == REST:
+            self.text, self.response_id = "", response_id
+
+    def over(self, response_id: str) -> None:
+        """A response can be heard by now, or never will be."""
+        if response_id == self.response_id:
+            self.response_id = None
+
+    def drop(self) -> None:
+        self.text, self.response_id = "", None
 
 
 class Voicing:

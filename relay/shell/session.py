@@ -54,8 +54,6 @@ log = structlog.get_logger("relay.call")
 PHONE_OUTBOX = 256
 # Twenty seconds of caller audio, for a model that stops reading a while.
 MODEL_OUTBOX = 1024
-# What an operator must hear of a second voice, once a call at most.
-_VOICES = frozenset({"voice_lost", "voice_called_back"})
 # After the call's end, sockets say goodbye within this, or are dropped.
 WIND_DOWN_S = 2.0
 # What is kept of a call that moves has this long to reach the database: nothing is heard meanwhile.
@@ -301,6 +299,8 @@ class Session:
                 self._close_model()
             case do.OpenVoice():
                 self._open_voice()
+            case do.CloseVoice():
+                self._speaking().close()
             case do.SayText():
                 self._speaking().say(command)
             case do.DropText(item_id):
@@ -433,8 +433,9 @@ class Session:
         self._noted.add((kind, detail.partition(":")[0]))
         if kind == "fault":
             log.warning("fault", fault=detail)
-        elif kind in _VOICES:
-            log.warning("second voice", what=kind, **{"pii.detail": detail})
+        elif kind == "voice_lost":
+            why = detail.partition(":")[0]
+            log.warning("second voice lost", why=why, **{"pii.detail": detail})
         elif first and kind.endswith("_misbehaved"):
             log.warning("note", kind=kind, **{"pii.detail": detail})
         else:

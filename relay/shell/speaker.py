@@ -44,12 +44,16 @@ class _Item:
         for letter, end_ms in sound.letters:
             if letter.isspace() or not letter:
                 continue
+            self._skip_blanks()
             self.place = min(self.place + len(letter), len(self.text))
-            while self.text[self.place : self.place + 1].isspace():
-                self.place += 1
+            self._skip_blanks()
             if self.place == len(self.text) or self.text[self.place - 1].isspace():
                 ends.append((self.place, begins_ms + end_ms))
         return tuple(ends)
+
+    def _skip_blanks(self) -> None:
+        while self.text[self.place : self.place + 1].isspace():
+            self.place += 1
 
 
 class Speaker:
@@ -131,7 +135,7 @@ class Speaker:
                 self._lose(refused.why, refused.detail)
 
     def _hear(self, said: VoiceSound | VoiceOver | None) -> None:
-        item = None if said is None else self._items.get(said.item_id)
+        item = None if said is None or self._over else self._items.get(said.item_id)
         match said:
             case VoiceSound(item_id, mulaw) if item is not None:
                 words = item.words(said)
