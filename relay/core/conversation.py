@@ -194,7 +194,7 @@ class Conversation:
         return item_id
 
     def response_started(self, event: on.ResponseStarted, now: float) -> list[Command]:
-        self.rest.started(event.response_id, event.purpose)
+        self.rest.started(event.response_id, self.responses.asked or event.purpose)
         if self.responses.started(event.response_id, now):
             return []
         return [do.CancelResponse(event.response_id)]
@@ -233,11 +233,6 @@ class Conversation:
             return []
         rows = self.transcript.agent_words(event.item_id, event.text)
         return [*self._collect(event.text), *(do.Keep(row) for row in rows)]
-
-    def owe(self, rest: str) -> None:
-        """What was written and not said is to be said by the model itself."""
-        self.rest.owe(rest)
-        self.responses.want(REST)
 
     def silent(self) -> bool:
         """Nothing is being said, and nothing that was written waits for a voice."""
@@ -284,12 +279,10 @@ class Conversation:
         """The response that is wished for, if the floor is free."""
         if self.caller_holds_the_floor():
             return []
-        purpose = self.responses.ask(now)
+        purpose = self.responses.ask(now, first=REST if self.rest.text else "")
         if purpose is None:
             return []
-        if self.rest.text:
-            if purpose != REST:
-                self.responses.want(purpose)  # first what is owed
+        if purpose == REST:
             return [self.rest.ask()]
         return [do.CreateText(purpose) if self.voicing.on else do.CreateResponse(purpose)]
 
@@ -356,7 +349,8 @@ class Conversation:
         Speech whose words never came is heard again by the next session, and answered then.
         """
         unheard = self.utterances.unsettled()
-        owed = self.responses.busy or self.responses.wanted is not None or self.tools.waiting()
+        wished = self.responses.wanted is not None or self.rest.owed
+        owed = self.responses.busy or wished or self.tools.waiting()
         self.responses.abandon()
         self.utterances.forget()
         self.parting, self._collecting = None, False

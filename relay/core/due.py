@@ -69,7 +69,7 @@ def timers(call: State) -> Iterator[Timer]:
         if not call.stall_filled:
             yield since + policy.stall_filler_s, stalled
         yield since + policy.stall_lost_s, stalled_for_good
-    elif talk.responses.wanted is not None and talk.responses.not_before:
+    elif (talk.responses.wanted is not None or talk.rest.text) and talk.responses.not_before:
         yield talk.responses.not_before, nothing
     if call.exit.farewell is not None:
         yield call.exit.farewell.act_at, act

@@ -38,7 +38,7 @@ class Moving:
 def at_rest(talk: Conversation) -> bool:
     """Whether a turn has come to its end: all was said, heard, understood, answered and done."""
     return (
-        talk.playout.quiet()
+        talk.silent()
         and not talk.utterances.wait_for_words()
         and not talk.responses.busy
         and talk.responses.wanted is None

@@ -104,4 +104,4 @@ def go_on_without(call: State, written: Written, now: float) -> None:
     elif call.phase is Phase.LEAVING:
         say(call, "goodbye" if not call.exit.gives_up() else "apology", now)
     else:
-        call.talk.owe(rest)
+        call.talk.rest.owe(rest)

@@ -27,6 +27,7 @@ class Responses:
     failures: int = 0
     dead: set[str] = field(default_factory=set)  # cut: whatever still comes of these is dropped
     _cancel_when_started: bool = False
+    _first: bool = False  # what is asked for went before the wish
 
     @property
     def busy(self) -> bool:
@@ -36,11 +37,17 @@ class Responses:
         self.wanted = self.wanted or purpose
         self.not_before = max(self.not_before, not_before)
 
-    def ask(self, now: float) -> str | None:
-        """The purpose to create a response for now, if one is wished for and may be asked."""
-        if self.wanted is None or self.busy or now < self.not_before:
+    def ask(self, now: float, *, first: str = "") -> str | None:
+        """The purpose to create a response for now, if one is wished for and may be asked.
+
+        first: what goes before any wish, and is asked for again by whoever names it
+        """
+        if not (first or self.wanted) or self.busy or now < self.not_before:
             return None
-        self.asked, self.wanted = self.wanted, None
+        if first:
+            self.asked, self._first = first, True
+        else:
+            self.asked, self.wanted = self.wanted, None
         self.last_sign_at, self.not_before = now, 0.0
         return self.asked
 
@@ -50,7 +57,7 @@ class Responses:
 
     def started(self, response_id: str, now: float) -> bool:
         """False: it was cut before it began, and must be cancelled."""
-        self.active, self.asked = response_id, None
+        self.active, self.asked, self._first = response_id, None, False
         self.last_sign_at = now
         if self._cancel_when_started:
             self._cancel_when_started = False
@@ -67,8 +74,8 @@ class Responses:
 
     def refused(self) -> None:
         """The server has another response active: keep the wish for later."""
-        self.wanted = self.wanted or self.asked
-        self.asked = None
+        self.wanted = self.wanted or (None if self._first else self.asked)
+        self.asked, self._first = None, False
         self._cancel_when_started = False
 
     def abandon(self) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from relay.core import events as e
 from relay.errors import ModelProtocolError
-from relay.wire.realtime import AudioDelta, AudioDone, parse
+from relay.wire.realtime import AudioDelta, AudioDone, TextDelta, parse
 from tests.wire.strictness import server_event
 
 PLACE = {"response_id": "resp_1", "item_id": "item_1", "output_index": 0, "content_index": 0}
@@ -125,6 +125,14 @@ SAMPLES = [
     ),
     (DELTA, AudioDelta("resp_1", "item_1", "AAA=")),
     (sent("response.output_audio.done", **PLACE), AudioDone("resp_1", "item_1")),
+    (
+        sent("response.output_text.delta", **PLACE, delta="Hel"),
+        TextDelta("resp_1", "item_1", "Hel"),
+    ),
+    (
+        sent("response.output_text.done", **PLACE, text="Hello."),
+        e.AgentWrote("resp_1", "Hello.", "item_1"),
+    ),
     (
         sent("response.output_audio_transcript.done", **PLACE, transcript="Hello."),
         e.AgentTranscribed("resp_1", "item_1", "Hello."),

@@ -172,6 +172,13 @@ def test_an_unknown_role_is_our_fault(role):
                 "response": {"metadata": {"purpose": "clip"}, "instructions": "Say this."},
             },
         ),
+        (
+            c.CreateText("turn"),
+            {
+                "type": "response.create",
+                "response": {"metadata": {"purpose": "turn"}, "output_modalities": ["text"]},
+            },
+        ),
         (c.CancelResponse("resp_1"), {"type": "response.cancel", "response_id": "resp_1"}),
         (
             c.TruncateItem("item_1", 1500),
