@@ -63,6 +63,7 @@ class _Alignment(msgspec.Struct):
 class _Message(msgspec.Struct):
     audio: str | None = None
     isFinal: bool | None = None  # noqa: N815
+    is_final: bool | None = None  # as their types have it in one place
     contextId: str | None = None  # noqa: N815
     alignment: _Alignment | None = None
     error: str | None = None
@@ -122,7 +123,7 @@ class ElevenLabs:
             raise VoiceError(meaning(told.error), f"{told.error} {told.message or ''}".strip())
         if told.contextId is None:
             return None
-        if told.isFinal:
+        if told.isFinal or told.is_final:
             return VoiceOver(told.contextId)
         if not mulaw:
             return None

@@ -65,6 +65,7 @@ def test_sound_comes_with_the_end_of_each_letter() -> None:
         ({"audio": SOUND, "contextId": "i"}, VoiceSound("i", b"\x01\x02")),
         ({"audio": SOUND, "contextId": "i", "alignment": None}, VoiceSound("i", b"\x01\x02")),
         ({"audio": None, "isFinal": True, "contextId": "i"}, VoiceOver("i")),
+        ({"is_final": True, "contextId": "i"}, VoiceOver("i")),
         ({"audio": "", "contextId": "i"}, None),
         ({"contextId": None, "isFinal": True}, None),
         ({"mood": "cheerful"}, None),
