@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -19,16 +20,18 @@ from urllib.parse import urlsplit
 from relay.adapters.business_file import load_business
 from relay.adapters.store import lag
 from relay.config import Settings
+from relay.core.consent import ALL_PARTY
 from relay.errors import ConfigError, StoreError
-from relay.prompts import Prompts, load_prompts
+from relay.prompts import Prompts
 from relay.tools import registry
-from relay.wiring_clips import load_clips
+from relay.wiring_clips import load_clips, load_texts
 
 CHARS_A_TOKEN: Final = 4  # of English, roughly
 LONG_PROMPT_CHARS: Final = 12_000
 # What a turn is about, beside the instructions and functions: the conversation up to there.
 TALK_TOKENS: Final = 2_000
 TURNS_A_MINUTE: Final = 3
+_RECORDS = re.compile(r"\brecord", re.IGNORECASE)
 
 
 class Level(Enum):
@@ -83,6 +86,7 @@ def look_here(faults: Iterable[str], settings: Settings | None) -> Iterator[Find
     yield _folder("spool", "SPOOL_DIR", settings.spool_folder)
     if settings.flight_dir is not None:
         yield _folder("recordings", "FLIGHT_DIR", settings.flight_dir)
+    yield from _consent(settings)
     yield from _caps(settings)
 
 
@@ -96,7 +100,7 @@ def _settings(faults: list[str]) -> Iterator[Finding]:
 
 def _prompts(settings: Settings) -> Iterator[Finding]:
     try:
-        prompts = load_prompts(settings.prompts_dir)
+        prompts = load_texts(settings)
     except ConfigError as error:
         yield fail("prompts", str(error), "PROMPTS_DIR must lead to a folder with system.md")
         return
@@ -172,6 +176,45 @@ def _folder(check: str, setting: str, folder: Path, fine: str = "") -> Finding:
     return fail(check, f"{there} is no folder to write in", f"let the relay's user, or {setting}")
 
 
+def _consent(settings: Settings) -> Iterator[Finding]:
+    """Whether callers are told what is done with their call, in words that are true of it."""
+    recorded, state = settings.record_calls != "off", settings.business_state
+    try:
+        notice = load_texts(settings).notice
+    except ConfigError:
+        yield skip("consent", "cannot be looked at without prompts")
+        return
+    what = "recorded and transcribed" if recorded else "transcribed, not recorded"
+    if recorded and not _RECORDS.search(notice):
+        yield warn(
+            "consent",
+            "calls are recorded, and the notice does not say so",
+            "say it in notice.md, or RECORD_CALLS=off (docs/consent.md)",
+        )
+    elif not recorded and _RECORDS.search(notice):
+        yield warn(
+            "consent",
+            "the notice says that calls are recorded, and they are not",
+            "say in notice.md what is true, or RECORD_CALLS=twilio",
+        )
+    elif settings.consent_policy == "always":
+        yield ok("consent", f"calls are {what}, and every caller is told")
+    if settings.consent_policy == "states" and state in ALL_PARTY:
+        yield warn(
+            "consent",
+            f"everybody must consent in {state}: CONSENT_POLICY=states spares no caller the notice",
+            "CONSENT_POLICY=always says what happens; mend BUSINESS_STATE if it is another",
+        )
+    elif settings.consent_policy == "states":
+        yield ok("consent", f"calls are {what}; told is who may have to be, seen from {state}")
+    if recorded and not settings.retention_days:
+        yield warn(
+            "consent",
+            "recordings are kept at Twilio for ever",
+            "RETENTION_DAYS, after which they are deleted there",
+        )
+
+
 def _caps(settings: Settings) -> Iterator[Finding]:
     if settings.max_calls is None:
         yield warn(
@@ -203,7 +246,7 @@ def _tier(settings: Settings) -> Finding:
             "REALTIME_TOKENS_PER_MINUTE, from the limits page of OpenAI's settings",
         )
     try:
-        turn = tokens_a_turn(load_prompts(settings.prompts_dir), settings)
+        turn = tokens_a_turn(load_texts(settings), settings)
     except ConfigError:
         return skip("tier", "cannot be compared without prompts")
     calls = tier // (turn * TURNS_A_MINUTE)

@@ -23,11 +23,11 @@ from relay.core.policy import CallPolicy
 from relay.doctor import Finding, database, fail, is_sqlite, ok, skip, warn
 from relay.errors import ConfigError, PhoneControlError
 from relay.ports import Account, Number, NumberRoutes, PhoneAccount, Socket
-from relay.prompts import load_prompts
 from relay.shell.clip_studio import record
 from relay.shell.kit import CallFacts
 from relay.tools import registry
 from relay.wiring_business import open_business
+from relay.wiring_clips import load_texts
 from relay.wiring_model import dial_openai, session_settings
 
 ASK_S: Final = 12.0
@@ -127,7 +127,7 @@ async def _about(settings: Settings) -> AsyncIterator[About]:
 async def _model(settings: Settings, dial: Dial) -> list[Finding]:
     """Open a session as a call would have it, have it accepted, and close it."""
     try:
-        prompts = load_prompts(settings.prompts_dir)
+        prompts = load_texts(settings)
     except ConfigError:
         return [skip("model", "cannot be asked without prompts")]
     tools = registry(larger_model=settings.realtime_model_hard is not None)

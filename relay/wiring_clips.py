@@ -25,11 +25,15 @@ from relay.wiring_model import MAX_OUTPUT_TOKENS, REASONING_EFFORT, DialModel, d
 from relay.wiring_voice import make_voice
 
 
+def load_texts(settings: Settings) -> Prompts:
+    """What is said, with a notice that fits these settings. Raises ConfigError."""
+    return load_prompts(settings.prompts_dir, recorded=settings.record_calls != "off")
+
+
 def texts_and_clips(settings: Settings) -> tuple[Prompts, Mapping[str, Clip]]:
     """What is said, and the packaged sound of it, as far as these settings want it."""
     recorded, plain = settings.record_calls != "off", settings.consent_policy == "states"
-    prompts = load_prompts(settings.prompts_dir, recorded=recorded)
-    return prompts, load_clips(recorded=recorded, plain=plain)
+    return load_texts(settings), load_clips(recorded=recorded, plain=plain)
 
 
 def load_clips(*, recorded: bool = False, plain: bool = False) -> Mapping[str, Clip]:

@@ -106,6 +106,12 @@ def test_an_old_database_a_whole_one_and_a_broken_one(tmp_path: Path) -> None:
         ({"MAX_CALLS_PER_NUMBER": "0"}, "caps", "warn", "every line"),
         ({"REALTIME_TOKENS_PER_MINUTE": ""}, "tier", "warn", "not known"),
         ({"MAX_CALLS": "40"}, "tier", "warn", "calls at once"),
+        ({"CONSENT_POLICY": "states", "BUSINESS_STATE": "CA"}, "consent", "warn", "consent in CA"),
+        ({"CONSENT_POLICY": "states", "BUSINESS_STATE": "TX"}, "consent", "ok", "seen from TX"),
+        ({"RECORD_CALLS": "twilio"}, "consent", "ok", "are recorded and"),
+        ({"RECORD_CALLS": "off"}, "consent", "ok", "not recorded"),
+        ({"RECORD_CALLS": "twilio", "RETENTION_DAYS": "0"}, "consent", "warn", "for ever"),
+        ({"PROMPTS_DIR": "/no/such/folder"}, "consent", "skip", "without prompts"),
         ({"SPOOL_DIR": f"{__file__}/spool"}, "spool", "fail", "no folder to write in"),
         ({"FLIGHT_DIR": __file__}, "recordings", "fail", "no folder to write in"),
     ],
@@ -123,3 +129,23 @@ def test_a_long_prompt_is_paid_for_at_every_turn(tmp_path: Path) -> None:
     assert any(level == "warn" and "19999" in says for level, says in found["prompts"])
     # and leaves room for fewer calls
     assert found["tier"][0][1] != look(tmp_path)["tier"][0][1]
+
+
+@pytest.mark.parametrize(
+    ("record", "notice", "level", "words"),
+    [
+        ("twilio", "An AI speaks, and writes down what is said.", "warn", "does not say so"),
+        ("off", "An AI speaks, and this call is recorded.", "warn", "they are not"),
+        ("twilio", "An AI speaks, and this call is recorded.", "ok", "every caller is told"),
+        ("off", "An AI speaks, and writes down what is said.", "ok", "every caller is told"),
+    ],
+)
+def test_a_notice_of_ones_own_must_be_true(
+    tmp_path: Path, record: str, notice: str, level: str, words: str
+) -> None:
+    (tmp_path / "system.md").write_text("You answer.")
+    (tmp_path / "notice.md").write_text(notice)
+    found = look(tmp_path, PROMPTS_DIR=str(tmp_path), RECORD_CALLS=record)
+    ((is_, says),) = found["consent"]
+    assert is_ == level
+    assert words in says

@@ -26,7 +26,6 @@ from relay.demo.street import NETWORK_SAYS, network_says
 from relay.errors import ConfigError
 from relay.logs import set_up_logs
 from relay.prices import load_prices
-from relay.prompts import load_prompts
 from relay.rehearse import show, want
 from relay.rehearse.cost import at_most
 from relay.rehearse.score import score
@@ -34,6 +33,7 @@ from relay.rehearse.scripts import ROLES, Role
 from relay.rehearse.show import Marked
 from relay.rehearse.stage import MICRO, Called, Theatre, isolated, without_settings
 from relay.sim import phrases
+from relay.wiring_clips import load_texts
 from relay.wiring_money import call_prices
 
 HUMAN_PITCH: Final = 0.9
@@ -60,7 +60,7 @@ class Plan:
         micro = at_most(
             self.roles,
             call_prices(self.settings, prices),
-            load_prompts(self.settings.prompts_dir),
+            load_texts(self.settings),
             self.settings,
         )
         return (
