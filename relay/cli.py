@@ -33,6 +33,7 @@ from relay.shell import sockets
 from relay.shell.recording import read
 from relay.timeline import heading, timeline
 from relay.wiring import serve
+from relay.workers import Crew, check, command, end_with_parent, of_worker
 
 EXIT_DIFFERS: Final = 1
 COLOURS: Final = {"<": "cyan", ">": "green", "=": "yellow"}
@@ -45,15 +46,21 @@ def main() -> None:
 
 
 @main.command("serve")
-def serve_command() -> None:
+@click.option("--workers", type=click.IntRange(1, 64), default=1, help="Processes, one a core.")
+@click.option("--worker", type=click.IntRange(1, 64), default=None, hidden=True)
+def serve_command(workers: int, worker: int | None) -> None:
     """Answer calls, until SIGTERM. Settings come from the environment and .env."""
     with told_plainly():
         settings = config.load()
+        if workers > 1:
+            sys.exit(_serve_by_several(settings, workers))
+        if worker is not None:
+            settings = of_worker(settings, worker)
         pipe = LogPipe(sys.stdout.fileno())
         set_up_logs(settings.log_level, pipe, settings.log_format, pii=settings.log_pii == "on")
         prepare_process()
         sockets.NATIVE = settings.websockets == "native"
-        process = Process(Pulse(), lambda: pipe.dropped)
+        process = Process(Pulse(), lambda: pipe.dropped, worker)
         watch_over(process.pulse, pipe.close)
         try:
             trio.run(_serve, settings, process)
@@ -110,9 +117,18 @@ def upgrade_command() -> None:
     click.echo("The database is up to date.")
 
 
+def _serve_by_several(settings: Settings, count: int) -> int:
+    """Look after so many workers to their end. Returns the exit status."""
+    check(settings)
+    set_up_logs(settings.log_level, sys.stderr, settings.log_format)
+    return trio.run(Crew(command(), settings.drain_s).run, count)
+
+
 async def _serve(settings: Settings, process: Process) -> None:
     stop = Stop()
     async with trio.open_nursery() as nursery:
+        if process.worker is not None:
+            nursery.start_soon(end_with_parent, stop)
         nursery.start_soon(obey_signals, stop, settings.drain_s)
         await serve(settings, stop=stop, process=process)
         nursery.cancel_scope.cancel()

@@ -57,6 +57,7 @@ REFUSE_TIMEOUT_S: Final = 2.0
 MAX_WAITING_HEADS: Final = 512
 PATIENCE_S: Final = 0.5  # no head is given up earlier, however many wait
 USER_TIMEOUT_MS: Final = 5_000
+BACKLOG: Final = 1024
 READ_BYTES: Final = 4096
 LINGER_BYTES: Final = 64 * 1024
 
@@ -113,11 +114,37 @@ Admit = Callable[[Head], Awaitable[str | None]]
 Take = Callable[[str, AbstractAsyncContextManager[Socket]], Awaitable[None]]
 
 
-async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
-    """Listen; port 0 takes any free one. Raises OSError when the address cannot be had."""
-    listeners = await trio.open_tcp_listeners(port, host=host, backlog=1024)
+async def open_listeners(
+    host: str, port: int, *, shared: bool = False
+) -> list[trio.SocketListener]:
+    """Listen; port 0 takes any free one. Raises OSError when the address cannot be had.
+
+    shared: beside other processes of ours, of which the kernel chooses one for each connection
+    """
+    if shared:
+        listeners = await _shared_listeners(host, port)
+    else:
+        listeners = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
     for listener in listeners:
         _harden(listener.socket)
+    return listeners
+
+
+async def _shared_listeners(host: str, port: int) -> list[trio.SocketListener]:
+    """As trio.open_tcp_listeners, but with SO_REUSEPORT, which that does not know."""
+    found = await trio.socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    listeners: list[trio.SocketListener] = []
+    for family, kind, protocol, _, address in found:
+        listening = trio.socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        await listening.bind(address)
+        listening.listen(BACKLOG)
+        listeners.append(trio.SocketListener(listening))
     return listeners
 
 

@@ -26,10 +26,14 @@ REFUSED = "refused:"
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The process that a server runs in. lines_dropped: log lines that nobody read in time."""
+    """The process that a server runs in. lines_dropped: log lines that nobody read in time.
+
+    worker: its number among several that listen on one port; None: it is alone
+    """
 
     pulse: Pulse = field(default_factory=Pulse)
     lines_dropped: Callable[[], int] = lambda: 0
+    worker: int | None = None
 
 
 def watch_server(

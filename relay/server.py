@@ -61,6 +61,7 @@ class Parts:
     """What a server is made of. background: further tasks that last as long as it does.
 
     door_counts: what becomes of connections
+    shared: other processes listen on the same port
     """
 
     board: Switchboard
@@ -69,6 +70,7 @@ class Parts:
     carry: Carry
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     door_counts: Counter[str] = field(default_factory=Counter)
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ async def serve(
     task_status: trio.TaskStatus[Served] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a server to its end. Raises ConfigError when the address cannot be listened on."""
-    listeners = await _listen(host, port)
+    listeners = await _listen(host, port, shared=parts.shared)
     bound = listeners[0].socket.getsockname()[1]
     reception = _Reception(parts.board, parts.carry)
     door = Door(parts.app, reception.admit, reception.take, parts.door_counts)
@@ -164,9 +166,9 @@ class _Reception:
             scope.cancel()
 
 
-async def _listen(host: str, port: int) -> list[trio.SocketListener]:
+async def _listen(host: str, port: int, *, shared: bool) -> list[trio.SocketListener]:
     try:
-        return await open_listeners(host, port)
+        return await open_listeners(host, port, shared=shared)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot listen on HOST {host}, PORT {port}: {why}") from None

@@ -129,7 +129,7 @@ async def serve(
                 back = partial(prepare_when_back, store, database_url)
                 parts = replace(parts, background=[*parts.background, back])
             await server.serve(
-                parts,
+                replace(parts, shared=process is not None and process.worker is not None),
                 host=settings.host,
                 port=settings.port,
                 drain_s=settings.drain_s,
