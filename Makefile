@@ -3,7 +3,7 @@
 PYTHON_VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo serve test check format bench peers fuzz crash bookings image-check lock audit clean
+.PHONY: help setup setup-test demo serve test check format bench peers fuzz crash bookings handover image-check lock audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bookings: setup ## A thousand random pairs of calls that book: none wrong, none 
 
 soak: setup ## Fifty calls at a time, with faults, for SOAK_S seconds: what stays behind?
 	@$(PYTHON_VENV) bench/_soak.py
+
+handover: setup-test ## Restart and kill relays under 20 calls that go on in another one
+	@HANDOVER_CALLS=20 $(PYTHON_VENV) -m pytest -s tests/handover
 
 image-check: ## Prove the Dockerfile without Docker (needs root and debootstrap)
 	@scripts/image_check.sh

@@ -3,7 +3,7 @@
 A batch may be written twice, and an old one after a newer one (a spool that is replayed). So each
 table says which of two versions of a row stays, in the WHERE of its upsert:
 
-    calls          the earliest opening; the latest disposition
+    calls          the earliest opening with a stream, else the earliest; the latest disposition
     transcripts    the latest version of an item; at the same moment, the one heard further
     spend          the greater amount
     tool_calls     a final status before "running"; then the latest
@@ -209,13 +209,21 @@ def _fields(record: CallOpened | TranscriptLine | ToolCalled | CallEnded | Spend
 
 
 def _merge_opened(statement: Insert) -> Insert:
-    """A row that another record made has no stream, and only a guess for its start."""
+    """The first stream's opening stays. The ringing's has no stream, and may be written by another
+    process, behind it; a row that another record made has neither numbers nor a start to trust."""
     new, old = statement.excluded, calls.c
     columns = ("started_at", "stream_sid", "caller", "called")
+    earlier = new.started_at < old.started_at
     return statement.on_conflict_do_update(
         index_elements=[old.call_sid],
         set_={name: new[name] for name in columns},
-        where=sa.or_(old.stream_sid == "", new.started_at < old.started_at),
+        where=sa.case(
+            (
+                new.stream_sid == "",
+                sa.and_(old.stream_sid == "", sa.or_(old.called == "", earlier)),
+            ),
+            else_=sa.or_(old.stream_sid == "", earlier),
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 from relay.adapters.store import SqlStore
 from relay.core.records import (
@@ -31,6 +32,24 @@ def test_where_a_call_stands(store: SqlStore) -> None:
     store.write([at(AT, CallOpened(0.0, "MZ1", "+15550001"))])
     store.write([at(LATER, DispositionChosen(1.0, "resume", "moved"))])
     assert store.standing("CA1") == Standing(True, "resume", LATER)
+
+
+def test_the_ringing_that_another_process_writes_late_takes_no_stream_away(
+    store: SqlStore,
+) -> None:
+    ringing = at(AT, CallOpened(0.0, "", "+15550001", "+15559990000"))
+    stream = at(LATER, CallOpened(1.0, "MZ1", "+15550001", "+15559990000"))
+    again = at(LATER + timedelta(seconds=60), CallOpened(61.0, "MZ2", "+15550001", "+15559990000"))
+    found = []
+    for number, order in enumerate(permutations([ringing, stream, again])):
+        call_sid = f"CA{number}"
+        for entry in order:
+            store.write([Entry(call_sid, entry.at, entry.record)])
+        standing, row = store.standing(call_sid), store.call(call_sid)
+        assert standing is not None
+        assert row is not None
+        found.append((standing.had_stream, row.started_at, row.caller))
+    assert set(found) == {(True, LATER, "+15550001")}
 
 
 def test_returns_are_claimed_once_and_told_in_order(store: SqlStore) -> None:
