@@ -85,7 +85,8 @@ class Crew:
             status = await self._live(number)
             if self._ending.is_set() or status == EXIT_CONFIG:
                 self._worst = max(self._worst, abs(status))
-                self._tell_all(signal.SIGTERM)
+                if not self._ending.is_set():  # told twice, a worker waits for no call
+                    self._tell_all(signal.SIGTERM)
                 return
             lived_s = trio.current_time() - began
             failures = 0 if lived_s >= STEADY_S else failures
