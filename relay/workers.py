@@ -65,7 +65,7 @@ class Crew:
         self._drain_s = drain_s
         self._running: dict[int, trio.Process] = {}
         self._ending = trio.Event()
-        self._worst = 0
+        self._status = 0
 
     async def run(self, count: int) -> int:
         """Keep so many workers running until they are told to end. Returns the exit status."""
@@ -75,7 +75,7 @@ class Crew:
                 for number in range(1, count + 1):
                     workers.start_soon(self._keep, number)
             nursery.cancel_scope.cancel()
-        return self._worst
+        return self._status
 
     async def _keep(self, number: int) -> None:
         """Start a worker, and again whenever it ends by itself."""
@@ -84,7 +84,7 @@ class Crew:
             began = trio.current_time()
             status = await self._live(number)
             if self._ending.is_set() or status == EXIT_CONFIG:
-                self._worst = max(self._worst, abs(status))
+                self._status = self._status or _exit_status(status)
                 if not self._ending.is_set():  # told twice, a worker waits for no call
                     self._tell_all(signal.SIGTERM)
                 return
@@ -129,6 +129,13 @@ class Crew:
         await trio.sleep(end_s(self._drain_s) + KILL_S)
         for process in self._running.values():
             process.kill()
+
+
+def _exit_status(status: int) -> int:
+    """What a worker's end is to the shell; one that we told before it could listen ended well."""
+    if status in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGUSR1):
+        return 0
+    return status if status >= 0 else 128 - status
 
 
 def command() -> list[str]:
