@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -132,11 +132,20 @@ class Sample:
     rss_kib: float
 
 
+_GONE: Final = (FileNotFoundError, ProcessLookupError)
+
+
 def sample(pid: int) -> Sample:
-    """Of a process and all that descend from it."""
+    """Of a process and all that descend from it. Raises OSError when it is gone."""
     ticks, pages = 0, 0
     for each in _family(pid):
-        fields = Path(f"/proc/{each}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        try:
+            stat = Path(f"/proc/{each}/stat").read_text(encoding="ascii")
+        except _GONE:
+            if each == pid:
+                raise
+            continue
+        fields = stat.rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
         pages += int(fields[21])
     return Sample(time.monotonic(), ticks * TICK_MS, pages * PAGE_KIB)
@@ -144,9 +153,12 @@ def sample(pid: int) -> Sample:
 
 def _family(pid: int) -> Iterator[int]:
     yield pid
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        for child in (thread / "children").read_text(encoding="ascii").split():
-            yield from _family(int(child))
+    children: list[str] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(*_GONE):
+            children += thread.read_text(encoding="ascii").split()
+    for child in children:
+        yield from _family(int(child))
 
 
 def core_sample(core: int) -> Sample:
@@ -161,10 +173,11 @@ def core_sample(core: int) -> Sample:
 
 
 async def watch(take: Callable[[], Sample], into: list[Sample]) -> None:
-    """Take a sample five times a second, until cancelled."""
-    while True:
-        into.append(take())
-        await trio.sleep(0.2)
+    """Take a sample five times a second, until cancelled or until there is nothing to sample."""
+    with suppress(*_GONE):
+        while True:
+            into.append(take())
+            await trio.sleep(0.2)
 
 
 def within(samples: Sequence[Sample], window: Sequence[float]) -> list[Sample]:

@@ -27,7 +27,10 @@ async def _serving(
     with postgres.running() if workers > 1 else nullcontext() as home:
         if home is not None:
             settings["DATABASE_URL"] = postgres.url(home, "postgres")
-        async with running_relay(model.port, core, folder, settings, options) as (relay, local):
+        async with running_relay(model.port, core, folder, settings, options, may_end=True) as (
+            relay,
+            local,
+        ):
 
             async def streams(calls: int, first: int) -> list[Stream]:
                 return await ring(local, calls, first)

@@ -59,10 +59,13 @@ async def running_relay(
     folder: Path,
     settings: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
+    *,
+    may_end: bool = False,
 ) -> AsyncIterator[tuple[trio.Process, str]]:
     """`relay serve`, once it is ready, and its address; what it logged is shown if it is not.
 
     settings: other values, or more of them; options: of the command line
+    may_end: it is no fault of the run when it ends by itself, as an overloaded one does
     """
     port = free_port()
     local, log_file = f"http://127.0.0.1:{port}", folder / "relay.log"
@@ -77,7 +80,7 @@ async def running_relay(
         try:
             await until_ready(relay, local, log_file)
             yield relay, local
-            if relay.returncode is not None:
+            if relay.returncode is not None and not may_end:
                 raise SystemExit(f"the relay ended:\n{_last_words(log_file)}")
         finally:
             relay.terminate()

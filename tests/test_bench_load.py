@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench import _latency_machine as machine  # noqa: E402
 from bench._load_show import drawing, line, summary, table  # noqa: E402
 from bench._load_tls import TlsSocket, make_papers, server_context  # noqa: E402
 from bench._load_verdict import (  # noqa: E402
@@ -140,6 +144,35 @@ def test_table_and_picture_hold_every_stage() -> None:
     circles = list(root.iter("{http://www.w3.org/2000/svg}circle"))
     assert len(circles) == 3 * 3
     assert sum(circle.get("fill") == "white" for circle in circles) == 3
+
+
+# ---- what a process costs -------------------------------------------------------------------
+
+# A parent with a child, both of which live until their input ends.
+FAMILY = """
+import subprocess, sys
+program = "import sys; x = bytearray(b'x' * 50_000_000); print(1, flush=True); sys.stdin.read()"
+child = subprocess.Popen([sys.executable, "-c", program])
+sys.stdin.read()
+"""
+
+
+def family() -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", FAMILY]
+    parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    parent.stdout.readline()
+    return parent
+
+
+async def test_a_process_is_sampled_with_its_children_until_it_is_gone() -> None:
+    parent = family()
+    assert machine.sample(parent.pid).rss_kib > 50_000
+    parent.communicate()
+    taken: list[machine.Sample] = []
+    with trio.fail_after(5):
+        await machine.watch(partial(machine.sample, parent.pid), taken)
+    assert taken == []
 
 
 # ---- TLS ------------------------------------------------------------------------------------
