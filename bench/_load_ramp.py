@@ -31,7 +31,7 @@ WARM_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Where a relay finds the model. ca: the file to trust it by; None: no TLS."""
+    """Where a relay finds the model. ca: the file of CAs to trust it by; None: no TLS."""
 
     port: int
     ca: Path | None
@@ -95,7 +95,7 @@ async def bench(relay: Relay, cores: machine.Cores, *, tls: bool) -> AsyncIterat
         process = await machine.begin([str(HERE / "_load_ends.py"), *shown], cores.others)
         stack.push_async_callback(machine.end, process)
         ends = machine.Lines(process, "the generators")
-        model = Model((await ends.next(START_S))["port"], papers.ca if papers else None)
+        model = Model((await ends.next(START_S))["port"], papers.trusted if papers else None)
         running = await stack.enter_async_context(relay.start(model, cores.relay, folder))
         ready = Bench(ends, running, cores)
         await ready.measure(1, WARM_S, relay.allowed)

@@ -1,7 +1,8 @@
 """TLS for the model's end of a load run: a CA made on the spot, and a socket for epoll.
 
 The certificate is what a relay meets in production: an elliptic curve, TLS 1.3, checked against a
-CA that it was told to trust (SSL_CERT_FILE; Node: NODE_EXTRA_CA_CERTS).
+CA that it was told to trust (SSL_CERT_FILE; Node: NODE_EXTRA_CA_CERTS) beside the system's, which
+it has to load all the same.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ CURVE: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"
 
 @dataclass(frozen=True, slots=True)
 class Papers:
-    """Files: what is to be trusted, and what the server shows."""
+    """Files: what is to be trusted (our CA, and the system's), and what the server shows."""
 
-    ca: Path
+    trusted: Path
     certificate: Path
     key: Path
 
@@ -30,13 +31,16 @@ class Papers:
 def make_papers(folder: Path) -> Papers:
     """A CA that lives as long as the folder, and a certificate of it for this machine."""
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
-    papers = Papers(ca, folder / "model.pem", folder / "model.key")
+    papers = Papers(folder / "trusted.pem", folder / "model.pem", folder / "model.key")
     _openssl("-subj", "/CN=Benchmark CA", "-keyout", str(ca_key), "-out", str(ca))
     names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
     signed = ("-CA", str(ca), "-CAkey", str(ca_key), "-addext", names)
     end = ("-addext", "basicConstraints=critical,CA:FALSE")
     where = ("-keyout", str(papers.key), "-out", str(papers.certificate))
     _openssl("-subj", "/CN=localhost", *signed, *end, *where)
+    system = ssl.get_default_verify_paths().cafile
+    theirs = Path(system).read_bytes() if system else b""
+    papers.trusted.write_bytes(ca.read_bytes() + theirs)
     return papers
 
 

@@ -181,7 +181,7 @@ async def test_a_process_is_sampled_with_its_children_until_it_is_gone() -> None
 def test_a_tls_socket_reads_as_a_plain_one_for_whoever_trusts_the_ca(tmp_path: Path) -> None:
     papers = make_papers(tmp_path)
     listener = socket.create_server(("127.0.0.1", 0))
-    trusting = ssl.create_default_context(cafile=str(papers.ca))
+    trusting = ssl.create_default_context(cafile=str(papers.trusted))
 
     def talk() -> None:
         with (
