@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench._load_model import Session
 from bench._load_phone import FRAME_S, Phone, Stream
-from bench._load_tls import Papers, TlsSocket, server_context
+from bench._load_tls import TlsSocket, server_context
 from bench._load_wire import Loop
 
 SESSION_WITHIN_S: Final = 10.0
@@ -206,4 +206,4 @@ def main(tls: ssl.SSLContext | None) -> None:
 
 if __name__ == "__main__":
     files = [Path(name) for name in sys.argv[1:3]]
-    main(server_context(Papers(files[0], *files)) if files else None)
+    main(server_context(*files) if files else None)

@@ -54,9 +54,9 @@ def _openssl(*options: str) -> None:
         raise SystemExit(f"no certificate:\n{done.stderr}")
 
 
-def server_context(papers: Papers) -> ssl.SSLContext:
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(papers.certificate, papers.key)
+    context.load_cert_chain(certificate, key)
     return context
 
 

@@ -194,7 +194,7 @@ def test_a_tls_socket_reads_as_a_plain_one_for_whoever_trusts_the_ca(tmp_path: P
     thread = threading.Thread(target=talk)
     thread.start()
     accepted, _ = listener.accept()
-    served = TlsSocket(accepted, server_context(papers))
+    served = TlsSocket(accepted, server_context(papers.certificate, papers.key))
     heard = b""
     while len(heard) < 40_000:
         heard += served.recv(1 << 16)
