@@ -260,8 +260,8 @@ def prepare_process() -> None:
     # Beside a busy thread, a C call that gave up the GIL waits this long for it, not ten times.
     sys.setswitchinterval(0.0005)
     # What was imported stays: no collection need look at it again while a frame waits. A call
-    # leaves 20 to 30 KiB in cycles behind, most of them old by then: so the older generations are
-    # looked at every few hundred calls, some milliseconds each time, or memory grows for hours.
+    # leaves about a hundred objects in cycles behind, many of them old by then: so the older
+    # generations are looked at every few hundred calls, some milliseconds each time.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_YOUNGEST, GC_OLDER, GC_OLDER)
