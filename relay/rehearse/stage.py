@@ -6,7 +6,7 @@ nobody is notified, and the telephone network with all its telephones is simulat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from relay import config
 from relay.config import Settings
+from relay.core.budget import OVER_DAY, Level, level_of
 from relay.demo.caller import Caller, Spoken, Tell, Timing
 from relay.demo.checks import Row
 from relay.demo.desk import Desk, until_opened
@@ -126,7 +127,7 @@ class Theatre:
             async with street.open_relay(settings), trio.open_nursery() as calls:
                 for role in roles:
                     await free.acquire()
-                    if not affords_another(book.rows()["spend"], self.cap):
+                    if not affords_another(book.rows(), self.cap):
                         self.tell("problem", "the money is spent: no more calls")
                         break
                     calls.start_soon(carry, role)
@@ -153,9 +154,10 @@ class Theatre:
         return Called(role, call, gather(book.rows(), call, timing, gave_up=bool(problems)))
 
 
-def affords_another(rows: Iterable[Row], cap: Decimal) -> bool:
-    """Whether a call may still be placed. rows: of what was spent; cap: USD"""
-    return spent(rows) < cap * MICRO
+def affords_another(rows: Mapping[str, Sequence[Row]], cap: Decimal) -> bool:
+    """Whether a call may still be placed: the cap (USD) is not near, and no call has met it."""
+    near = level_of(spent(rows["spend"]), int(cap * MICRO)) is not Level.FREE
+    return not near and not any(OVER_DAY in row["reason"] for row in rows["call_outcomes"])
 
 
 def _ended(book: Book, sid: str) -> bool:

@@ -146,8 +146,10 @@ def test_a_caller_can_look_while_the_call_goes_on(file: Path) -> None:
     assert not book.used("CA-other", "book_appointment")
 
 
-def test_no_call_is_placed_when_the_money_is_spent(file: Path) -> None:
-    rows = Book(file).rows()["spend"]
-    assert spent(rows) == 750
-    assert affords_another(rows, Decimal("0.000751"))
-    assert not affords_another(rows, Decimal("0.00075"))
+def test_no_call_is_placed_when_the_money_is_nearly_spent(file: Path) -> None:
+    rows = Book(file).rows()
+    assert spent(rows["spend"]) == 750
+    assert affords_another(rows, Decimal("0.0009"))
+    assert not affords_another(rows, Decimal("0.0008"))
+    over = [{**rows["call_outcomes"][0], "reason": "fallback: max_day_usd"}]
+    assert not affords_another({**rows, "call_outcomes": over}, Decimal(1))
