@@ -137,7 +137,7 @@ def _check_lines(url: str, crowd: Lives) -> None:
         assert line["heard_text"] == f"{line['call_sid']} says {number}", "whole, and its own"
         stored.setdefault(line["call_sid"], set()).add(number)
     assert sum(map(len, stored.values())) == len(lines), "none twice"
-    assert sum(crowd.acked.values()) > 100 * KILLS, "a test of next to nothing"
+    assert sum(crowd.acked.values()) > 20 * KILLS, "a test of next to nothing"
     for sid, count in crowd.acked.items():
         assert set(range(count)) <= stored.get(sid, set()), sid
     calls = {row["call_sid"] for row in rows(url, "calls")}
