@@ -27,6 +27,9 @@ async def _serving(
     with postgres.running() if workers > 1 else nullcontext() as home:
         if home is not None:
             settings["DATABASE_URL"] = postgres.url(home, "postgres")
+            spool = folder / "spool"  # each worker makes a folder of its own in it
+            spool.mkdir()
+            settings["SPOOL_DIR"] = str(spool)
         async with running_relay(model.port, core, folder, settings, options, may_end=True) as (
             relay,
             local,

@@ -33,11 +33,11 @@ def line(point: Point) -> str:
     )
 
 
-def summary(name: str, points: Sequence[Point]) -> list[str]:
+def summary(name: str, points: Sequence[Point], where: str = "a core") -> list[str]:
     """What a ramp came to, and what speaks against believing it."""
     most = capacity(points)
     choked = any(point.choked for point in points)
-    lines = [f"{name}: {'at least ' if choked else ''}{most} calls on a core"]
+    lines = [f"{name}: {'at least ' if choked else ''}{most} calls on {where}"]
     few, many = at(points, 10), at(points, 100) or at(points, 50)
     if few and many:
         growth = many.cpu_ms / few.cpu_ms

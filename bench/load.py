@@ -105,8 +105,9 @@ async def main(arguments: argparse.Namespace) -> int:
         sizes=arguments.calls,
     )
     print(f"\nload average {os.getloadavg()[0]:.1f}; a unit of work takes {unit_ms:.2f} ms of CPU")
+    place = "a core" if arguments.workers == 1 else f"{os.cpu_count()} cores"
     for name, points in ramps.items():
-        print(*summary(name, points), sep="\n")
+        print(*summary(name, points, place), sep="\n")
     if arguments.out:
         title = "What a core carries, and what a call costs"
         told = report(ramps, unit_ms)
