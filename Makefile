@@ -9,7 +9,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## Place four simulated calls on this machine: no keys, no network
-	@$(PYTHON_VENV) -m relay demo $(ARGS)
+	@$(PYTHON_VENV) -m relay demo $(if $(VOICE),--voice $(VOICE)) $(ARGS)
 
 serve: setup ## Answer calls; settings come from the environment and .env
 	@$(PYTHON_VENV) -m relay serve

@@ -70,10 +70,17 @@ def serve_command(workers: int, worker: int | None) -> None:
 
 @main.command("demo")
 @click.option("--seed", type=int, default=None, help="Repeat the run that drew this number.")
-def demo_command(seed: int | None) -> None:
+@click.option(
+    "--voice",
+    type=click.Choice(["openai", "elevenlabs"]),
+    default="openai",
+    show_default=True,
+    help="Who speaks for the agent; simulated, either of them.",
+)
+def demo_command(seed: int | None, voice: str) -> None:
     """Place four simulated calls on this machine: no keys, no network."""
     demo = importlib.import_module("relay.demo.run")  # pulls in the extra `demo`
-    sys.exit(demo.main(seed))
+    sys.exit(demo.main(seed, voice))
 
 
 @main.command("replay")

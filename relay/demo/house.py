@@ -97,11 +97,15 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What the calls need. voices: of the callers and the human, by their lines' names."""
+    """What the calls need. voices: of the callers and the human, by their lines' names.
+
+    provider: who speaks for the agent, as VOICE_PROVIDER has it
+    """
 
     scratch: Path
     stage: Stage
     voices: Mapping[str, Spoken]
+    provider: str = "openai"
 
     async def calls(self) -> Done:
         """Place all calls."""
@@ -135,6 +139,10 @@ class House:
             {
                 "OPENAI_API_KEY": "sk-none-is-needed",
                 "OPENAI_REALTIME_URL": f"ws://127.0.0.1:{model.port}/v1/realtime",
+                "VOICE_PROVIDER": self.provider,
+                "ELEVENLABS_API_KEY": "none-is-needed",
+                "ELEVENLABS_VOICE_ID": "pico",
+                "ELEVENLABS_URL": f"ws://127.0.0.1:{model.voice_port}",
                 "CLIPS": "packaged",
                 "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
                 "TWILIO_AUTH_TOKEN": AUTH_TOKEN,

@@ -1,7 +1,9 @@
 """The simulated Realtime model, in a process of its own, and what it lets its audience know.
 
+Beside it, for those who ask for one, a simulated second voice (ElevenLabs) listens.
+
 `python -m relay.demo.model` listens on a free port of this machine and writes lines of JSON on
-stdout: first its port, then what its sessions hear, say and call. It ends when its stdin does, so
+stdout: first both ports, then what its sessions hear, say and call. It ends when its stdin does, so
 that nothing is left behind whatever becomes of the demo.
 """
 
@@ -19,10 +21,12 @@ from typing import Any
 import trio
 
 from relay.demo.scenario import BOOK
+from relay.sim import elevenlabs, voice
 from relay.sim.brain_spoken import Spoken, callers_ear
 from relay.sim.realtime_listen import listen
 from relay.sim.realtime_session import Logged, Session
 
+VOICE_PITCH = 1.15  # so that it can be told from the model's
 START_S, STOP_S = 60.0, 5.0
 COMPLAINT = "complaint"
 LOOK_S = 0.05  # how often a session's log is looked at
@@ -32,9 +36,13 @@ Tell = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A running one. complaints: what its client did that no correct one does."""
+    """A running one. complaints: what its client did that no correct one does.
+
+    voice_port: where the second voice listens
+    """
 
     port: int
+    voice_port: int
     complaints: list[str]
 
 
@@ -57,8 +65,8 @@ async def open_model(tell: Tell) -> AsyncIterator[Model]:
             raise RuntimeError("the model's pipes are missing")
         lines = _lines(process.stdout)
         with trio.fail_after(START_S):
-            port = int(await anext(lines))
-        model = Model(port, [])
+            port, voice_port = map(int, (await anext(lines)).split())
+        model = Model(port, voice_port, [])
         nursery.start_soon(_pass_on, lines, model, tell)
         yield model
         nursery.cancel_scope.deadline = trio.current_time() + STOP_S
@@ -115,11 +123,27 @@ async def _watch(session: Session) -> None:
         await trio.sleep(LOOK_S)
 
 
+async def _watch_voice(provider: elevenlabs.Provider) -> None:
+    """Print what the second voice is given to say, and what it complains about."""
+    seen = complained = 0
+    while True:
+        news = [("voice", text.strip()) for _, text, _ in provider.texts[seen:]]
+        news += [(COMPLAINT, each) for each in provider.violations[complained:]]
+        seen, complained = len(provider.texts), len(provider.violations)
+        for line in news:
+            print(json.dumps(line), flush=True)  # noqa: T201
+        await trio.sleep(LOOK_S)
+
+
 async def _serve() -> None:
     callers_ear(BOOK)  # before anybody waits for it
     async with trio.open_nursery() as nursery:
         port = await nursery.start(listen, lambda: Spoken(BOOK), _watch)
-        print(port, flush=True)  # noqa: T201
+        speak = partial(voice.speak, pitch=VOICE_PITCH)
+        provider = elevenlabs.Provider(elevenlabs.Options(speak=speak, aside=True))
+        voice_port = await nursery.start(elevenlabs.listen, provider)
+        print(port, voice_port, flush=True)  # noqa: T201
+        nursery.start_soon(_watch_voice, provider)
         async for _ in trio.lowlevel.FdStream(sys.stdin.fileno()):
             pass
         nursery.cancel_scope.cancel()

@@ -6,6 +6,7 @@ import secrets
 import sys
 import tempfile
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -31,8 +32,11 @@ MET_S = 3.0  # after the joining, both have been heard
 EXIT_FAILED = 1
 
 
-async def run(seed: int, stage: Stage, folder: Path) -> bool:
-    """Run the demo. folder: where the recordings go. Returns whether every check is good."""
+async def run(seed: int, stage: Stage, folder: Path, *, provider: str = "openai") -> bool:
+    """Run the demo. folder: where the recordings go. Returns whether every check is good.
+
+    provider: who speaks for the agent: openai (the model) or elevenlabs, both simulated
+    """
     scenario = draw(seed)
     stage.scenario(scenario)
     voices = {name: pronounce(text) for name, text in lines(scenario).items()}
@@ -47,7 +51,7 @@ async def run(seed: int, stage: Stage, folder: Path) -> bool:
     with tempfile.TemporaryDirectory(prefix="relay-demo-") as name:
         scratch = Path(name)
         (scratch / "business.toml").write_text(business_toml(scenario, zone), encoding="utf-8")
-        done = await House(scratch, stage, voices).calls()
+        done = await House(scratch, stage, voices, provider).calls()
         rows = read_rows(scratch / "relay.db")
     complaints = [each.text for call in done.cloud.calls.values() for each in call.complaints]
     holes = [
@@ -126,10 +130,10 @@ def _record(folder: Path, number: int, ended: Ended) -> str:
     return ", ".join(lines)
 
 
-def main(seed: int | None = None) -> int:
+def main(seed: int | None = None, provider: str = "openai") -> int:
     """Run the demo, and leave its recordings in the current folder. Returns the exit status."""
     set_up_logs("WARNING", sys.stderr)
     server.prepare_process()
     drawn = secrets.randbelow(1_000_000) if seed is None else seed
-    good = trio.run(run, drawn, Stage(), Path.cwd())
+    good = trio.run(partial(run, drawn, Stage(), Path.cwd(), provider=provider))
     return 0 if good else EXIT_FAILED

@@ -18,6 +18,7 @@ STYLES: Mapping[str, str] = {
     "caller": "cyan",
     "recognised": "dim cyan",
     "agent": "green",
+    "voice": "green",
     "human": "magenta",
     "network": "dim magenta",
     "webhook": "bold yellow",

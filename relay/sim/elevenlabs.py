@@ -32,6 +32,7 @@ from relay.sim.realtime_session import Droppable
 from relay.sim.ulaw import tone
 
 Json: TypeAlias = dict[str, Any]
+Piece: TypeAlias = tuple[bytes, Json | None]
 
 BYTES_PER_MS = 8
 MS_PER_LETTER = 60
@@ -62,7 +63,7 @@ class Options:
 
     first_s: from a text to its first sound; pace: how many times faster than speech that comes
     piece_ms: lengths of the pieces, in turn
-    speak: makes sound of text
+    speak: makes sound of text; aside: in a thread, as it takes a while
     voices: the ids that exist; None: all
     hang: connections are taken, and nothing is ever said
     error: what a text is answered with; after: how many texts are spoken first
@@ -76,6 +77,7 @@ class Options:
     pace: float = 8.0
     piece_ms: tuple[int, ...] = (180, 260, 420)
     speak: Callable[[str], bytes] = hum
+    aside: bool = False
     voices: frozenset[str] | None = None
     hang: bool = False
     error: tuple[str, str] | None = None
@@ -229,7 +231,9 @@ class _Connection:
     async def _speak_all(self, context: Context, texts: trio.MemoryReceiveChannel[str]) -> None:
         async for text in texts:
             await trio.sleep(self._options.first_s)
-            for piece, alignment in pieces(text, self._options):
+            work = partial(list[Piece], pieces(text, self._options))
+            spoken = await trio.to_thread.run_sync(work) if self._options.aside else work()
+            for piece, alignment in spoken:
                 await self._sound(context.name, piece, alignment)
                 await trio.sleep(len(piece) / BYTES_PER_MS / 1000 / self._options.pace)
         del self.contexts[context.name]
@@ -269,7 +273,7 @@ class _Connection:
         raise SocketClosed(1006)
 
 
-def pieces(text: str, options: Options) -> Iterator[tuple[bytes, Json | None]]:
+def pieces(text: str, options: Options) -> Iterator[Piece]:
     """A text's sound in pieces, each with the letters that begin in it and their times there."""
     sound = options.speak(text)
     total_ms = len(sound) // BYTES_PER_MS
