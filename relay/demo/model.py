@@ -26,7 +26,7 @@ from relay.sim.brain_spoken import Spoken, callers_ear
 from relay.sim.realtime_listen import listen
 from relay.sim.realtime_session import Logged, Session
 
-VOICE_PITCH = 1.15  # so that it can be told from the model's
+VOICE_HZ = 25_800  # at which a second voice plays what the model says at 24,000
 START_S, STOP_S = 60.0, 5.0
 COMPLAINT = "complaint"
 LOOK_S = 0.05  # how often a session's log is looked at
@@ -123,6 +123,12 @@ async def _watch(session: Session) -> None:
         await trio.sleep(LOOK_S)
 
 
+def _higher(text: str) -> bytes:
+    """The model's own speech, which is at hand, in another voice: higher, and as much faster."""
+    pcm = voice.speak_pcm(text, rate=voice.MODEL_HZ)
+    return voice.to_mulaw(voice.resample(pcm, VOICE_HZ, voice.PHONE_HZ))
+
+
 async def _watch_voice(provider: elevenlabs.Provider) -> None:
     """Print what the second voice is given to say, and what it complains about."""
     seen = complained = 0
@@ -139,8 +145,7 @@ async def _serve() -> None:
     callers_ear(BOOK)  # before anybody waits for it
     async with trio.open_nursery() as nursery:
         port = await nursery.start(listen, lambda: Spoken(BOOK), _watch)
-        speak = partial(voice.speak, pitch=VOICE_PITCH)
-        provider = elevenlabs.Provider(elevenlabs.Options(speak=speak, aside=True))
+        provider = elevenlabs.Provider(elevenlabs.Options(speak=_higher, aside=True))
         voice_port = await nursery.start(elevenlabs.listen, provider)
         print(port, voice_port, flush=True)  # noqa: T201
         nursery.start_soon(_watch_voice, provider)

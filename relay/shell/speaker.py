@@ -108,6 +108,7 @@ class Speaker:
     def _post(self, text: str) -> None:
         if not self._outbox.post(text):
             self._lose("closed", "it does not read")
+        self._outbox.flush()
 
     # ---- sound in ---------------------------------------------------------------------------
 

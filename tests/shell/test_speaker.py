@@ -15,8 +15,9 @@ from relay.core import commands as do
 from relay.core import events as on
 from relay.errors import DialError
 from relay.ports import Socket
+from relay.shell import sockets
 from relay.shell.speaker import CAPACITY, Speaker
-from relay.sim.elevenlabs import MS_PER_LETTER, QUOTA, Options, Provider, hum
+from relay.sim.elevenlabs import MS_PER_LETTER, QUOTA, Options, Provider, hum, listen
 from relay.sim.pair import MemorySocket, memory_pair
 
 
@@ -103,6 +104,36 @@ async def test_what_is_said_before_the_connection_stands_is_not_lost(autojump_cl
         await trio.sleep(3)
         made.speaker.close()
     assert made.provider.said("i") == "Hello. "
+
+
+async def test_over_a_real_connection_nothing_waits_for_the_next_message() -> None:
+    provider = Provider(Options(first_s=0.0, pace=1000.0))
+    events: list[on.Event] = []
+    over = trio.Event()
+
+    def feed(event: on.Event) -> None:
+        events.append(event)
+        if isinstance(event, on.AgentAudioEnded):
+            over.set()
+
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(listen, provider)
+        url = f"ws://127.0.0.1:{port}"
+        speaker = Speaker(ElevenLabs(url, "xi", "flash", "rachel", sockets.dial), feed)
+        nursery.start_soon(speaker.run)
+        with trio.fail_after(10):
+            while not provider.live:
+                await trio.sleep(0.01)
+            await trio.sleep(0.05)  # the connection stands, and keeps up
+            speaker.say(said("i", "Nine to five. Or later."))
+            await over.wait()
+            speaker.close()
+            while provider.live:
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    assert b"".join(e.mulaw for e in events if isinstance(e, on.AgentAudio)) == hum(
+        "Nine to five. Or later. "
+    )
 
 
 async def test_a_dropped_item_is_closed_and_heard_no_more(autojump_clock):
