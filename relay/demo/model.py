@@ -111,11 +111,21 @@ def told(logged: Logged) -> Iterator[tuple[str, str]]:
             yield "truncated", f"the model forgets what came after {event['audio_end_ms']} ms"
 
 
-async def _watch(session: Session) -> None:
+def voice_lost(logged: Logged, provider: elevenlabs.Provider) -> bool:
+    """Whether a client that has a second voice asks the model for its own."""
+    if not provider.connections or logged.event["type"] != "response.create":
+        return False
+    asked: dict[str, Any] = logged.event["response"]
+    return asked.get("output_modalities") != ["text"]
+
+
+async def _watch(session: Session, provider: elevenlabs.Provider) -> None:
     """Print what a session does, while it does it."""
     seen = complained = 0
     while True:
-        news = [line for logged in session.log[seen:] for line in told(logged)]
+        fresh = session.log[seen:]
+        news = [line for logged in fresh for line in told(logged)]
+        news += [(COMPLAINT, "no second voice") for each in fresh if voice_lost(each, provider)]
         news += [(COMPLAINT, violation) for violation in session.violations[complained:]]
         seen, complained = len(session.log), len(session.violations)
         for line in news:
@@ -144,8 +154,9 @@ async def _watch_voice(provider: elevenlabs.Provider) -> None:
 async def _serve() -> None:
     callers_ear(BOOK)  # before anybody waits for it
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(listen, lambda: Spoken(BOOK), _watch)
         provider = elevenlabs.Provider(elevenlabs.Options(speak=_higher, aside=True))
+        watch = partial(_watch, provider=provider)
+        port = await nursery.start(listen, lambda: Spoken(BOOK), watch)
         voice_port = await nursery.start(elevenlabs.listen, provider)
         print(port, voice_port, flush=True)  # noqa: T201
         nursery.start_soon(_watch_voice, provider)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.demo.model import told
+from relay.demo.model import told, voice_lost
+from relay.sim.elevenlabs import Provider
 from relay.sim.realtime_session import Logged
 
 SEED = 4
@@ -94,3 +95,16 @@ def test_an_audience_is_spared_the_rest() -> None:
     assert not list(told(Logged(0.0, "server", message)))
     assert not list(told(Logged(0.0, "client", text)))
     assert not list(told(Logged(0.0, "server", {"type": "session.updated"})))
+
+
+@pytest.mark.parametrize(
+    ("connections", "response", "lost"),
+    [
+        (1, {"output_modalities": ["text"]}, False),
+        (1, {"metadata": {"purpose": "rest"}}, True),
+        (0, {"metadata": {"purpose": "turn"}}, False),
+    ],
+)
+def test_a_second_voice_that_was_lost_is_a_complaint(connections, response, lost) -> None:
+    logged = Logged(0.0, "client", {"type": "response.create", "response": response})
+    assert voice_lost(logged, Provider(connections=connections)) is lost

@@ -107,33 +107,25 @@ async def test_what_is_said_before_the_connection_stands_is_not_lost(autojump_cl
 
 
 async def test_over_a_real_connection_nothing_waits_for_the_next_message() -> None:
+    """The second item finds a connection that stands, where messages of a step are gathered."""
     provider = Provider(Options(first_s=0.0, pace=1000.0))
-    events: list[on.Event] = []
-    over = trio.Event()
-
-    def feed(event: on.Event) -> None:
-        events.append(event)
-        if isinstance(event, on.AgentAudioEnded):
-            over.set()
-
+    send, receive = trio.open_memory_channel[on.Event](1000)
+    heard = b""
     async with trio.open_nursery() as nursery:
         port = await nursery.start(listen, provider)
-        url = f"ws://127.0.0.1:{port}"
-        speaker = Speaker(ElevenLabs(url, "xi", "flash", "rachel", sockets.dial), feed)
-        nursery.start_soon(speaker.run)
+        voice = ElevenLabs(f"ws://127.0.0.1:{port}", "xi", "flash", "rachel", sockets.dial)
+        speaker = Speaker(voice, send.send_nowait)
         with trio.fail_after(10):
-            while not provider.live:
-                await trio.sleep(0.01)
-            await trio.sleep(0.05)  # the connection stands, and keeps up
-            speaker.say(said("i", "Nine to five. Or later."))
-            await over.wait()
-            speaker.close()
-            while provider.live:
-                await trio.sleep(0.01)
+            async with trio.open_nursery() as running:
+                running.start_soon(speaker.run)
+                for item in ("i", "j"):
+                    speaker.say(said(item, "Nine to five."))
+                    while not isinstance(event := await receive.receive(), on.AgentAudioEnded):
+                        heard += event.mulaw if isinstance(event, on.AgentAudio) else b""
+                speaker.close()
         nursery.cancel_scope.cancel()
-    assert b"".join(e.mulaw for e in events if isinstance(e, on.AgentAudio)) == hum(
-        "Nine to five. Or later. "
-    )
+    assert heard == 2 * hum("Nine to five. ")
+    assert provider.connections == 1
 
 
 async def test_a_dropped_item_is_closed_and_heard_no_more(autojump_clock):
