@@ -21,6 +21,7 @@ from relay.adapters.twilio_account import TwilioAccount
 from relay.config import Settings
 from relay.core.policy import CallPolicy
 from relay.doctor import Finding, database, fail, is_sqlite, ok, skip, warn
+from relay.doctor_voice import look_at_voice
 from relay.errors import ConfigError, PhoneControlError
 from relay.ports import Account, Number, NumberRoutes, PhoneAccount, Socket
 from relay.shell.clip_studio import record
@@ -53,6 +54,7 @@ async def look_far(
             ("database", partial(_database, settings)),
             ("business", partial(_business, settings)),
             ("model", partial(_model, settings, dial or partial(dial_openai, settings))),
+            ("voice", partial(look_at_voice, settings)),
             ("twilio", partial(_twilio, settings, twilio)),
             ("address", partial(_address, settings, transport)),
         ]
