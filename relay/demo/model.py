@@ -26,6 +26,7 @@ from relay.sim.brain_spoken import Spoken, callers_ear
 from relay.sim.realtime_listen import listen
 from relay.sim.realtime_session import Logged, Session
 
+BREATH_MS = 300
 VOICE_HZ = 25_800  # at which a second voice plays what the model says at 24,000
 START_S, STOP_S = 60.0, 5.0
 COMPLAINT = "complaint"
@@ -134,8 +135,11 @@ async def _watch(session: Session, provider: elevenlabs.Provider) -> None:
 
 
 def _higher(text: str) -> bytes:
-    """The model's own speech, which is at hand, in another voice: higher, and as much faster."""
-    pcm = voice.speak_pcm(text, rate=voice.MODEL_HZ)
+    """The model's own speech, which is at hand, in another voice: higher, and as much faster.
+
+    A sentence ends with a breath, by which ears tell it from the next one.
+    """
+    pcm = voice.speak_pcm(text, rate=voice.MODEL_HZ) + bytes(2 * voice.MODEL_HZ * BREATH_MS // 1000)
     return voice.to_mulaw(voice.resample(pcm, VOICE_HZ, voice.PHONE_HZ))
 
 
