@@ -155,6 +155,7 @@ class _Studio:
     def _tell(self, command: ModelMessage) -> None:
         self._sent += 1
         self._outbox.post(render(command, f"evt_{self._sent}", self._settings))
+        self._outbox.flush()
 
     async def configure(self) -> None:
         """Wait until the session is as it should be."""
