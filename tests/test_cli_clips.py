@@ -69,8 +69,10 @@ async def test_a_list_shows_every_clip_and_whose_voice_it_is_in(tmp_path: Path) 
     )
     assert {line.split()[1] for line in lines(before)} == {"packaged"}
     assert rendered.returncode == 0, rendered.stderr
-    assert len(lines(rendered)) == len(NAMES)
-    assert [line.split()[0] for line in lines(after)] == list(NAMES)
+    # The plain greetings are for calls of which nothing is kept; by these settings there is none.
+    names = [name for name in NAMES if not name.endswith("_plain")]
+    assert len(lines(rendered)) == len(names)
+    assert [line.split()[0] for line in lines(after)] == names
     assert {line.split()[1] for line in lines(after)} == {"marin"}
     assert "AI assistant" in lines(after)[0]
     assert lines(again) == ["All clips are recorded."]
