@@ -98,7 +98,10 @@ def _shown(value: float | None, places: int = 2) -> str:
 
 
 def goals(sides: Sequence[Side], *, ramped: bool) -> list[Goal]:
-    """Our goals, as far as the sides are there to compare with. ramped: capacities are known."""
+    """Our goals, as far as the sides are there to compare with.
+
+    ramped: capacities are known, and every goal was to be measured
+    """
     by_name = {side.name: side for side in sides}
     mine = by_name.get(OURS)
     if mine is None:
@@ -129,7 +132,7 @@ def goals(sides: Sequence[Side], *, ramped: bool) -> list[Goal]:
             for side in sides
             if side is not mine
         ]
-    return found
+    return found if ramped else [goal for goal in found if goal.got is not None]
 
 
 def _clear(side: Side) -> float | None:

@@ -77,7 +77,7 @@ from relay.core.policy import CallPolicy  # noqa: E402
 
 CALLS: Final = (1, 10, 50)
 CI_CALLS: Final = (1, 10)
-TURNS, CI_TURNS = 5, 4
+TURNS, CI_TURNS = 5, 3
 KNOCKS, CI_KNOCKS = 20, 12
 LIVE: Final = {"GREETING": "live"}
 STAGE_S: Final = 150.0
