@@ -39,11 +39,16 @@ _log = structlog.get_logger("relay.workers")
 
 
 def check(settings: Settings) -> None:
-    """Raises ConfigError when these settings are not for several processes."""
+    """Make ready for several processes. Raises ConfigError when these settings are not for them."""
     if settings.database_url.get_secret_value().startswith("sqlite"):
         raise ConfigError("--workers needs a PostgreSQL: several processes cannot share SQLite")
     if settings.port == 0:
         raise ConfigError("--workers needs a PORT that is named: all of them listen there")
+    try:  # a worker makes its own folder in here, and no more than that
+        settings.spool_folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        why = error.strerror or error
+        raise ConfigError(f"SPOOL_DIR {settings.spool_folder} cannot be used: {why}") from None
 
 
 def of_worker(settings: Settings, number: int) -> Settings:
