@@ -11,7 +11,9 @@ ROOT = Path(__file__).parent
 IN_REAL_TIME = (
     "demo/test_demo.py",
     "handover/",
+    "test_money.py",
     "test_cli_rehearse.py",
+    "test_canaries.py",
     "adapters/test_durability.py",
 )
 
