@@ -13,6 +13,7 @@
         ├── StoreError            the database
         ├── SpoolError            the disk that records wait on
         ├── BusinessError         the business's own system
+        │   └── BusinessAway          it has not answered for a while, and was not asked
         ├── PhoneControlError     Twilio's REST API
         ├── NoticeError           the owner's webhook
         ├── VoiceError            the second voice's provider
@@ -98,6 +99,10 @@ class SpoolError(PortError):
 
 class BusinessError(PortError):
     """The business's own system refused, failed or could not be reached."""
+
+
+class BusinessAway(BusinessError):
+    """It has not answered for a while, so it was not asked: nothing has changed there."""
 
 
 class PhoneControlError(PortError):
