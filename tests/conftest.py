@@ -1,11 +1,17 @@
 """Files whose tests pass in real time begin first: they wait more than they work, and would else be
-what a run still waits for when everything else is done."""
+what a run still waits for when everything else is done.
+
+Hypothesis holds no example to a time: how long one takes is the machine's matter."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent
 IN_REAL_TIME = (
