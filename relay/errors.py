@@ -84,7 +84,7 @@ class StoreError(PortError):
     """The database refused or could not be reached.
 
     refused: what was to be written will never be accepted, so that trying again is in vain
-    away: no connection could be had, or it broke
+    away: no connection could be had, or it broke, or it was to a server that does not write now
     """
 
     def __init__(self, text: str, *, refused: bool = False, away: bool = False) -> None:
