@@ -79,17 +79,13 @@ class TlsSocket:
         self.sendall = self._tls.sendall
 
     def recv(self, size: int) -> bytes:
-        room = bytearray(size)
-        return bytes(room[: self.recv_into(room)])
-
-    def recv_into(self, room: bytearray) -> int:
         try:
-            came = self._tls.recv_into(room)
-            while came < len(room) and self._tls.pending():
-                came += self._tls.recv_into(memoryview(room)[came:])
+            parts = [self._tls.recv(size)]
+            while self._tls.pending():
+                parts.append(self._tls.recv(size))
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
-        return came
+        return b"".join(parts)
 
     def send(self, data: bytes | bytearray) -> int:
         try:

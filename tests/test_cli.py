@@ -26,7 +26,7 @@ UPGRADE = (
     b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
-START_S = 20.0  # a loaded machine imports slowly
+START_S = 60.0  # ends a hang; a loaded machine imports slowly
 
 
 def environ(folder: Path, **changes: str) -> dict[str, str]:
@@ -54,7 +54,7 @@ def relay(*words: str, folder: Path, env: dict[str, str]) -> subprocess.Complete
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=2 * START_S,
         check=False,
     )
 
@@ -84,7 +84,7 @@ def running(folder: Path, **changes: str) -> Iterator[tuple[subprocess.Popen[str
 
 def get(port: int, page: str) -> int:
     try:
-        with urlopen(f"http://127.0.0.1:{port}{page}", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{port}{page}", timeout=START_S) as answer:
             return int(answer.status)
     except HTTPError as error:
         error.close()
@@ -200,12 +200,12 @@ def test_a_process_that_hangs_is_ended_by_its_last_resort(tmp_path: Path) -> Non
         "import time\n"
         "from relay.server import end_process_after\n"
         "end_process_after(0.2)\n"
-        "time.sleep(60)\n"
+        "time.sleep(3600)\n"
     )
-    began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", program], cwd=PROMPTS.parent, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROMPTS.parent, timeout=START_S, check=False
+    )
     assert done.returncode == 70
-    assert time.monotonic() - began < START_S
 
 
 def test_db_upgrade_makes_the_tables_and_may_be_repeated(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from relay.log_pipe import LogPipe
 from relay.logs import set_up_logs
 
 SMALL = 4096  # the least that a pipe can hold
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0  # ends a hang; a busy machine is late by seconds
 
 
 @pytest.fixture(autouse=True)
@@ -73,10 +73,8 @@ def test_a_reader_that_stops_stops_nobody_and_the_log_says_what_is_missing() -> 
         pipe = LogPipe(writer, max_lines=10)
         set_up_logs("INFO", pipe)
         log = structlog.get_logger("relay.test")
-        began = time.monotonic()
-        for number in range(1000):
+        for number in range(1000):  # that this comes to its end is what is to be shown
             log.info("= a line", number=number)
-        assert time.monotonic() - began < DEADLINE_S / 2
         assert pipe.dropped > 900
         os.set_blocking(reader, False)
         kept, missing, text = 0, 0, ""
@@ -101,9 +99,8 @@ def test_closing_does_not_wait_for_a_reader_that_will_not_come() -> None:
         pipe = LogPipe(writer, max_lines=10)
         for _ in range(100):
             pipe.write("x" * 1000 + "\n")
-        began = time.monotonic()
         pipe.close(0.1)
-        assert time.monotonic() - began < DEADLINE_S / 2
+        assert pipe._thread.is_alive(), "it still waits for the reader"
         os.set_blocking(reader, False)
         while pipe._thread.is_alive():  # it must not write into what has its number next
             read_some(reader)

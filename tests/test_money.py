@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import structlog.testing
 import trio
 
@@ -22,6 +23,8 @@ from relay.sim.twilio_net import open_internet
 from relay.sim.ulaw import tone
 from tests.readers import Models
 from tests.test_wiring import CALLER, PUBLIC, make_settings, open_relay
+
+pytestmark = pytest.mark.in_one_process
 
 
 def chatty() -> Scripted:

@@ -27,7 +27,7 @@ from relay.pulse import (
 )
 
 ROOT = Path(__file__).parents[1]
-WAIT_S = 30.0  # a loaded machine is slow
+WAIT_S = 60.0  # a loaded machine is slow
 
 
 def looks(watch: Watch, start: float, seconds: float) -> list[tuple[float, Verdict]]:
@@ -119,7 +119,7 @@ import sys, time, trio
 from relay import pulse
 from relay.log_pipe import LogPipe
 from relay.logs import set_up_logs
-pulse.DUMP_S, pulse.END_S = 0.5, 1.5
+pulse.DUMP_S, pulse.END_S = %s
 pipe = LogPipe(1)
 set_up_logs("INFO", pipe)
 beat = pulse.Pulse()
@@ -136,9 +136,9 @@ pipe.close()
 """
 
 
-def start(body: str) -> subprocess.Popen[str]:
+def start(dump_s: float, end_s: float, body: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM % body],
+        [sys.executable, "-c", PROGRAM % ((dump_s, end_s), body)],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"]},
         stdout=subprocess.PIPE,
@@ -151,19 +151,20 @@ def start(body: str) -> subprocess.Popen[str]:
 
 
 def test_a_blocked_loop_is_dumped_and_the_process_ends_with_70() -> None:
-    process = start("time.sleep(60)")
+    process = start(0.5, 1.5, "time.sleep(3600)")
     output, errors = process.communicate(timeout=WAIT_S)
     assert (process.returncode, errors) == (70, "")
-    dump, end = output.splitlines()
-    assert "the loop stands still" in dump
-    assert "in main" in dump
+    *dumps, end = output.splitlines()
+    assert dumps  # two, if the machine itself stood still between them
+    assert all("the loop stands still" in dump and "in main" in dump for dump in dumps)
     assert "the process ends" in end
 
 
 def test_a_frozen_process_goes_on_when_it_thaws() -> None:
-    process = start("await trio.sleep(4)")
+    """And has END_S anew, in which a busy machine lets the loop beat again, soon or late."""
+    process = start(3, 4, "await trio.sleep(1)")
     process.send_signal(signal.SIGSTOP)
-    time.sleep(2.5)  # a real machine's real standstill, longer than END_S and FROZEN_S
+    time.sleep(5)  # a real machine's real standstill, longer than END_S and FROZEN_S
     process.send_signal(signal.SIGCONT)
-    output, errors = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, output, errors) == (0, "", "")
+    _, errors = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, errors) == (0, "")

@@ -187,7 +187,7 @@ class Life:
     async def drain(self) -> None:
         """Finish everything that is left."""
         intents_module.ABANDONED_S = intents_module.LOOK_S = 0.05
-        with trio.fail_after(60):
+        with trio.fail_after(200):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.journal.run)
                 nursery.start_soon(self.intents.finish_others, self.again, self.business)

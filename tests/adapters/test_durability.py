@@ -10,9 +10,9 @@ import random
 import select
 import signal
 import sqlite3
-import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import trio
@@ -33,6 +34,7 @@ from tests.databases import rows
 
 OUTAGE_S = float(os.environ.get("OUTAGE_S", "3"))
 KILLS = int(os.environ.get("CRASH_KILLS", "10"))
+START_S = 60  # ends a hang
 CHILD = Path(__file__).with_name("crash_child.py")
 ROOT = Path(__file__).parents[2]
 
@@ -55,15 +57,18 @@ class Lives:
         """Take note of promises until a line begins so. Returns its number."""
         deadline = time.monotonic() + timeout_s
         while True:
-            line = self._line(deadline)
-            kind, *rest = line.split()
-            match kind:
-                case "ack":
-                    self.acked[rest[0]] = max(self.acked.get(rest[0], 0), int(rest[1]))
-                case "told":
-                    self.told.add(rest[0])
+            kind, first = self._note(self._line(deadline))
             if kind == word:
-                return int(rest[0])
+                return int(first)
+
+    def _note(self, line: str) -> tuple[str, str]:
+        kind, first, *rest = line.split()
+        match kind:
+            case "ack":
+                self.acked[first] = max(self.acked.get(first, 0), int(rest[0]))
+            case "told":
+                self.told.add(first)
+        return kind, first
 
     def _line(self, deadline: float) -> str:
         while b"\n" not in self._buffer:
@@ -75,15 +80,30 @@ class Lives:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode()
 
-    def live(self, seed: int, seconds: float) -> None:
-        """Let one live so long, unless it dies by itself in a write, and kill it."""
+    def live(self, seed: int, told: int, seconds: float) -> None:
+        """Let one live until it has told so many callers, and so long; then kill it.
+
+        Unless it has died by itself in a write.
+        """
         self.ask(f"run {seed}")
-        pid = self.until("pid", 20)
+        pid = self.until("pid", START_S)
+        enough, deadline = len(self.told) + told, time.monotonic() + START_S
+        while len(self.told) < enough and not _dead(pid):
+            assert time.monotonic() < deadline, "it gets nothing done"
+            if select.select([self.process.stdout], [], [], 0.05)[0] or b"\n" in self._buffer:
+                self._note(self._line(deadline))
+        if _dead(pid):
+            seconds = 0.0
         time.sleep(seconds)
         os.kill(pid, signal.SIGKILL)
         self.ask("reap")
-        assert self.until("over", 20) == -signal.SIGKILL
+        assert self.until("over", START_S) == -signal.SIGKILL
         self.killed += 1
+
+
+def _dead(pid: int) -> bool:
+    """Not there any more, but for whoever reaps it."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 @contextmanager
@@ -113,10 +133,10 @@ def test_nothing_that_was_promised_is_lost_by_kills_and_nothing_is_there_twice(
     dice = random.Random(KILLS)
     with lives(database_url, tmp_path) as crowd:
         for seed in range(KILLS):
-            crowd.live(seed, dice.uniform(0.2, 1.2))
+            crowd.live(seed, dice.randint(1, 5), dice.uniform(0, 0.4))
         crowd.ask("drain")
         crowd.ask("reap")
-        assert crowd.until("over", 90) == 0, (tmp_path / "log").read_text()[-2000:]
+        assert crowd.until("over", 4 * START_S) == 0, (tmp_path / "log").read_text()[-2000:]
     assert crowd.killed == KILLS
     assert list((tmp_path / "spool").glob("*.spool")) == []
     _check_lines(database_url, crowd)
@@ -170,14 +190,32 @@ FRAME_S = 0.02
 BEFORE_S = 1.5
 
 
+class Aside:
+    """Passes on what a store or a spool is asked, and notes who asks: never the loop's thread."""
+
+    def __init__(self, what: Any, asked_in: set[int]) -> None:
+        self._what = what
+        self._asked_in = asked_in
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._what, name)
+        if not callable(found):
+            return found
+
+        def ask(*arguments: Any) -> Any:
+            self._asked_in.add(threading.get_ident())
+            return found(*arguments)
+
+        return ask
+
+
 class Load:
-    """Fifty calls on one loop: frames on time, and a record now and then."""
+    """Fifty calls on one loop: frames, and a record now and then."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.kept = 0
-        self.late_s: list[float] = []
-        self.keep_s: list[float] = []
+        self.frames = 0
         self.states: set[str] = set()
         self.hung_up = trio.Event()
 
@@ -188,7 +226,7 @@ class Load:
         while not self.hung_up.is_set():
             due += FRAME_S
             await trio.sleep_until(due)
-            self.late_s.append(trio.current_time() - due)
+            self.frames += 1
             count += 1
             if count % 25 == 0:
                 text = f"{sid} says {count}"
@@ -197,9 +235,7 @@ class Load:
         self.keep(sid, CallEnded(0.0, "resolved", "goodbye", count * 20, 5, True))
 
     def keep(self, sid: str, record: object) -> None:
-        began = time.perf_counter()
         self.journal.keep(Entry(sid, datetime.now(UTC), record))
-        self.keep_s.append(time.perf_counter() - began)
         self.kept += 1
 
 
@@ -207,22 +243,26 @@ class Load:
 async def test_no_call_notices_that_the_database_is_away_and_all_rows_arrive(
     tmp_path: Path, postgres: ModuleType, how: str
 ) -> None:
-    """On the real clock. Stopped: connections break. Frozen: they are open, and nobody answers."""
+    """Stopped: connections break. Frozen: they are open, and nobody answers.
+
+    The loop asks neither database nor disk itself, so that its frames go on whatever they do.
+    """
     with postgres.server(postgres.KEEPING) as server:
         url = postgres.url(server.home, "postgres")
         await trio.to_thread.run_sync(upgrade, url)
         store, spool = open_store(url), open_spool(tmp_path)
-        load = Load(Journal(store, spool))
+        asked_in: set[int] = set()
+        load = Load(Journal(Aside(store, asked_in), Aside(spool, asked_in)))
         async with trio.open_nursery() as tasks:
             tasks.start_soon(load.journal.run)
             async with trio.open_nursery() as calls:
                 for n in range(CALLS):
                     calls.start_soon(load.call, n)
                 await trio.sleep(BEFORE_S)
-                before = len(load.late_s)
+                before = load.frames
                 await trio.to_thread.run_sync(server.stop if how == "stopped" else server.freeze)
                 await trio.sleep(OUTAGE_S)
-                away = load.late_s[before:]
+                away = load.frames - before
                 assert load.states >= {"stored", "spooling"}
                 assert spool.waiting > CALLS
                 await trio.to_thread.run_sync(server.start if how == "stopped" else server.thaw)
@@ -238,8 +278,6 @@ async def test_no_call_notices_that_the_database_is_away_and_all_rows_arrive(
         assert len(rows(url, "transcripts")) == load.kept - 2 * CALLS
     assert load.journal.refused == 0
     assert "refusing" not in load.states
-    assert len(away) > 0.8 * CALLS * OUTAGE_S / FRAME_S
-    # A busy machine is late by itself: half of the frames on time is what a blocked loop fails.
-    assert statistics.median(away) < 0.02
-    assert statistics.median(load.keep_s) < 0.001
-    assert max(load.keep_s) < 0.5, "to keep a record never waits"
+    assert away > 0.5 * CALLS * OUTAGE_S / FRAME_S
+    assert asked_in
+    assert threading.get_ident() not in asked_in

@@ -196,7 +196,7 @@ async def test_our_close_is_seen_with_its_code_and_a_reason_that_fits():
             await socket.aclose(1000)
             with pytest.raises(SocketClosed):
                 await socket.receive()
-        await trio.testing.wait_all_tasks_blocked(0.05)
+        await trio.testing.wait_all_tasks_blocked(0.01)
     assert seen == [(1000, "é" * 61)]
 
 

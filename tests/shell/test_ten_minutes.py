@@ -1,9 +1,16 @@
-"""Ten minutes of call in seconds: nothing piles up, nothing slips, nothing is slow."""
+"""Ten minutes of call in seconds: nothing piles up, nothing slips, nothing takes more and more.
+
+What is done is counted, in steps of tasks and calls of functions. The CPU time is printed, and is
+the machine's affair (promised are 30 s and 1 s, measured 19 s and 0.8 s).
+"""
 
 from __future__ import annotations
 
+import sys
 import time
-from itertools import count
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count, pairwise
 
 import pytest
 import trio
@@ -15,11 +22,11 @@ from relay.sim.brains import Scripted, reply, say
 from relay.sim.ulaw import tone
 from tests.core.driver import EFFECTS, HUSH, LOUD, Driver
 from tests.shell.house import open_house, packaged_clips
+from tests.turns import Loop
 
 TEN_MINUTES_S = 600.0
-# Promised are 30 s and 1 s; a machine may be half as fast as the one that this was measured on
-# (19 s and 0.8 s), and CPU time is counted, since it may be busy with other things as well.
-SHELL_CPU_S, CORE_CPU_S = 60.0, 3.0
+MINUTE_S = 60.0
+STEADY = 1.3  # a late minute takes at most so many times what an early one takes
 
 
 async def test_through_the_shell(autojump_clock, record_property, capsys):
@@ -27,11 +34,14 @@ async def test_through_the_shell(autojump_clock, record_property, capsys):
     answer = reply(say("Nine to five, " * 8, ms=6000))
     brain = Scripted(otherwise=answer, heard=(f"Question {n}?" for n in count()))
     began, cpu = time.perf_counter(), time.process_time()
+    loop, minutes = Loop(), []
     async with open_house(max_call_s=TEN_MINUTES_S + 30) as house:
         placed = house.ring(brain)
         await placed.greeted()
         rounds = cuts = 0
-        while trio.current_time() - placed.began_at < TEN_MINUTES_S:
+        while (at := trio.current_time() - placed.began_at) < TEN_MINUTES_S:
+            if at >= len(minutes) * MINUTE_S:
+                minutes.append(loop.steps)
             await placed.say(tone(600, 900))
             rounds += 1
             await placed.person.hear_voice(timeout_s=20)
@@ -45,9 +55,15 @@ async def test_through_the_shell(autojump_clock, record_property, capsys):
         placed.hang_up()
         await placed.ended()
     took, used = time.perf_counter() - began, time.process_time() - cpu
-    say_figure(capsys, f"ten minutes through the shell: {took:.1f} s, {used:.1f} s of CPU")
+    steps = [after - before for before, after in pairwise(minutes)]
+    say_figure(
+        capsys,
+        f"ten minutes through the shell: {took:.1f} s, {used:.1f} s of CPU,"
+        f" {min(steps)} to {max(steps)} steps a minute",
+    )
     record_property("shell_cpu_s", used)
-    assert used < SHELL_CPU_S
+    assert len(steps) == 9
+    assert max(steps) < STEADY * steps[0]
     ended = placed.outcome()
     assert ended.duration_ms >= TEN_MINUTES_S * 1000
     assert ended.barge_ins == len(placed.told("conversation.item.truncate"))
@@ -62,20 +78,49 @@ def test_through_the_core_alone(record_property, capsys):
     """30,000 frames of a caller, a turn every ten seconds, and every deadline in between."""
     driver = Driver(max_call_s=TEN_MINUTES_S + 30)
     frames, events = feed(), 0
+    early, late = [], []
     cpu = time.process_time()
     driver.greeted()
     for at, event in frames:
         driver.until(at)
-        driver.feed(event)
+        calls = early if 60 <= at < 70 else late if 560 <= at < 570 else None
+        if calls is None:
+            driver.feed(event)
+        else:
+            with calls_counted(calls):
+                driver.feed(event)
         events += 1
     used = time.process_time() - cpu
-    say_figure(capsys, f"ten minutes through the core: {used:.2f} s of CPU, {events} events")
+    say_figure(
+        capsys,
+        f"ten minutes through the core: {used:.2f} s of CPU, {events} events,"
+        f" {sum(late) / len(late):.0f} calls of functions an event",
+    )
     record_property("core_cpu_s", used)
-    assert used < CORE_CPU_S
+    assert len(early) == len(late) > 500
+    assert sum(late) < STEADY * sum(early)
     assert driver.call.statistics().answers > 55
     assert driver.call.statistics().phase == "talking"
     assert len(driver.sent(do.AppendAudio)) > 29_000
     assert driver.call.deadline is not None
+
+
+@contextmanager
+def calls_counted(into: list[int]) -> Iterator[None]:
+    """How many functions are called, ours and Python's own: work, in no machine's time."""
+    calls = 0
+
+    def count_them(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    before = sys.getprofile()
+    sys.setprofile(count_them)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+        into.append(calls)
 
 
 def feed() -> list[tuple[float, on.Event]]:
