@@ -79,13 +79,17 @@ class TlsSocket:
         self.sendall = self._tls.sendall
 
     def recv(self, size: int) -> bytes:
+        room = bytearray(size)
+        return bytes(room[: self.recv_into(room)])
+
+    def recv_into(self, room: bytearray) -> int:
         try:
-            parts = [self._tls.recv(size)]
-            while self._tls.pending():
-                parts.append(self._tls.recv(size))
+            came = self._tls.recv_into(room)
+            while came < len(room) and self._tls.pending():
+                came += self._tls.recv_into(memoryview(room)[came:])
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
-        return b"".join(parts)
+        return came
 
     def send(self, data: bytes | bytearray) -> int:
         try:

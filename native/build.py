@@ -17,7 +17,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("g711", "pcm", "base64", "resample", "frame", "ws", "link", "media")
+PARTS = ("g711", "pcm", "base64", "resample", "frame", "ws", "link", "media", "clock")
 
 NO_SOXR = """
 libsoxr, which relay's audio core is built on, was not found (asked: pkg-config soxr).
@@ -96,6 +96,9 @@ typedef struct {
 int media_next(media_ear *ear);
 int media_receive(media_ear *ear);
 int append_put(link_end *model, const char *audio, size_t n);
+
+int clock_open(void);
+int clock_set(int fd, double seconds);
 """
 
 

@@ -246,7 +246,11 @@ class Door:
         self.counts["http"] += 1
         with trio.move_on_after(HTTP_TIMEOUT_S):
             # Hypercorn declares the stream narrower than it uses it.
-            await TCPServer(self._app, self._config, self._context, {}, stream)  # type: ignore[arg-type]
+            server = TCPServer(self._app, self._config, self._context, {}, stream)  # type: ignore[arg-type]
+            try:
+                await server
+            finally:
+                vars(server).pop("protocol", None)  # it knows the server: a cycle
 
     async def _stream(self, stream: trio.SocketStream, head: Head) -> None:
         if head.unfit:
@@ -294,6 +298,7 @@ async def _receive_head(stream: trio.SocketStream) -> Head | int | None:
             parser.receive_data(bytes(some))
             event = parser.next_event()
         except h11.RemoteProtocolError as error:
+            error.__traceback__ = None  # h11's frame in it knows the error: a cycle
             return error.error_status_hint
         if isinstance(event, h11.Request):
             return _head(event, bytes(raw), parser.trailing_data[0])

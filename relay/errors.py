@@ -13,6 +13,7 @@
         ├── StoreError            the database
         ├── SpoolError            the disk that records wait on
         ├── BusinessError         the business's own system
+        │   └── BusinessAway          it has not answered for a while, and was not asked
         ├── PhoneControlError     Twilio's REST API
         ├── NoticeError           the owner's webhook
         ├── VoiceError            the second voice's provider
@@ -83,7 +84,7 @@ class StoreError(PortError):
     """The database refused or could not be reached.
 
     refused: what was to be written will never be accepted, so that trying again is in vain
-    away: no connection could be had, or it broke
+    away: no connection could be had, or it broke, or it was to a server that does not write now
     """
 
     def __init__(self, text: str, *, refused: bool = False, away: bool = False) -> None:
@@ -98,6 +99,10 @@ class SpoolError(PortError):
 
 class BusinessError(PortError):
     """The business's own system refused, failed or could not be reached."""
+
+
+class BusinessAway(BusinessError):
+    """It has not answered for a while, so it was not asked: nothing has changed there."""
 
 
 class PhoneControlError(PortError):

@@ -52,6 +52,7 @@ class Watched:
 
     refused: calls that got no stream, by reason; strangers: streams and connections, by reason
     notices: tries to tell the owner, by channel and what came of them
+    model_away, business_away: whom new calls, or functions, do not ask for a while; how many ways
     """
 
     live: Callable[[], int]
@@ -66,6 +67,8 @@ class Watched:
     records_lost: Callable[[], int]
     lines_dropped: Callable[[], int]
     notices: Callable[[], Mapping[tuple[str, str], int]]
+    model_away: Callable[[], bool]
+    business_away: Callable[[], int]
 
 
 class Metrics:
@@ -214,6 +217,8 @@ _GAUGES: Final = {
     "relay_journal_spooled": "Records that wait on disk",
     "relay_journal_spooling": "1 when records go to the disk, not the database",
     "relay_journal_refusing": "1 when neither takes them and memory fills",
+    "relay_model_away": "1 while new calls go to the human, as no session can be had",
+    "relay_business_away": "Requests of the business's API that are not made, as none was answered",
 }
 
 
@@ -240,6 +245,8 @@ def _see(watched: Watched) -> _Seen:
         "relay_journal_spooled": watched.journal_spooled(),
         "relay_journal_spooling": state == "spooling",
         "relay_journal_refusing": state == "refusing",
+        "relay_model_away": watched.model_away(),
+        "relay_business_away": watched.business_away(),
     }
     return _Seen(
         gauges,

@@ -45,6 +45,8 @@ def watch_server(
     journal: Journal,
     door_counts: Counter[str],
     notices: Counter[tuple[str, str]],
+    model_away: Callable[[], bool],
+    business_away: Callable[[], int],
 ) -> list[Callable[[], Awaitable[None]]]:
     """Tie the metrics to a server's parts. Returns the tasks that must run with it."""
     metrics.watch(
@@ -61,6 +63,8 @@ def watch_server(
             records_lost=lambda: journal.refused,
             lines_dropped=process.lines_dropped,
             notices=lambda: notices,
+            model_away=model_away,
+            business_away=business_away,
         )
     )
     process.pulse.observe = metrics.lag.observe

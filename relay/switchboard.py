@@ -132,6 +132,7 @@ class Switchboard:
         strained: Callable[[], bool] = lambda: False,
         ask: Ask | None = None,
         affords_a_call: Callable[[], bool] = lambda: True,
+        model_admits: Callable[[], bool] = lambda: True,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """stream_base: PUBLIC_URL as wss://, to which a stream's path is added.
@@ -139,6 +140,7 @@ class Switchboard:
         strained: whether the process has no time for another call
         ask: how the store is asked; in threads unless given
         affords_a_call: whether the day's cap on money has room; from memory
+        model_admits: whether the model can be had, or this call may try; asked last
         """
         self.counts: Counter[str] = Counter()
         self.draining = False
@@ -152,6 +154,7 @@ class Switchboard:
         self._limits = NumberLimits(rules)
         self._strained = strained
         self._affords_a_call = affords_a_call
+        self._model_admits = model_admits
         self._wall_clock = wall_clock
         self._lines: OrderedDict[str, Line] = OrderedDict()
         self._open: dict[str, Line] = {}  # those of them that may take up room
@@ -212,7 +215,9 @@ class Switchboard:
         calls_now = sum(
             line.caller == caller and line.counts_at(now) for line in self._open.values()
         )
-        return self._limits.refusal(caller, calls_now, now)
+        if refusal := self._limits.refusal(caller, calls_now, now):
+            return refusal
+        return "" if self._model_admits() else "model_away"
 
     def _turn_away(self, why: str) -> None:
         self.counts[f"turned_away:{why}"] += 1

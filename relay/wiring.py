@@ -31,6 +31,7 @@ from relay.seeing import Process, watch_server
 from relay.shell.intents import Intents
 from relay.shell.journal import Journal
 from relay.shell.kit import CallKit
+from relay.shell.model_watch import ModelWatch
 from relay.shell.recorder import Recorder, into_folder
 from relay.shell.recordings import Recordings
 from relay.shell.session import run_call
@@ -42,7 +43,7 @@ from relay.web.app import create_app
 from relay.web.desk import FrontDesk
 from relay.web.health import Probe
 from relay.web.outcomes import Outcomes
-from relay.wiring_business import open_business
+from relay.wiring_business import open_business, ways_away
 from relay.wiring_clips import load_clips, make_cabinet, open_cabinet, texts_and_clips
 from relay.wiring_humans import make_humans, open_phone_control
 from relay.wiring_model import (
@@ -157,7 +158,7 @@ def _parts(
     process: Process,
 ) -> server.Parts:
     auth_token = settings.twilio_auth_token.get_secret_value()
-    purse = make_purse(settings, store)
+    purse, model_watch = make_purse(settings, store), ModelWatch()
     board = Switchboard(
         store,
         auth_token=auth_token,
@@ -166,6 +167,7 @@ def _parts(
         rules=_number_rules(settings),
         strained=lambda: process.pulse.strained,
         affords_a_call=purse.affords_a_call if purse else lambda: True,
+        model_admits=model_watch.admits,
     )
     journal = Journal(store, spool)
     intents = Intents(store, journal, unavailable=UNAVAILABLE)
@@ -201,6 +203,7 @@ def _parts(
         audio_format=settings.realtime_audio_format,
         recorder=recorder,
         meter=metrics,
+        model_watch=model_watch,
         purse=purse,
         moving=board.moving,
         voice=make_voice(settings),
@@ -250,6 +253,8 @@ def _parts(
         journal=journal,
         door_counts=door_counts,
         notices=notifier.counts,
+        model_away=lambda: model_watch.away,
+        business_away=partial(ways_away, business),
     )
     return server.Parts(board, journal, app, carry, background, door_counts)
 

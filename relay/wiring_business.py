@@ -13,6 +13,11 @@ from relay.config import Settings
 from relay.ports import BusinessApi
 
 
+def ways_away(business: BusinessApi) -> int:
+    """How many kinds of requests a system of its own leaves unanswered; the embedded one none."""
+    return business.away if isinstance(business, HttpBusiness) else 0
+
+
 @asynccontextmanager
 async def open_business(settings: Settings, store: SqlStore) -> AsyncIterator[BusinessApi]:
     if settings.business_api_base is None:

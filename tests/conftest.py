@@ -27,6 +27,7 @@ IN_REAL_TIME = (
     "test_money.py",
     "test_cli_rehearse.py",
     "test_canaries.py",
+    "test_remains.py",
     "adapters/test_durability.py",
 )
 

@@ -36,6 +36,8 @@ def watched(**changes: Any) -> Watched:
         "records_lost": lambda: 0,
         "lines_dropped": lambda: 0,
         "notices": lambda: {("webhook", "sent"): 0},
+        "model_away": lambda: False,
+        "business_away": lambda: 0,
     }
     return Watched(**{**nothing, **changes})
 

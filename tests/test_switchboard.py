@@ -203,6 +203,23 @@ async def test_a_day_whose_money_is_spent_has_no_room_for_a_new_call() -> None:
     assert await desk.open(token) == "CA1", "who was let in is let in"
 
 
+async def test_while_the_model_is_away_a_call_gets_no_stream_and_a_living_one_goes_on() -> None:
+    answers = [True, False]
+    desk = make_desk(model_admits=lambda: answers.pop(0))
+    token = desk.expect("CA1")
+    assert desk.board.expect("CA2", "", "") is None
+    assert desk.board.counts["turned_away:model_away"] == 1
+    assert await desk.open(token) == "CA1"
+    assert await desk.open(desk.board.expect_again("CA3", "", "", "moved")) == "CA3"
+
+
+async def test_a_call_that_is_refused_anyway_is_no_trial_of_the_model() -> None:
+    asked: list[bool] = []
+    desk = make_desk(max_calls=0, model_admits=lambda: bool(asked.append(True)) or True)
+    assert desk.board.expect("CA1", "", "") is None
+    assert asked == []
+
+
 async def test_max_calls_counts_live_calls_and_those_that_may_still_come() -> None:
     desk = make_desk(max_calls=2)
     first, second = desk.expect("CA1"), desk.expect("CA2")

@@ -31,6 +31,7 @@ from relay.ports import Socket
 from relay.prompts import PLAIN, RECORDED, TRANSCRIBED
 from relay.server import Served, Stop
 from relay.shell.kit import CallFacts
+from relay.shell.model_watch import LIMIT
 from relay.sim.brains import Scripted
 from relay.sim.pair import memory_pair
 from relay.sim.person import Person
@@ -153,6 +154,21 @@ async def test_the_metrics_know_of_a_call_and_the_log_of_no_person(tmp_path: Pat
     for text in (log.getvalue(), page.text):
         assert not [secret for secret in secrets if secret in text]
     assert "/twilio/stream/" not in log.getvalue(), "its token opens a stream"
+
+
+async def test_when_no_call_finds_a_model_the_next_gets_the_human_at_once(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, MAX_CALLS_PER_NUMBER="0")
+    away = Models()
+    away.away = "HTTP 503"
+    with trio.fail_after(30), structlog.testing.capture_logs() as logs:
+        async with open_relay(settings, model_dialer=away.dial) as served:
+            async with trio.open_nursery() as callers:
+                for _ in range(LIMIT):
+                    callers.start_soon(partial(phone, served.port, listen_s=0.5))
+            assert not [line for line in logs if line["event"] == "! no stream for a call"]
+            await phone(served.port, listen_s=0.1)
+    (refused,) = [line for line in logs if line["event"] == "! no stream for a call"]
+    assert refused["why"] == "model_away"
 
 
 @contextmanager

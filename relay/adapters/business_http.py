@@ -4,6 +4,10 @@ One pooled client; one deadline over everything that a question takes, its secon
 second try is made once, for what a moment heals (no connection, a dropped one, 502 to 504), and
 only because it is safe: reading changes nothing, and what writes carries its Idempotency-Key.
 
+A request that nobody answers, time after time, is not made for a while: whoever asks gets
+BusinessAway at once. Each kind of request counts for itself (one slow query is not the whole
+system), and any answer that is none of a broken server's says that it works.
+
 What comes back is not trusted. No redirect is followed (it could lead inside our network), a
 body is read up to 256 KiB and never decompressed, and its JSON is checked against the contract.
 """
@@ -20,15 +24,17 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import msgspec
+import structlog
 import trio
 
 from relay.adapters import business_contract as contract
 from relay.adapters.business_contract import read
-from relay.errors import BusinessError, ConfigError
+from relay.errors import BusinessAway, BusinessError, ConfigError
 from relay.ports import (
     Appointment,
     Booked,
     BookingRequest,
+    Breaker,
     BusinessProfile,
     ChangeRequest,
     DayHours,
@@ -42,6 +48,9 @@ DEADLINE_S = 2.5  # below the 3 s after which the model is told that the tool is
 CONNECT_S = 1.0  # leaves time for a second try
 RETRY_AFTER_S = 0.1
 MAX_BODY_BYTES = 256 * 1024
+AWAY_AFTER = 5  # questions of a kind in a row, within
+AWAY_WITHIN_S = 60.0
+AWAY_S = 10.0  # how seldom one is asked all the same
 PROFILE_AGE_S = 300.0  # how old a profile may be; a stale one serves while there is no newer
 
 REPEATED, REFUSED = 200, 409
@@ -49,6 +58,9 @@ _KNOWN = frozenset({200, 201, REFUSED})
 _PASSING = frozenset({502, 503, 504})
 # The request did not arrive, or its answer got lost on the way.
 _HEALS = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
+_BROKEN = 500
+
+_log = structlog.get_logger("relay.business")
 
 
 # ---- the port -------------------------------------------------------------------------------
@@ -72,6 +84,7 @@ class HttpBusiness:
         self._clock = clock
         self._profile: BusinessProfile | None = None
         self._asked_at = -math.inf
+        self._breakers: dict[str, Breaker] = {}
         self._client = httpx.AsyncClient(
             base_url=_checked_base(base_url),
             headers={
@@ -85,6 +98,11 @@ class HttpBusiness:
             trust_env=False,
             transport=transport,
         )
+
+    @property
+    def away(self) -> int:
+        """How many kinds of requests are not made, because none was answered."""
+        return sum(breaker.open for breaker in self._breakers.values())
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -164,16 +182,32 @@ class HttpBusiness:
 
     async def _ask(self, method: str, path: str, **rest: Any) -> tuple[int, bytes]:
         """Status and body of an answer that the contract knows, at the second try at the latest."""
-        with _mapped(f"{method} {path}"), trio.fail_after(DEADLINE_S):
-            try:
-                status, body = await self._try(method, path, **rest)
-                if status not in _PASSING:
-                    return _known(method, path, status), body
-            except _HEALS:
-                pass
-            await trio.sleep(RETRY_AFTER_S)
+        question = f"{method} {path}"
+        breaker = self._breakers.setdefault(
+            question, Breaker(limit=AWAY_AFTER, window_s=AWAY_WITHIN_S, pause_s=AWAY_S)
+        )
+        if not breaker.admits(trio.current_time()):
+            raise BusinessAway(f"{question}: not asked, it was not answered {AWAY_AFTER} times")
+        try:
+            with _mapped(question), trio.fail_after(DEADLINE_S):
+                status, body = await self._twice(method, path, **rest)
+        except _UnansweredError:
+            _count(breaker, question, worked=False)
+            raise
+        _count(breaker, question, worked=status < _BROKEN)
+        if status not in _KNOWN:
+            raise BusinessError(f"{question}: HTTP {status}")
+        return status, body
+
+    async def _twice(self, method: str, path: str, **rest: Any) -> tuple[int, bytes]:
+        try:
             status, body = await self._try(method, path, **rest)
-        return _known(method, path, status), body
+            if status not in _PASSING:
+                return status, body
+        except _HEALS:
+            pass
+        await trio.sleep(RETRY_AFTER_S)
+        return await self._try(method, path, **rest)
 
     async def _try(self, method: str, path: str, **rest: Any) -> tuple[int, bytes]:
         async with self._client.stream(method, path, **rest) as response:
@@ -208,10 +242,17 @@ async def _bounded(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
-def _known(method: str, path: str, status: int) -> int:
-    if status in _KNOWN:
-        return status
-    raise BusinessError(f"{method} {path}: HTTP {status}")
+class _UnansweredError(BusinessError):
+    """Nothing came back that could be read to its end."""
+
+
+def _count(breaker: Breaker, question: str, *, worked: bool) -> None:
+    """Hold what came of a question against those before it."""
+    if worked:
+        if breaker.worked():
+            _log.warning("= the business answers again", question=question)
+    elif breaker.failed(trio.current_time()):
+        _log.error("! the business is away: it is not asked for a while", question=question)
 
 
 @contextmanager
@@ -220,7 +261,7 @@ def _mapped(question: str) -> Iterator[None]:
     try:
         yield
     except trio.TooSlowError as error:
-        raise BusinessError(f"{question}: no answer within {DEADLINE_S} s") from error
+        raise _UnansweredError(f"{question}: no answer within {DEADLINE_S} s") from error
     except httpx.HTTPError as error:
         what = str(error) or type(error).__name__
-        raise BusinessError(f"{question}: {what}") from error
+        raise _UnansweredError(f"{question}: {what}") from error

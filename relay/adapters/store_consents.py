@@ -45,6 +45,12 @@ STATES: Final = ("in-progress", "absent", "completed", "unwanted", "deleted")
 GONE: Final = ("absent", "deleted")
 PORTION: Final = 100
 
+# Asked with every batch that is written: built once (store_records._statement says why).
+_DECLINED: Final = sa.select(consents.c.call_sid).where(
+    consents.c.call_sid.in_(sa.bindparam("call_sids", expanding=True)),
+    consents.c.answer == "declined",
+)
+
 
 # ---- records to rows ------------------------------------------------------------------------
 
@@ -148,11 +154,7 @@ def lock(connection: sa.Connection) -> None:
 
 def declined(connection: sa.Connection, call_sids: Collection[str]) -> set[str]:
     """Which of the calls have refused."""
-    columns = consents.c
-    query = sa.select(columns.call_sid).where(
-        columns.call_sid.in_(call_sids), columns.answer == "declined"
-    )
-    return set(connection.execute(query).scalars())
+    return set(connection.execute(_DECLINED, {"call_sids": list(call_sids)}).scalars())
 
 
 def without_words(entry: Entry) -> Entry | None:

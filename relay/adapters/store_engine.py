@@ -6,7 +6,8 @@ its turn at the start instead of failing in the middle. The driver's own transac
 switched off, because it begins too late.
 
 PostgreSQL: bounded in every direction (connecting, a statement, a dead peer), and without
-server-side prepared statements, so that it works behind a transaction pooler.
+server-side prepared statements, so that it works behind a transaction pooler. One that accepts
+connections and refuses to write, as in a fail-over, is away.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def make_engine(url: URL, *, statement_s: int = STATEMENT_S, **pool: Any) -> sa.
         sa.event.listen(engine, "connect", _on_sqlite_connect)
         sa.event.listen(engine, "begin", _on_sqlite_begin)
         return engine
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         connect_args={
             "connect_timeout": CONNECT_S,
@@ -87,6 +88,8 @@ def make_engine(url: URL, *, statement_s: int = STATEMENT_S, **pool: Any) -> sa.
         pool_pre_ping=True,
         **pool,
     )
+    sa.event.listen(engine, "handle_error", _on_postgresql_error)
+    return engine
 
 
 def pooled(url: URL) -> sa.Engine:
@@ -125,12 +128,29 @@ def _on_sqlite_begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
+#: The SQLSTATE of who does not write: a standby, or who was the primary before a fail-over.
+_READ_ONLY: Final = "25006"
+
+
+def _read_only(error: BaseException | None) -> bool:
+    return getattr(error, "sqlstate", None) == _READ_ONLY
+
+
+def _on_postgresql_error(context: sa.engine.ExceptionContext) -> None:
+    """Give up connections to who does not write: the next ones may lead to who does by now."""
+    if _read_only(context.original_exception):
+        context.is_disconnect = True
+
+
 #: What a PostgreSQL says at the door that will be over soon.
 _SOON: Final = ("starting up", "shutting down", "recovery mode", "too many clients")
 
 
 def _away(error: SQLAlchemyError, text: str) -> bool:
-    """Whether nobody answered. Who says FATAL has answered: to a wrong password, say."""
+    """Whether nobody answered, or nobody who writes. Who says FATAL has answered: to a wrong
+    password, say."""
+    if _read_only(getattr(error, "orig", None)):
+        return True
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     return "FATAL:" not in text or any(words in text for words in _SOON)

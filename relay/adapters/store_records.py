@@ -29,7 +29,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -67,6 +67,10 @@ from relay.ports import (
     failed_notice,
 )
 
+# As _statement below: asked with every batch.
+_ERASED: Final = sa.select(erased_calls.c.call_sid).where(
+    erased_calls.c.call_sid.in_(sa.bindparam("call_sids", expanding=True))
+)
 # Both spell ON CONFLICT alike; SQLAlchemy keeps two classes for it.
 Insert: TypeAlias = postgresql.Insert
 Row: TypeAlias = dict[str, Any]
@@ -81,7 +85,8 @@ def insert(dialect: str, table: sa.Table) -> Insert:
 
 @cache
 def _statement(dialect: str, merge: Callable[[Insert], Insert], table: sa.Table) -> Insert:
-    """Built once: the threads that write share an interpreter with everybody's audio."""
+    """Built once: the threads that write share an interpreter with everybody's audio, and what
+    SQLAlchemy builds ends in cycles that wait for the collector."""
     return merge(insert(dialect, table))
 
 
@@ -149,8 +154,7 @@ def _kept(entry: Entry, gone: Collection[str], refused: Collection[str]) -> Entr
 
 
 def _erased(connection: sa.Connection, call_sids: Collection[str]) -> set[str]:
-    query = sa.select(erased_calls.c.call_sid).where(erased_calls.c.call_sid.in_(call_sids))
-    return set(connection.execute(query).scalars())
+    return set(connection.execute(_ERASED, {"call_sids": list(call_sids)}).scalars())
 
 
 def _rows(entry: Entry, channels: Channels) -> list[tuple[Callable[[Insert], Insert], Row]]:

@@ -21,6 +21,7 @@ AttemptStore what came of that, for every process (adapters/store.py); synchrono
 
 from __future__ import annotations
 
+from relay.core.breaker import Breaker
 from relay.core.records import (
     CallEnded,
     CallOpened,
@@ -78,7 +79,7 @@ from relay.ports.sockets import QuickSocket, Socket
 from relay.ports.spending import DayBudgets, Drawn
 from relay.ports.voice import Voice, VoiceOver, VoiceSays, VoiceSound
 
-# Adapters see records through this seam: they never import the core.
+# Adapters see records, and the breaker, through this seam: they never import the core.
 __all__ = [
     "Account",
     "Appointment",
@@ -87,6 +88,7 @@ __all__ = [
     "Booked",
     "BookingRequest",
     "Bookings",
+    "Breaker",
     "BusinessApi",
     "BusinessProfile",
     "CallEnded",

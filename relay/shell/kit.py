@@ -15,6 +15,7 @@ from relay.shell.humans import Humans
 from relay.shell.intents import Intents
 from relay.shell.journal import Journal
 from relay.shell.meter import UNCOUNTED, Meter
+from relay.shell.model_watch import ModelWatch
 from relay.shell.purse import Purse
 from relay.shell.recorder import Recorder
 from relay.shell.recordings import Recordings
@@ -49,6 +50,7 @@ class CallKit:
     loops: whether a caller is somebody who would be rung, so that nobody is
     recorder: makes a flight recording of every call; None: of none
     meter: counts for /metrics
+    model_watch: hears how calls fare with the model, for those that come after them
     moving: set when the calls shall go on in another process
     voice: says what the model writes, if the policy has a second voice
     purse: holds the day's cap on money, which the policy then says; None: there is none
@@ -70,6 +72,7 @@ class CallKit:
     phone_control: PhoneControl | None = None
     recorder: Recorder | None = None
     meter: Meter = UNCOUNTED
+    model_watch: ModelWatch = field(default_factory=ModelWatch)
     purse: Purse | None = None
     moving: trio.Event = field(default_factory=trio.Event)
     voice: Voice | None = None

@@ -216,6 +216,7 @@ class NativeSocket:
             result = outcome.capture(run, once)
             if isinstance(result, outcome.Error):
                 give_up(result)
+            del result  # its traceback leads to this frame: a cycle, which all of the call hangs on
 
         def abort(_: object) -> trio.lowlevel.Abort:
             by.forget(self._fd)

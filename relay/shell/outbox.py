@@ -90,7 +90,8 @@ class Outbox:
                 except SocketClosed:
                     return True
         finally:
-            self._closed, self._quick = True, None
+            self._closed = True
+            self._quick = self._socket = None  # which knows us: a cycle
             self._waiting.clear()
         if scope.cancelled_caught:
             return False

@@ -4,6 +4,7 @@ Waking a task costs Trio more than a frame costs us, and fifty frames a second c
 So the sockets stand in an epoll set of their own, in which they stay, and one task waits for that;
 a socket's `ready` then reads what there is and feeds it to its call, all in one go. What a step
 sends is held back until the socket has been read, so that frames that came together leave together.
+The calls' alarms ring here, too (clock.py), between one round of reading and the next.
 
 Nothing of a call's failure gets here: `ready` must hand it to the call's own task (native_socket).
 Without a pump, or where the system has no epoll, each socket is waited for by its own task.
@@ -16,6 +17,8 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 import trio
+
+from relay.shell.clock import Clock
 
 # Sockets that are read in a row, and how often one looks for more before other tasks get a turn:
 # under load more has come meanwhile, and waiting for it costs a task's wake.
@@ -35,7 +38,9 @@ class Pump:
     def __init__(self) -> None:
         self.holding = False  # a socket is being read: what is sent now waits for its end
         self.held: list[Held] = []
+        self.clock = Clock()
         self._epoll = select.epoll()
+        self._epoll.register(self.clock.fd, select.EPOLLIN)
         self._ready: dict[int, Callable[[], None]] = {}
 
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
@@ -60,6 +65,7 @@ class Pump:
         finally:
             current.set(None)
             self._epoll.close()
+            self.clock.close()
 
     def _round(self) -> bool:
         """Read what can be read now. False: nothing could."""
@@ -68,12 +74,13 @@ class Pump:
         for fd, _ in readable:
             ready = self._ready.get(fd)
             if ready is None:
-                continue  # it was forgotten in this very round
+                continue  # the clock's, or one that was forgotten in this very round
             self.holding = True
             ready()
             self.holding = False
             while held:
                 held.pop().send_held()
+        self.clock.look()
         return bool(readable)
 
 

@@ -384,6 +384,7 @@ class Session:
         def feed(event: on.Event) -> None:
             if outbox is not self._model_out:
                 return  # what a session says that was replaced is history
+            self._kit.model_watch.heard(event)
             self.feed(_understood(event, self._kit.policy))
 
         with scope:
@@ -432,6 +433,7 @@ class Session:
         first = (kind, detail.partition(":")[0]) not in self._noted
         self._noted.add((kind, detail.partition(":")[0]))
         if kind == "fault":
+            self._kit.model_watch.fault(detail)
             log.warning("fault", fault=detail)
         elif kind == "voice_lost":
             why = detail.partition(":")[0]

@@ -18,7 +18,7 @@ import trio
 
 from relay.core.commands import RunTool
 from relay.core.events import ToolFinished
-from relay.errors import BusinessError
+from relay.errors import BusinessAway, BusinessError
 from relay.ports import BusinessApi, HumanDesk, RecordingDesk, WriteBegun, WriteRow, WriteStatus
 from relay.shell.intents import Answer, Intents
 from relay.tools.tool import (
@@ -40,6 +40,10 @@ FAILED: Final = '{"error":"failed","message":"That did not work. Apologise, and 
 UNAVAILABLE: Final = (
     '{"error":"unavailable","message":"Our system does not answer now. Apologise, and offer to'
     ' try again or a human."}'
+)
+NOT_ASKED: Final = (
+    '{"error":"away","message":"Our system cannot be reached now, for anybody: do not try again in'
+    ' this call. Apologise, and offer to take a message or a human."}'
 )
 
 
@@ -83,19 +87,29 @@ async def run_tool(
             told(await perform())
 
 
-async def attempt(tool: Tool, arguments: str, ports: ToolPorts) -> Answer:
-    """Run a tool's code, within TOOL_S. Never raises because of the tool."""
+async def attempt(
+    tool: Tool, arguments: str, ports: ToolPorts, *, unasked: WriteStatus = "refused"
+) -> Answer:
+    """Run a tool's code, within TOOL_S. Never raises because of the tool.
+
+    unasked: how a write ended that the business was never asked for, since it is away
+    """
     if tool.invoke is None:
         return Answer(FAILED, ok=False, status="refused")
     pauses = list(reversed(RETRY_S)) if tool.lasting else []
+    asked = False
     with trio.move_on_after(TOOL_S):
         while True:
             try:
                 result = await tool.invoke(arguments, ports)
             except BadArguments as wrong:
                 return _bad(wrong)
+            except BusinessAway as away:
+                log.warning("business not asked", tool=tool.name, error=str(away))
+                return Answer(NOT_ASKED, ok=False, status="failed" if asked else unasked)
             except BusinessError as failed:
                 log.warning("business failed", tool=tool.name, error=str(failed))
+                asked = True
             except Exception:
                 log.exception("tool failed", tool=tool.name)
                 return Answer(FAILED, ok=False, status="failed")
@@ -112,12 +126,12 @@ async def attempt(tool: Tool, arguments: str, ports: ToolPorts) -> Answer:
 async def attempt_again(
     row: WriteRow, *, tools: Mapping[str, Tool], business: BusinessApi
 ) -> Answer:
-    """Run what another process began, under the same key."""
+    """Run what another process began, under the same key; it waits while the business is away."""
     tool = tools.get(row.tool)
     if tool is None:
         return Answer(FAILED, ok=False, status="failed")
     ports = ToolPorts(business, row.caller, row.call_sid, row.key, _Nobody())
-    return await attempt(tool, row.arguments, ports)
+    return await attempt(tool, row.arguments, ports, unasked="failed")
 
 
 class _Nobody:

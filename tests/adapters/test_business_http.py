@@ -16,8 +16,14 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.adapters.business_http import DEADLINE_S, MAX_BODY_BYTES, HttpBusiness
-from relay.errors import BusinessError, ConfigError
+from relay.adapters.business_http import (
+    AWAY_AFTER,
+    AWAY_S,
+    DEADLINE_S,
+    MAX_BODY_BYTES,
+    HttpBusiness,
+)
+from relay.errors import BusinessAway, BusinessError, ConfigError
 from relay.ports import Booked, BookingRequest, ChangeRequest, Message
 
 DAY = date(2026, 11, 24)
@@ -226,6 +232,63 @@ async def test_the_deadline_covers_both_tries(
     with pytest.raises(BusinessError, match=r"no answer within 2\.5 s"):
         await business(Served(first, None)).book(REQUEST, "key-1")
     assert trio.current_time() - began == pytest.approx(DEADLINE_S)
+
+
+# ---- when it is away ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [None, httpx.ConnectError("refused"), httpx.Response(500)])
+async def test_who_never_answers_is_not_asked_for_a_while_and_then_once(
+    fault: httpx.Response | httpx.TransportError | None, autojump_clock: object
+) -> None:
+    served = Served(fault)
+    shop = business(served)
+    for _ in range(AWAY_AFTER):
+        with pytest.raises(BusinessError) as caught:
+            await shop.hours(DAY)
+        assert not isinstance(caught.value, BusinessAway)
+    asked, began = len(served.requests), trio.current_time()
+    with pytest.raises(BusinessAway):
+        await shop.hours(DAY)
+    assert (len(served.requests), trio.current_time()) == (asked, began), "at once, and unasked"
+    assert shop.away == 1
+    served.answers = [ok(HOURS)]
+    await trio.sleep(AWAY_S)
+    await shop.hours(DAY)
+    assert shop.away == 0
+    await shop.hours(DAY)
+
+
+async def test_one_kind_of_request_that_nobody_answers_keeps_no_other_back() -> None:
+    served = Served(*[httpx.ConnectError("refused")] * AWAY_AFTER * 2, ok(BOOKED, 201))
+    shop = business(served)
+    for _ in range(AWAY_AFTER):
+        with pytest.raises(BusinessError):
+            await shop.hours(DAY)
+    assert shop.away == 1
+    assert isinstance(await shop.book(REQUEST, "key-1"), Booked)
+
+
+@pytest.mark.parametrize(
+    "answer", [httpx.Response(401), httpx.Response(200, content=b"<html>"), ok(HOURS)]
+)
+async def test_who_answers_anything_is_there(answer: httpx.Response) -> None:
+    served = Served(answer)
+    shop = business(served)
+    for _ in range(3 * AWAY_AFTER):
+        with suppress(BusinessError):
+            await shop.hours(DAY)
+    assert (len(served.requests), shop.away) == (3 * AWAY_AFTER, 0)
+
+
+async def test_a_caller_who_hangs_up_meanwhile_says_nothing_of_the_business(
+    autojump_clock: object,
+) -> None:
+    shop = business(Served(None))
+    for _ in range(3 * AWAY_AFTER):
+        with trio.move_on_after(DEADLINE_S / 2):
+            await shop.hours(DAY)
+    assert shop.away == 0
 
 
 # ---- what comes back ------------------------------------------------------------------------

@@ -14,12 +14,12 @@ import trio
 from relay.core.commands import RunTool
 from relay.core.events import ToolFinished
 from relay.core.records import OwnerNotice, ToolCalled
-from relay.errors import BusinessError
+from relay.errors import BusinessAway, BusinessError
 from relay.ports import WriteBegun, WriteEnded
 from relay.shell import intents as module
 from relay.shell.intents import ABANDONED_S, COMMIT_S, FRESH_S, LOOK_S, Answer, Intents
 from relay.shell.journal import Journal
-from relay.shell.tool_runner import TOOL_S, UNAVAILABLE, attempt, attempt_again, run_tool
+from relay.shell.tool_runner import NOT_ASKED, TOOL_S, UNAVAILABLE, attempt, attempt_again, run_tool
 from relay.tools.tool import (
     Arguments,
     BadArguments,
@@ -47,6 +47,7 @@ class Clerk:
 
     slow_s: float = 0.0
     deaf: int = 0
+    away: int = 0
     lost: int = 0
     answers: dict[str, ToolResult] = field(default_factory=dict)
     refusals: list[str] = field(default_factory=list)
@@ -62,6 +63,9 @@ class Clerk:
         if self.deaf:
             self.deaf -= 1
             raise BusinessError("nobody answers")
+        if self.away:
+            self.away -= 1
+            raise BusinessAway("not asked")
         if self.refusals:
             return ToolResult({"booked": False, "reason": self.refusals.pop(0)})
         notice = f"somebody booked {args.what}"
@@ -502,6 +506,44 @@ async def test_a_business_that_is_deaf_at_the_start_is_asked_until_it_is_too_lat
     await trio.sleep(FRESH_S / 2)
     assert clerk.deaf == 0
     assert desk.statuses() == ["done"]
+
+
+async def test_a_business_that_is_away_changes_nothing_and_nobody_waits(
+    autojump_clock, nursery
+) -> None:
+    desk = Desk(nursery, Clerk(away=1))
+    began = trio.current_time()
+    await desk.ask()
+    assert trio.current_time() == began
+    assert desk.outputs() == [NOT_ASKED]
+    await desk.ended()
+    assert desk.statuses() == ["refused"], "so it is not done behind the caller's back"
+    assert desk.rows(OwnerNotice) == []
+    await desk.ask("call_2")
+    assert desk.outputs()[1] == BOOKED
+
+
+async def test_a_write_that_may_have_arrived_before_it_was_away_is_in_doubt(
+    autojump_clock, nursery
+) -> None:
+    desk = Desk(nursery, Clerk(deaf=1, away=1))
+    await desk.ask()
+    assert desk.outputs() == [NOT_ASKED]
+    await desk.ended()
+    assert desk.statuses() == ["failed"]
+    assert len(desk.rows(OwnerNotice)) == 1
+
+
+async def test_what_a_process_died_with_waits_until_the_business_is_back(
+    autojump_clock, nursery
+) -> None:
+    clerk = Clerk(slow_s=2.0)
+    before = await killed(clerk, after_s=1.0)
+    clerk.slow_s, clerk.away = 0.0, 20
+    desk = Desk(nursery, clerk, before=before)
+    desk.recover()
+    await trio.sleep(FRESH_S / 2)
+    assert (clerk.away, desk.statuses()) == (0, ["done"])
 
 
 async def test_a_function_that_is_gone_is_told_to_the_owner(autojump_clock, nursery) -> None:

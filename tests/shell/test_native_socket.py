@@ -17,6 +17,7 @@ from trio_websocket import WebSocketRequest, serve_websocket
 from relay.errors import SocketClosed
 from relay.ports import QuickSocket
 from relay.shell import pump
+from relay.shell.alarm import Alarm
 from relay.shell.native_socket import NativeSocket, Plain
 from relay.shell.outbox import Outbox
 from relay.shell.sockets import dial
@@ -277,4 +278,16 @@ async def test_tls_carries_long_messages_both_ways_and_the_close(pumped, nursery
             assert [len(each) for each in seen] == sizes
             assert (gone.code, gone.reason) == (3000, "done")
         peers.cancel_scope.cancel()
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_alarm_wakes_a_pump_that_nothing_else_wakes(nursery):
+    nursery.start_soon(pump.Pump().run)
+    await trio.testing.wait_all_tasks_blocked()
+    alarm, rung = Alarm(), trio.Event()
+    alarm.set(trio.current_time() + 0.01)
+    nursery.start_soon(alarm.run, rung.set)
+    with trio.fail_after(30):
+        await rung.wait()
+    alarm.stop()
     nursery.cancel_scope.cancel()

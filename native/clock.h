@@ -1,0 +1,12 @@
+/* A timer that is waited for like a socket: Linux's timerfd, which Python has only from 3.13 on. */
+#ifndef RELAY_CLOCK_H
+#define RELAY_CLOCK_H
+
+/* A descriptor that becomes readable when its time has come; -1 where there is no such thing. */
+int clock_open(void);
+
+/* Have it become readable in so many seconds, and not before: at once if that is 0 or less. Returns 0,
+ * or -1 for what is no such descriptor. */
+int clock_set(int fd, double seconds);
+
+#endif
