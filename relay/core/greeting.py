@@ -71,6 +71,12 @@ class Greeting:
         """The voice that was to say it is gone: who has it said now begins anew."""
         self.item_id, self.whole, self.heard = "", False, False
 
+    def give_up(self) -> None:
+        """Something else had to be said: nobody greets any more, and nothing was greeted with."""
+        self.text = self.item_id = self._response_id = ""
+        self.whole = self.heard = False
+        self.due_at = None
+
     def broken_off(self, event: ResponseEnded) -> bool:
         """A response ended. True: it was the greeting, and not a whole one."""
         if not self.live or event.response_id != self._response_id:

@@ -7,7 +7,7 @@ from relay.core import events as on
 from relay.core import transfer
 from relay.core.keeping import REFUSED
 from relay.core.model_link import Link
-from relay.core.phases import Phase
+from relay.core.phases import WITH_CALLER, Phase
 from relay.core.records import OwnerNotice
 from relay.core.state import State, go, note, say, tell
 from relay.core.way_out import leave
@@ -19,8 +19,9 @@ _WARNED = (
 
 
 def ring_by_key(call: State, now: float) -> None:
-    """The caller's own way to a human, which needs no model."""
-    call.out += call.talk.cut(now)
+    """The caller's own way to a human, which needs no model. The greeting is not cut by it."""
+    if call.phase is Phase.TALKING:
+        call.out += call.talk.cut(now)
     say(call, "hold", now)
     if call.handover.live:
         return
@@ -74,14 +75,15 @@ def refused(call: State, now: float) -> None:
 
 
 def warn(call: State, event: on.CallerTranscribed, now: float) -> None:
-    """The caller's words may be an emergency: say the line, once, and flag the call."""
-    if call.warned or call.phase not in (Phase.GREETING, Phase.TALKING):
+    """The caller's words may be an emergency: say the line, once, and flag the call.
+
+    A caller who has gone meanwhile cannot be told any more; the owner can.
+    """
+    if call.warned:
         return
     call.warned = True
-    call.out += call.talk.cut(now)
-    say(call, "emergency", now)
-    if call.link.ready:
-        call.out.append(do.AddText("system", _WARNED))
+    if call.phase in WITH_CALLER:
+        _say_the_line(call, now)
     # Nothing is kept that was said before the notice, in a pause, or after a refusal.
     told = f'The caller said: "{event.text.strip()}"'
     text = (
@@ -90,3 +92,19 @@ def warn(call: State, event: on.CallerTranscribed, now: float) -> None:
         else "The caller's words, which are not kept"
     )
     call.out.append(do.Keep(OwnerNotice(now, "emergency", "flagged", text)))
+
+
+def _say_the_line(call: State, now: float) -> None:
+    """Before all else, the greeting included: then its notice was not heard, and nothing is kept.
+
+    Only last words are not cut, since what follows them is for the caller's good, too.
+    """
+    if call.phase is not Phase.LEAVING:
+        call.out += call.talk.cut(now)
+    say(call, "emergency", now)
+    if call.phase is Phase.GREETING:
+        call.greeting.give_up()
+        go(call, "greeted")
+    if call.link.ready:
+        call.out.append(do.AddText("system", _WARNED))
+        call.talk.responses.want("emergency")  # what was being said in answer is cut

@@ -7,7 +7,7 @@
       └─ gone ─▶ ENDED ◀─ settled ─ LAST_WORDS ◀─ gone ─ HANDED_OVER ◀─┘ acted
                                         ▲── gone ── any phase with a caller
 
-GREETING     the greeting clip plays; nothing cuts it, and no answer is given yet
+GREETING     the greeting plays; only an emergency cuts it, and no answer is given yet
 TALKING      the conversation
 LEAVING      something is said to its end, then the stream is closed with a disposition
 HANDED_OVER  we closed the stream; the phone's socket is about to go

@@ -20,7 +20,8 @@ from tests.core.test_budget import PRICES
 
 ITEMS = st.sampled_from(["a1", "a2", "a3", "a4"])
 WRITTEN = st.sampled_from(["w1", "w2", "w3", "a1"])
-RESPONSES = st.sampled_from(["r1", "r2", "r3"])
+RESPONSE_IDS = ("r1", "r2", "r3")
+RESPONSES = st.sampled_from(RESPONSE_IDS)
 UTTERANCES = st.sampled_from(["u1", "u2", "u3"])
 CALLS = st.sampled_from(["c1", "c2", "c3", "c4"])
 NAMES = st.sampled_from(
@@ -294,6 +295,9 @@ class AnyCall(RuleBasedStateMachine):
         """Both peers leave, at last: the call ends, once, and every function has its answer."""
         if not hasattr(self, "driver"):
             return
+        self.feed(*(on.ResponseEnded(response, "completed") for response in RESPONSE_IDS))
+        self.driver.wait(20)
+        assert self.driver.call.phase is not Phase.GREETING, "a greeting without an end"
         self.feed(on.PhoneClosed(), on.ModelClosed())
         self.driver.wait(30)
         assert self.driver.call.phase is Phase.ENDED

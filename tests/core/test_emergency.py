@@ -7,7 +7,8 @@ import pytest
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.emergency import PHRASES, alarming
-from relay.core.records import OwnerNotice
+from relay.core.phases import Phase
+from relay.core.records import OwnerNotice, TranscriptLine
 from tests.core.driver import MS, Driver, of
 
 
@@ -70,3 +71,69 @@ def test_words_before_the_notice_bring_the_line_and_are_not_kept() -> None:
     assert "verdose" not in flag.text
     driver.wait(3)
     assert any("clip_emergency" in c.name for c in driver.sent(do.SendMark))
+
+
+def test_it_cuts_the_greeting_which_then_counts_as_unheard_and_the_call_goes_on() -> None:
+    driver = Driver(clip_ms=4000, record_calls=True)
+    driver.start()
+    driver.wait(0.3)
+    alarm(driver, "u1", "He has a heart attack!")
+    driver.wait(5)
+    assert driver.call.phase is Phase.TALKING
+    assert [c.purpose for c in driver.sent(do.CreateResponse)] == ["emergency"]
+    driver.agent_says("a1", 1000)
+    driver.wait(2)
+    assert not driver.kept(TranscriptLine)
+    assert not driver.sent(do.StartRecording)
+
+
+def test_a_greeting_of_the_model_s_own_is_not_said_after_it() -> None:
+    driver = Driver(live="Hello, this call is recorded.", clip_ms=1000)
+    driver.start()
+    driver.feed(
+        on.ResponseStarted("r0", "greeting"), on.AgentAudio("r0", "g1", bytes(2000 * MS), -20.0)
+    )
+    alarm(driver, "u1", "He has a heart attack!")
+    driver.feed(
+        on.AgentAudio("r0", "g1", bytes(2000 * MS), -20.0), on.ResponseEnded("r0", "cancelled")
+    )
+    driver.wait(3)
+    assert driver.call.phase is Phase.TALKING
+    assert not any("clip_greeting" in mark.name for mark in driver.sent(do.SendMark))
+    assert not driver.call.statistics().notice_heard
+
+
+def test_the_agent_goes_on_after_it_if_it_was_none() -> None:
+    driver = Driver()
+    driver.greeted()
+    driver.caller_says("u1", words=None)
+    driver.feed(on.ResponseStarted("r1", "turn"))
+    driver.feed(on.CallerTranscribed("u1", "My heart attack was years ago.", alarming=True))
+    driver.feed(on.ResponseEnded("r1", "cancelled"))
+    assert [c.purpose for c in driver.sent(do.CreateResponse)] == ["turn", "emergency"]
+
+
+def test_who_hung_up_before_their_words_came_is_flagged_all_the_same() -> None:
+    driver = Driver()
+    driver.greeted()
+    driver.caller_says("u1", words=None)
+    driver.feed(on.PhoneStopped())
+    commands = driver.feed(on.CallerTranscribed("u1", "Call an ambulance", alarming=True))
+    assert not of(commands, do.SendAudio)
+    driver.wait(10)
+    (flag,) = driver.kept(OwnerNotice)
+    assert flag.kind == "flagged"
+
+
+def test_who_is_leaving_hears_it_after_the_last_words() -> None:
+    driver = Driver()
+    driver.greeted()
+    driver.caller_says("u1", words=None)
+    driver.feed(on.ModelErrored("invalid_api_key", "no"))
+    assert driver.call.phase is Phase.LEAVING
+    driver.feed(on.CallerTranscribed("u1", "Call an ambulance", alarming=True))
+    driver.wait(3)
+    said = [mark.name.split(":")[1] for mark in driver.sent(do.SendMark)]
+    assert said.index("clip_apology_2") < said.index("clip_emergency_3")
+    (closed,) = driver.sent(do.ClosePhone)
+    assert closed.disposition == "fallback"

@@ -199,6 +199,22 @@ def test_a_lone_zero_rings_a_human_without_the_model() -> None:
     assert [row.status for row in driver.kept(ToolCalled)] == ["running", "ok"]
 
 
+def test_a_zero_into_the_greeting_rings_at_once_and_lets_it_be_heard_out() -> None:
+    driver = Driver(clip_ms=4000)
+    driver.start()
+    driver.wait(0.3)
+    driver.feed(on.KeyPressed("0"))
+    driver.wait(1.3)
+    (run,) = driver.sent(do.RunTool)
+    assert not driver.sent(do.ClearPhone)
+    driver.feed(on.HumanRinging("h1"), on.ToolFinished(run.call_id, "{}"))
+    driver.wait(7)
+    assert driver.call.phase is Phase.TALKING
+    assert driver.call.statistics().notice_heard
+    driver.feed(on.HumanLost("h1", "busy"))
+    assert driver.sent(do.CreateResponse)[-1].purpose == "transfer", "the agent goes on"
+
+
 def test_a_zero_while_it_rings_rings_no_second_time(driver: Driver) -> None:
     rung(driver)
     driver.feed(on.KeyPressed("0"))
