@@ -29,7 +29,7 @@ from relay.core import events as on
 from relay.core import first_words, on_human, on_model, on_phone, on_voice, sessions, way_out
 from relay.core.budget import Level
 from relay.core.commands import Command
-from relay.core.due import advance
+from relay.core.due import advance, sounded
 from relay.core.phases import WITH_CALLER, Fit, Phase, fit
 from relay.core.policy import CallPolicy, Clip
 from relay.core.state import State, note
@@ -119,7 +119,7 @@ class Call:
 
 
 def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR0915 - a total match
-    """Let the event take effect. True: the timers cannot have changed by it."""
+    """Let the event take effect. True: the timers were seen to, or fall due no sooner by it."""
     talk = call.talk
     match event:
         case on.CallerAudio():
@@ -127,16 +127,21 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
         case on.AgentAudio():
             if not talk.voicing.has(event.item_id):
                 call.budget.made(event)
-            talk.agent_audio(event, now)
+            more = talk.agent_audio(event, now)
             first = call.greeting.begins(event) or event.item_id == call.greeting.item_id
             if first and call.greeting_ms is None:
                 call.greeting_ms = round((now - call.started_at) * 1000)
+            if more:
+                sounded(call, now)
+                return True
         case on.MarkEchoed(name):
             heard = talk.playout.echoed(name, now)
             if heard is None:
                 note(call, "stale_mark", name)
-            else:
+            elif heard:
                 first_words.heard(call, heard, now)
+            else:
+                return True  # nothing is over by it
         case on.CallResumed(lines):
             call.keeping.resume_call(event.consent, kept=bool(lines), recording=event.recording)
             call.resumed = bool(lines) or event.consent == "declined"
@@ -221,7 +226,9 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
             if talk.tools.failures >= call.policy.hard_after_failures:
                 sessions.go_harder(call, now)
         case on.DeadlinePassed():
-            pass  # what is due is looked up after every event
+            if call.phase in WITH_CALLER:
+                sounded(call, now)
+                return True
         case on.OutboxFull(side):
             way_out.fault(call, f"{side}_slow", now)
         case on.PeerMisbehaved():

@@ -133,6 +133,8 @@ class Conversation:
     @property
     def words_due(self) -> float | None:
         """When speech that waits for its words is answered without them."""
+        if not self.utterances.wait_for_words():
+            return None
         times = (u.committed_at for u in self.utterances.wordless())
         first = min((at for at in times if at is not None), default=None)
         return None if first is None else first + self._policy.words_within_s
@@ -199,22 +201,26 @@ class Conversation:
             return []
         return [do.CancelResponse(event.response_id)]
 
-    def agent_audio(self, event: on.AgentAudio, now: float) -> None:
+    def agent_audio(self, event: on.AgentAudio, now: float) -> bool:
+        """Take sound of the agent's. True: more of what is being said, and no other news."""
         voiced = self.voicing.has(event.item_id)
         if not voiced:
             self.responses.progress(now)
             if event.response_id in self.responses.dead:
-                return  # a late delta of what was cut
-        if self.playout.add(event.item_id, event.mulaw, event.level_db):
-            if voiced:
-                if self.voicing.sounds(event.item_id, now):
-                    self._answered(now)
-                return
-            self.rest.over(event.response_id)
-            if event.item_id not in self._items:
+                return False  # a late delta of what was cut
+        if not self.playout.add(event.item_id, event.mulaw, event.level_db):
+            return False
+        if voiced:
+            if self.voicing.sounds(event.item_id, now):
                 self._answered(now)
-            self._items[event.item_id] = event.response_id
-            self.transcript.agent_spoke(event.item_id, now)
+            return False
+        self.rest.over(event.response_id)
+        if event.item_id in self._items:
+            return True
+        self._answered(now)
+        self._items[event.item_id] = event.response_id
+        self.transcript.agent_spoke(event.item_id, now)
+        return False
 
     def _answered(self, now: float) -> None:
         """The agent begins to speak: the caller's wait is over, if there was one."""

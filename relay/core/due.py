@@ -1,4 +1,11 @@
-"""Time: all that can fall due in a call, in one list, and what may happen after any event."""
+"""Time: all that can fall due in a call, in one list, and what may happen after any event.
+
+`advance` looks through all of it. Most events are none of its business: sound that comes in, goes
+out or is heard, ten times a second a call. These can make nothing fall due sooner but the ledger's
+own timers, and `look_round` finds nothing new unless an item begins or ends. So `sounded` looks at
+those timers alone, and takes of the others what `advance` last found, which may be early by then
+and is never late. The tests hold it to `advance`.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +37,7 @@ Timer: TypeAlias = tuple[float | None, Callable[[State, float], None]]
 _WRAP_UP = "This call must end in half a minute. Say so and wrap up in one sentence, now."
 #: Each round of due timers changes a state, so that a handful settles; the bound is for bugs alone.
 MAX_ROUNDS = 50
+NEVER = float("inf")
 
 
 def timers(call: State) -> Iterator[Timer]:
@@ -90,11 +98,31 @@ def advance(call: State, now: float) -> None:
         due = [do_it for at, do_it in pending if at <= now]
         if not due:
             call.deadline = min([at for at, _ in pending], default=None)
+            others = [at for at, do_it in pending if do_it not in _OF_SOUND]
+            call.others_due = min(others, default=NEVER)
             return
         for do_it in due:
             do_it(call, now)
     note(call, "timers_do_not_settle", call.phase.name)
-    call.deadline = now + 1.0  # a bug, but not one that takes the process with it
+    # a bug, but not one that takes the process with it
+    call.deadline = call.others_due = now + 1.0
+
+
+def sounded(call: State, now: float) -> None:
+    """What `advance` comes to where nothing has happened since the last one but sound and time."""
+    talk, at = call.talk, call.others_due
+    if at > now:
+        release_at = talk.playout.next_release
+        if release_at is not None and release_at <= now:
+            call.out += talk.playout.release(now)
+            release_at = talk.playout.next_release
+        for each in (release_at, talk.playout.settle_at, talk.voicing.due):
+            if each is not None and each < at:
+                at = each
+        if at > now:
+            call.deadline = None if at == NEVER else at
+            return
+    advance(call, now)
 
 
 def look_round(call: State, now: float) -> None:
@@ -226,3 +254,7 @@ def too_quiet(call: State, now: float) -> None:
     else:
         call.idle.prompted = True
         say(call, "still_there", now)
+
+
+#: What falls due by what the ledger holds.
+_OF_SOUND = (release, settle, voice_due)

@@ -24,7 +24,10 @@ from relay.core.transfer import Handover
 
 
 class State:
-    """One call's. out: the commands of the step under way; deadline: when to be woken."""
+    """One call's. out: the commands of the step under way; deadline: when to be woken.
+
+    others_due: when something other than the ledger's sound falls due, or earlier (due.py)
+    """
 
     def __init__(self, policy: CallPolicy, clips: Mapping[str, Clip], *, now: float) -> None:
         self.phase = Phase.IDLE
@@ -58,6 +61,7 @@ class State:
         self.wrapping_up = False
         self.gone_at = now
         self.deadline: float | None = now + policy.start_within_s
+        self.others_due = now + policy.start_within_s
 
 
 def go(call: State, trigger: str) -> bool:

@@ -195,8 +195,10 @@ class Voicing:
     @property
     def due(self) -> float | None:
         """When the voice has kept the caller waiting for too long."""
+        if not self.on:
+            return None
         dry_at = self._playout.dry_at
-        if not self.on or dry_at is None or not any(each.awaited for each in self.open):
+        if dry_at is None or not any(each.awaited for each in self.open):
             return None
         return max(self._sign_at + self._patience_s, dry_at)
 

@@ -39,6 +39,8 @@ NAMES = st.sampled_from(
 class AnyCall(RuleBasedStateMachine):
     """Events of both wires in any order, sensible or not, with a telephone that obeys its laws."""
 
+    make: Callable[..., Driver] = Driver
+
     @initialize(
         echo=st.booleans(),
         ready=st.booleans(),
@@ -59,7 +61,7 @@ class AnyCall(RuleBasedStateMachine):
         day_cap: bool,
         second_voice: bool,
     ) -> None:
-        self.driver = Driver(
+        self.driver = self.make(
             echo=echo,
             live=live,
             max_call_s=60.0,
