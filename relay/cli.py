@@ -88,9 +88,10 @@ def demo_command(seed: int | None, voice: str) -> None:
 @click.option("--every", is_flag=True, help="Show each frame, chunk and mark by itself.")
 @click.option("--check", is_flag=True, help="Show nothing but the first difference.")
 def replay_command(file: Path, every: bool, check: bool) -> None:
-    """Step a recorded call through this version, and see whether it does the same again.
+    """Step a recorded call through this version.
 
-    Ends with 1 at the first difference, with 2 when FILE is no recording.
+    It shows whether the core does the same again. Ends with 1 at the first difference, with 2
+    when FILE is no recording.
     """
     with told_plainly():
         recording = read(file)
@@ -119,7 +120,7 @@ def db_group() -> None:
 def upgrade_command() -> None:
     """Bring the tables of DATABASE_URL to this version."""
     with told_plainly():
-        settings = config.load()
+        settings = config.load(kind=config.BusinessSettings)
         upgrade(settings.database_url.get_secret_value())
     click.echo("The database is up to date.")
 

@@ -33,7 +33,7 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8090, show_default=True, help="Port to listen on; 0: any free one.")
 def business_command(host: str, port: int) -> None:
-    """Serve the business of BUSINESS_FILE over HTTP, until SIGTERM.
+    """Serve BUSINESS_FILE over HTTP, until SIGTERM.
 
     Every request must bear BUSINESS_API_TOKEN; without one it listens on this machine only.
     """

@@ -25,6 +25,7 @@ from rich.text import Text
 
 from relay import config
 from relay.adapters.store import SqlStore, open_store, upgrade
+from relay.adapters.store_engine import parse_url
 from relay.errors import PhoneControlError
 from relay.logs import set_up_logs
 from relay.plainly import told_plainly
@@ -50,9 +51,10 @@ SINCE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
 def calls_command(
     which: tuple[str, ...], limit: int, since: datetime | None, as_json: bool
 ) -> None:
-    """List the latest calls, or show one: the conversation as it was heard.
+    """List the latest calls, or show one. Needs no setting but DATABASE_URL.
 
-    Ends with 1 when there is no such call.
+    One call is shown as it was heard, by the clock, with what was done meanwhile. Ends with 1
+    when there is no such call.
     """
     match which:
         case ():
@@ -67,19 +69,27 @@ def calls_command(
 @click.option("--limit", default=30, type=click.IntRange(1, 10_000), help="How many days.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def costs_command(limit: int, as_json: bool) -> None:
-    """Show what the latest days have cost, each from midnight to midnight in UTC."""
+    """Show what the latest days have cost.
+
+    A day is from midnight to midnight in UTC.
+    """
     with told_plainly(), _store() as store:
         days = store.costs(limit)
     if as_json:
         _print_json([dataclasses.asdict(day) for day in days])
-    else:
+    elif days:
         _console().print(_days(days))
+    else:
+        click.echo(f"There are no calls yet in {_where()}.")
 
 
 @click.command("export")
 @click.argument("call_sid")
 def export_command(call_sid: str) -> None:
-    """Write everything that is kept of a call as JSON. Ends with 1 when there is no such call."""
+    """Write all that is kept of a call as JSON.
+
+    Ends with 1 when there is no such call.
+    """
     _print_json(_everything(call_sid))
 
 
@@ -87,11 +97,11 @@ def export_command(call_sid: str) -> None:
 @click.option("--phone", required=True, help="The person's number, as in +14155550123.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def erase_command(phone: str, yes: bool) -> None:
-    """Remove a person: calls from this number, their words, bookings and messages.
+    """Remove a person and what they said.
 
-    Recordings and voicemails are deleted at Twilio. What the calls have cost stays, as amounts.
-    What is on its way into the database is kept out. Ends with 1 when a recording could not be
-    deleted.
+    The calls from this number go, with their words, bookings and messages; recordings and
+    voicemails are deleted at Twilio. What the calls have cost stays, as amounts. What is on its
+    way into the database is kept out. Ends with 1 when a recording could not be deleted.
     """
     if not config.is_phone_number(phone):
         raise click.BadParameter("write it as in +14155550123", param_hint="--phone")
@@ -109,7 +119,8 @@ def erase_command(phone: str, yes: bool) -> None:
         click.echo(f"{'recordings':16} {len(recordings) - len(left):6} removed")
     for name, count in sorted(erased.rows.items()):
         click.echo(f"{name:16} {count:6} removed")
-    click.echo(f"{len(erased.call_sids)} calls of {phone} are erased.")
+    count = len(erased.call_sids)
+    click.echo(f"{count} {'call' if count == 1 else 'calls'} of {phone} erased.")
     if not clean:
         click.echo("The database file is in use: its log keeps traces until it is idle.", err=True)
     for sid, why in left.items():
@@ -198,8 +209,11 @@ def _list(limit: int, since: datetime | None, *, as_json: bool) -> None:
         calls = store.overview(limit, since)
     if as_json:
         _print_json([dataclasses.asdict(call) for call in calls])
-    else:
+    elif calls:
         _console().print(_calls(calls))
+    else:
+        when = f"since {_local(since)}" if since else "yet"
+        click.echo(f"There are no calls {when} in {_where()}.")
 
 
 def _calls(calls: list[CallSummary]) -> Table:
@@ -238,15 +252,24 @@ def _days(days: list[DayCosts]) -> Table:
 @contextmanager
 def _store() -> Iterator[SqlStore]:
     """The store of the settings, brought to this version."""
-    settings = config.load()
     set_up_logs("ERROR", sys.stderr)  # what there is to say is said in words of our own
-    url = settings.database_url.get_secret_value()
+    url = _database_url()
     upgrade(url)
     store = open_store(url)
     try:
         yield store
     finally:
         store.close()
+
+
+def _database_url() -> str:
+    """All that reading takes: who looks at calls need not have the keys."""
+    return config.load(kind=config.BusinessSettings).database_url.get_secret_value()
+
+
+def _where() -> str:
+    """The database, for whoever looked into the wrong one."""
+    return parse_url(_database_url()).render_as_string(hide_password=True)
 
 
 def _everything(call_sid: str) -> dict[str, list[dict[str, Any]]]:

@@ -35,8 +35,9 @@ SIGNS: Final = {
 @click.option("--offline", is_flag=True, help="Look at this machine alone.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finding, a line each.")
 def doctor_command(offline: bool, as_json: bool) -> None:
-    """Say what is wrong with this relay's surroundings, and how to mend it.
+    """Say what is wrong, and how to mend it.
 
+    Looks at the settings, at this machine and at everybody whom the relay needs; changes nothing.
     Ends with 1 when something keeps it from working.
     """
     set_up_logs("ERROR", sys.stderr)
@@ -74,12 +75,17 @@ def _show(findings: Sequence[Finding], *, as_json: bool) -> None:
 
 
 @click.command("number")
-@click.option("--fallback", default="", help="What Twilio asks when this server is down: an URL.")
+@click.option(
+    "--fallback",
+    default="",
+    help="What Twilio asks when this server is down: the address of a TwiML Bin.",
+)
 @click.option("--yes", is_flag=True, help="Do it; without, only say what would be done.")
 def number_command(fallback: str, yes: bool) -> None:
-    """Let TWILIO_PHONE_NUMBER ring here: set its webhooks by Twilio's REST API.
+    """Let TWILIO_PHONE_NUMBER ring here.
 
-    Ends with 1 when Twilio does not let us.
+    Sets the number's webhooks at Twilio to those of PUBLIC_URL. Ends with 1 when Twilio does not
+    let us.
     """
     with told_plainly():
         settings = config.load()

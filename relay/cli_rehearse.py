@@ -40,9 +40,10 @@ def rehearse_command(
     as_json: bool,
     yes: bool,
 ) -> None:
-    """Have simulated callers speak with the real model, and mark what it does.
+    """Have simulated callers try the real model.
 
-    Settings come from the environment and .env. Ends with 1 when a call fails.
+    What it does is marked, before people call. Settings come from the environment and .env. Ends
+    with 1 when a call fails.
     """
     with told_plainly():
         run = _run()

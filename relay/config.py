@@ -12,6 +12,7 @@ A fault's text never holds the value of a secret.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -24,7 +25,15 @@ from relay.config_settings import BusinessSettings, Settings
 from relay.config_types import is_phone_number
 from relay.errors import ConfigError
 
-__all__ = ["STAND_INS", "BusinessSettings", "Settings", "examine", "is_phone_number", "load"]
+__all__ = [
+    "STAND_INS",
+    "BusinessSettings",
+    "Settings",
+    "examine",
+    "is_phone_number",
+    "load",
+    "named",
+]
 
 #: For who looks around without the settings that are needed. They reach nobody.
 STAND_INS: Mapping[str, str] = {
@@ -35,6 +44,9 @@ STAND_INS: Mapping[str, str] = {
     "PUBLIC_URL": "https://relay.invalid",
     "OPENAI_API_KEY": "missing",
 }
+
+#: Pydantic's beginnings of a reason, as the rest of a sentence about a setting.
+_PLAINER: Mapping[str, str] = {"Input should": "must", "String should": "must"}
 
 S = TypeVar("S", bound="BusinessSettings")
 
@@ -88,20 +100,32 @@ def examine(
     try:
         return (), load(environ, env_file)
     except ConfigError as error:
-        head, *faults = (line.strip() for line in str(error).splitlines())
-    faulty = {fault.partition(" ")[0] for fault in faults}
+        head, *faults = _lines_of(error)
+    shown = tuple(faults or [head])
     if environ is None:
         environ, env_file = os.environ, env_file or Path(".env")
     written = dotenv_values(env_file) if env_file and env_file.is_file() else {}
-    if {"HUMAN_TRANSFER_NUMBER", "TWILIO_PHONE_NUMBER"} & faulty:
-        faulty |= {"HUMAN_TRANSFER_NUMBER", "TWILIO_PHONE_NUMBER"}  # they must differ
-    said = {**written, **environ}
-    whole = {name: value for name, value in said.items() if value and name not in faulty}
-    whole |= {name: value for name, value in STAND_INS.items() if name in faulty}
-    try:
-        return tuple(faults or [head]), load(whole)
-    except ConfigError:
-        return tuple(faults or [head]), None
+    said = {name: value for each in (written, environ) for name, value in each.items() if value}
+    faulty: set[str] = set()
+    while fresh := {name for fault in faults for name in named(fault)} - faulty:
+        faulty |= fresh
+        whole = {name: value for name, value in said.items() if name not in faulty}
+        whole |= {name: value for name, value in STAND_INS.items() if name in faulty}
+        try:
+            return shown, load(whole)
+        except ConfigError as error:
+            _, *faults = _lines_of(error)
+    return shown, None
+
+
+def named(fault: str) -> tuple[str, ...]:
+    """The settings that a fault is about, in its own order."""
+    words = re.findall(r"[A-Z][A-Z0-9_]+", fault.partition(": ")[0])
+    return tuple(dict.fromkeys(word for word in words if word.lower() in Settings.model_fields))
+
+
+def _lines_of(error: ConfigError) -> list[str]:
+    return [line.strip() for line in str(error).splitlines()]
 
 
 def _message(faults: Iterable[ErrorDetails]) -> str:
@@ -116,5 +140,7 @@ def _line(fault: ErrorDetails) -> str:
     purpose = Settings.model_fields[name].description
     if fault["type"] == "missing":
         return f"{name.upper()} is missing: {purpose}"
-    why = fault.get("ctx", {}).get("error", fault["msg"])
+    why = str(fault.get("ctx", {}).get("error", fault["msg"]))
+    for theirs, ours in _PLAINER.items():
+        why = why.replace(theirs, ours)
     return f"{name.upper()} is malformed ({why}): {purpose}"

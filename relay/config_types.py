@@ -33,6 +33,8 @@ def _split(url: str) -> SplitResult:
 
 def _web_url(url: str, secure: str, plain: str) -> SplitResult:
     """A URL that is encrypted unless it stays on this machine (T19: no silent downgrade)."""
+    if "://" not in url:
+        raise ValueError(f"must begin with {secure}://")
     parts = _split(url)
     if parts.scheme == plain and parts.hostname in _LOOPBACK:
         return parts

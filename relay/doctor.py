@@ -19,12 +19,14 @@ from urllib.parse import urlsplit
 
 from relay.adapters.business_file import load_business
 from relay.adapters.store import lag
-from relay.config import Settings
+from relay.config import Settings, named
 from relay.core.consent import ALL_PARTY
 from relay.errors import ConfigError, StoreError
+from relay.prices import load_prices
 from relay.prompts import Prompts
 from relay.tools import registry
 from relay.wiring_clips import load_clips, load_texts
+from relay.wiring_money import call_prices
 
 CHARS_A_TOKEN: Final = 4  # of English, roughly
 LONG_PROMPT_CHARS: Final = 12_000
@@ -88,14 +90,15 @@ def look_here(faults: Iterable[str], settings: Settings | None) -> Iterator[Find
         yield _folder("recordings", "FLIGHT_DIR", settings.flight_dir)
     yield from _consent(settings)
     yield from _caps(settings)
+    yield _prices(settings)
 
 
 def _settings(faults: list[str]) -> Iterator[Finding]:
     if not faults:
         yield ok("settings", "all that are needed are there and well-formed")
     for fault in faults:
-        name = fault.partition(" ")[0]
-        yield fail("settings", fault, f"set {name} in the environment or in .env (.env.example)")
+        names = ", ".join(named(fault)) or "what it names"
+        yield fail("settings", fault, f"set {names} in the environment or in .env (.env.example)")
 
 
 def _prompts(settings: Settings) -> Iterator[Finding]:
@@ -121,7 +124,9 @@ def _business(settings: Settings) -> Iterator[Finding]:
     try:
         business = load_business(settings.business_file)
     except ConfigError as error:
-        yield fail("business", str(error), "docs/business-api.md has the form of the file")
+        yield fail(
+            "business", str(error), "relay/adapters/business.toml shows the form of the file"
+        )
         return
     if settings.business_file == Settings.model_fields["business_file"].default:
         yield warn(
@@ -235,6 +240,15 @@ def _caps(settings: Settings) -> Iterator[Finding]:
             "MAX_CALLS_PER_NUMBER and MAX_CALLS_PER_NUMBER_HOUR, not 0",
         )
     yield _tier(settings)
+
+
+def _prices(settings: Settings) -> Finding:
+    try:
+        table = load_prices(settings.prices_file)
+        call_prices(settings, table)
+    except ConfigError as error:
+        return fail("prices", str(error), "correct a copy of relay/prices.toml, and PRICES_FILE")
+    return ok("prices", f"what a call costs is reckoned by prices of {table.as_of}")
 
 
 def _tier(settings: Settings) -> Finding:

@@ -197,7 +197,7 @@ def test_a_person_is_erased_and_nobody_else(folder: Path) -> None:
         ["calls", "1", "removed"],
         ["tool_calls", "1", "removed"],
         ["transcripts", "3", "removed"],
-        ["1", "calls", "of", ANN, "are", "erased."],
+        ["1", "call", "of", ANN, "erased."],
     ]
     assert relay(folder, "export", "CA1").exit_code == 1
     assert relay(folder, "export", "CA2").exit_code == 0
@@ -272,6 +272,18 @@ def test_a_setting_that_is_missing_is_said_plainly(folder: Path) -> None:
     assert result.stderr.startswith("relay: these settings need attention")
 
 
-def test_everything_works_on_an_empty_database(tmp_path: Path) -> None:
-    assert relay(tmp_path, "calls").exit_code == 0
-    assert relay(tmp_path, "costs").exit_code == 0
+def test_an_empty_database_is_named_and_not_shown_as_an_empty_table(tmp_path: Path) -> None:
+    where = f"sqlite:///{tmp_path}/relay.db"
+    for command in ("calls", "costs"):
+        result = relay(tmp_path, command)
+        assert (result.exit_code, result.stdout) == (0, f"There are no calls yet in {where}.\n")
+        assert json.loads(relay(tmp_path, command, "--json").stdout) == []
+    since = relay(tmp_path, "calls", "--since", "2026-11-20")
+    assert since.stdout == f"There are no calls since 2026-11-20 00:00 in {where}.\n"
+
+
+def test_whoever_reads_calls_needs_no_keys(folder: Path) -> None:
+    alone = {"DATABASE_URL": f"sqlite:///{folder}/relay.db"}
+    env: dict[str, str | None] = {**dict.fromkeys(environ(folder)), **alone}
+    for words in (["calls"], ["calls", "CA1"], ["costs"], ["export", "CA1"]):
+        assert CliRunner().invoke(main, words, env=env).exit_code == 0, words

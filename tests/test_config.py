@@ -51,6 +51,20 @@ def test_one_message_names_every_missing_variable_and_what_it_is_for() -> None:
         assert purpose == Settings.model_fields[name.lower()].description
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("PUBLIC_URL", "relay.example.com", "must begin with https://"),
+        ("OPENAI_REALTIME_URL", "localhost:9000", "must begin with wss://"),
+        ("LOG_LEVEL", "loud", "must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("MAX_CALLS", "0", "must be greater than or equal to 1"),
+        ("TWILIO_ACCOUNT_SID", "SK1", "must match pattern '^AC[0-9a-fA-F]{32}$'"),
+    ],
+)
+def test_a_fault_says_what_a_value_must_be(name: str, value: str, why: str) -> None:
+    assert f"{name} is malformed ({why}): " in fault(**{name: value})
+
+
 def test_missing_and_malformed_are_reported_together() -> None:
     text = fault(PORT="eighty", PUBLIC_URL="relay.example.com", OPENAI_API_KEY="")
     assert len(text.splitlines()) == 4

@@ -62,6 +62,27 @@ def test_a_transfer_to_the_relay_itself_is_named(tmp_path: Path) -> None:
     assert levels(found)["prompts"] == {"ok"}
 
 
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"VOICE_PROVIDER": "elevenlabs"}, "VOICE_PROVIDER, ELEVENLABS_API_KEY"),
+        (
+            {"TRANSFER_NUMBERS": f"billing={ENVIRON['TWILIO_PHONE_NUMBER']}"},
+            "TRANSFER_NUMBERS, TWILIO_PHONE_NUMBER",
+        ),
+        ({"CONSENT_POLICY": "states", "BUSINESS_STATE": "Texas"}, "BUSINESS_STATE in"),
+        ({"NOTIFY_URL": "https://shop.example.com", "PORT": "eighty"}, "PORT in"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_named_and_the_rest_is_looked_at(
+    tmp_path: Path, changes: dict[str, str], names: str
+) -> None:
+    environ = {**ENVIRON, "PROMPTS_DIR": str(PROMPTS), "SPOOL_DIR": str(tmp_path), **changes}
+    findings = list(look_here(*config.examine(environ)))
+    assert findings[0].mend.startswith(f"set {names}")
+    assert {each.check for each in findings} >= {"prompts", "clips", "spool"}
+
+
 def test_a_clean_checkout_without_any_setting_is_looked_at(tmp_path: Path) -> None:
     faults, settings = config.examine({})
     findings = list(look_here(faults, settings))
@@ -114,6 +135,8 @@ def test_an_old_database_a_whole_one_and_a_broken_one(tmp_path: Path) -> None:
         ({"PROMPTS_DIR": "/no/such/folder"}, "consent", "skip", "without prompts"),
         ({"SPOOL_DIR": f"{__file__}/spool"}, "spool", "fail", "no folder to write in"),
         ({"FLIGHT_DIR": __file__}, "recordings", "fail", "no folder to write in"),
+        ({"PRICES_FILE": "/no/such/file"}, "prices", "fail", "cannot be read"),
+        ({"REALTIME_MODEL": "unheard-of"}, "prices", "fail", "could not be held"),
     ],
 )
 def test_what_is_doubtful_or_wrong_is_said(

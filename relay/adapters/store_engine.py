@@ -6,8 +6,9 @@ its turn at the start instead of failing in the middle. The driver's own transac
 switched off, because it begins too late.
 
 PostgreSQL: bounded in every direction (connecting, a statement, a dead peer), and without
-server-side prepared statements, so that it works behind a transaction pooler. One that accepts
-connections and refuses to write, as in a fail-over, is away.
+server-side prepared statements. The bounds go along as a connection is opened, which poolers
+such as PgBouncer refuse: a few connections a process need none. One that accepts connections and
+refuses to write, as in a fail-over, is away.
 """
 
 from __future__ import annotations
@@ -167,6 +168,8 @@ def mapped(url: URL) -> Iterator[None]:
         line = lines[0].strip()
         if "unable to open database file" in line:
             line += ": its folder must exist, and the relay be allowed to write in it"
+        if "unsupported startup parameter" in line:
+            line += ": a pooler answers there, and DATABASE_URL needs the direct address"
         # A plain StatementError is a value that did not even reach the driver.
         refused = isinstance(error, DataError | IntegrityError) or type(error) is StatementError
         away = url.get_backend_name() == "postgresql" and _away(error, str(cause))

@@ -128,7 +128,7 @@ def _take_message(desk: FrontDesk, form: Form) -> None:
         return
     call_sid = form.call_sid
     line = desk.board.line(call_sid)
-    caller = form.number("From") or (line.caller if line else "") or "a withheld number"
-    text = f"A message of {seconds} s from {caller}: {form['RecordingUrl']}"
+    caller = form.number("From") or (line.caller if line else "") or "Somebody (number withheld)"
+    text = f"{caller} left a voicemail of {seconds} s: {form['RecordingUrl']}"
     desk.notice(call_sid, recording, "voicemail", text)
     desk.outcomes.note(call_sid, "message", "voicemail")

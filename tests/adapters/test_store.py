@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -130,3 +132,26 @@ def test_reading_does_not_wait_for_a_writer(tmp_path: Path) -> None:
     assert store.call("CA1") is None  # and this is before the release
     release()
     store.close()
+
+
+def refuse_at_the_door(listener: socket.socket, message: bytes) -> None:
+    """Be a PostgreSQL, or a pooler before one, that does not take a connection's options."""
+    connection, _ = listener.accept()
+    with connection:
+        while int.from_bytes(connection.recv(8)[4:]) >> 16 != 3:  # TLS and the like are asked for
+            connection.sendall(b"N")
+        fields = b"SFATAL\0C08P01\0M" + message + b"\0\0"
+        connection.sendall(b"E" + (4 + len(fields)).to_bytes(4) + fields)
+
+
+def test_a_pooler_that_refuses_our_options_is_named() -> None:
+    # PgBouncer 1.18 says it so, 1.20 and later "… in options: statement_timeout".
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        told = b"unsupported startup parameter: options"
+        thread = threading.Thread(target=refuse_at_the_door, args=(listener, told))
+        thread.start()
+        with pytest.raises(StoreError, match="a pooler answers there") as caught:
+            upgrade(f"postgresql://relay:secret@127.0.0.1:{port}/relay")
+        thread.join()
+    assert not caught.value.away, "a start must not wait for it to come back"

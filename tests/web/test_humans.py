@@ -277,8 +277,7 @@ async def test_a_message_reaches_the_owner_once(office: Office) -> None:
     assert (await office.post("voicemail-recording", **MESSAGE)).status_code == 204
     notices = [e.record for e in office.kept if isinstance(e.record, OwnerNotice)]
     assert {(n.ref, n.kind) for n in notices} == {("RE1", "voicemail")}
-    assert CALLER in notices[0].text
-    assert MESSAGE["RecordingUrl"] in notices[0].text
+    assert notices[0].text == f"{CALLER} left a voicemail of 12 s: {MESSAGE['RecordingUrl']}"
     written(office)
     assert office.store.rows["CA1"].outcome == "message"
 
