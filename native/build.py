@@ -17,7 +17,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("g711", "pcm", "base64", "resample", "frame", "ws", "link", "media", "clock")
+PARTS = ("g711", "pcm", "base64", "resample", "frame", "ws", "link", "media", "clock", "round")
 
 NO_SOXR = """
 libsoxr, which relay's audio core is built on, was not found (asked: pkg-config soxr).
@@ -79,6 +79,7 @@ typedef struct {
     int fd; ws_reader reader; ws_frame frame;
     uint8_t *got, *out;
     size_t got_size, start, end, out_size, sent, filled, keys_used;
+    int takes, sealed;
     ...;
 } link_end;
 ptrdiff_t link_receive(link_end *end);
@@ -92,6 +93,7 @@ typedef struct {
     uint64_t chunk;
     const char *audio; size_t audio_n;
     int rises;
+    link_end *model;
 } media_ear;
 int media_next(media_ear *ear);
 int media_receive(media_ear *ear);
@@ -99,6 +101,23 @@ int append_put(link_end *model, const char *audio, size_t n);
 
 int clock_open(void);
 int clock_set(int fd, double seconds);
+#define ROUND_HEARD ...
+#define ROUND_READABLE ...
+#define ROUND_REST ...
+#define ROUND_NOTES ...
+#define ROUND_SOUND ...
+
+typedef struct {
+    int32_t fd, kind, mulaw_bytes, rises;
+    double level_db;
+    uint32_t sound, sound_n;
+    int32_t told, unsent;
+} round_note;
+typedef struct {
+    int epoll; media_ear **ears; size_t ears_n; int ready;
+    round_note notes[...]; char sound[...];
+} media_round;
+int round_look(media_round *round);
 """
 
 

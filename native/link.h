@@ -31,6 +31,8 @@ typedef struct {
     size_t out_size, sent, filled;
     uint8_t keys[256]; /* random bytes, for masks */
     size_t keys_used;
+    int takes;  /* others than its owner may put frames, and have them sent */
+    int sealed; /* not by us, though: what is put must be enciphered first */
 } link_end;
 
 /* Receive once. Returns how many bytes came, LINK_AGAIN, LINK_ENDED or LINK_NO_ROOM. */

@@ -28,6 +28,7 @@ typedef struct {
     const char *audio;    /* MEDIA_TAKEN: base64 for the model, until the next call */
     size_t audio_n;
     int rises;            /* as relay.audio.frames.rises; 0 for what is hardly audible */
+    link_end *model;      /* the lane is open: where its frames go at once (round.h); else NULL */
 } media_ear;
 
 /* Take the next frame. Returns MEDIA_TAKEN, or what link_next does of a frame that is left to

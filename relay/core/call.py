@@ -73,6 +73,11 @@ class Call:
         """What the call has cost so far, in micro-USD."""
         return self._state.budget.spent
 
+    @property
+    def hears_at_once(self) -> bool:
+        """Whether a frame of the caller may go to the model before `handle` is told of it."""
+        return self._state.link.up_to_date and self._state.phase in WITH_CALLER
+
     def handle(self, event: on.Event, now: float) -> list[Command]:
         """Take one event at now. Returns what is to be done, in order."""
         call = self._state

@@ -31,12 +31,14 @@ class CallerAudio:
     ms: its length on the line, silence put in for lost frames included
     level_db: its level in dBFS, -100.0 for digital silence
     rises: how often it crosses zero upwards, which tells a vowel from breath
+    told: the model has it already: it came while the core heard at once (Call.hears_at_once)
     """
 
     audio: str
     ms: int
     level_db: float
     rises: int = 0
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)

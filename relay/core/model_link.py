@@ -62,6 +62,11 @@ class ModelLink:
     def ready(self) -> bool:
         return self.state is Link.READY
 
+    @property
+    def up_to_date(self) -> bool:
+        """It has heard all that there was: what comes now follows at once."""
+        return self.state is Link.READY and not self._untold
+
     def dialled(self, now: float) -> None:
         """A dial begins. The first one says how long a session may take to be ready."""
         self.redial_at = None

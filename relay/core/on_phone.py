@@ -45,7 +45,8 @@ def caller_audio(call: State, frame: on.CallerAudio, now: float) -> bool:
     if call.sanity.floods(frame.ms, now - call.started_at):
         fault(call, "phone_flood", now)
         return False
-    if call.link.hear(frame, understood=not call.talk.utterances.unsettled()):
+    now_told = call.link.hear(frame, understood=not call.talk.utterances.unsettled())
+    if now_told and not frame.told:
         call.out.append(do.AppendAudio(frame.audio))
     if call.talk.caller_frame(frame, now):
         caller_confirmed(call, now)

@@ -23,7 +23,23 @@ import trio
 from relay.audio import PhoneToModel
 from relay.errors import SocketClosed
 from relay.shell import pump
-from relay.websocket import AGAIN, BINARY, BROKEN, CLOSE, ENDED, MORE, PING, PONG, TEXT, Ear, Link
+from relay.shell.pouring import Hear, Pouring
+from relay.websocket import (
+    AGAIN,
+    BINARY,
+    BROKEN,
+    CLOSE,
+    ENDED,
+    MORE,
+    NO_ROOM,
+    PING,
+    PONG,
+    REST,
+    TEXT,
+    Ear,
+    Lane,
+    Link,
+)
 from relay.websocket.ear import TAKEN
 
 CLOSE_S: Final = 2.0
@@ -69,6 +85,7 @@ class Tls:
 
     def __init__(self, link: Link, tls: ssl.SSLSocket) -> None:
         self._link, self._tls = link, tls
+        link.seal()
 
     def receive(self) -> int:
         try:
@@ -133,7 +150,8 @@ class NativeSocket:
         self._ended = False  # nothing can be received any more
         self._poured_by: pump.Pump | None = None
         self._lagging: Callable[[], None] = _nobody_minds
-        self._wake: Callable[[], None] | None = None  # whoever pours
+        self._lent = False  # nothing waits that must be sent before what comes by the lane
+        self._pouring: Pouring | None = None
 
     # ---- in ---------------------------------------------------------------------------------
 
@@ -162,24 +180,23 @@ class NativeSocket:
         """Joins this socket and a call's codec, for `pour_media`."""
         return Ear(self._link, codec)
 
-    async def pour_media(
-        self,
-        ear: Ear,
-        take: Callable[[str | bytes], None],
-        hear: Callable[[str, int, float, int], None],
-    ) -> None:
-        """`pour`, but what the ear takes goes to `hear`: audio for the model, ms, level, rises."""
+    async def pour_media(self, ear: Ear, take: Callable[[str | bytes], None], hear: Hear) -> None:
+        """`pour`, but what the ear takes goes to `hear`."""
         link = self._link
 
-        def step() -> bool:
-            kind = ear.receive()
+        def go_on(kind: int) -> bool:
+            """Hand on the frame of this kind, and what was received behind it."""
+            if kind == NO_ROOM:
+                kind = ear.receive()
             if kind == AGAIN:
                 return False
             if kind == ENDED:
                 self._lost()
+            if kind == REST:
+                kind = ear.next()
             while kind != MORE:
                 if kind == TAKEN:
-                    hear(*ear.frame())
+                    hear(*ear.frame(), False)
                 elif (message := self._of_frame(kind)) is not None:
                     take(message)
                 if not link.untaken():
@@ -187,14 +204,20 @@ class NativeSocket:
                 kind = ear.next()
             return True
 
+        def step() -> bool:
+            return go_on(ear.receive())
+
         while (message := self._next_message()) is not None:
             take(message)  # what came with the handshake
-        await self._pour(step)
+        await self._pour(step, lambda pouring: pouring.by_ear(ear, hear, go_on))
 
-    async def _pour(self, step: Callable[[], bool]) -> None:
+    async def _pour(
+        self, step: Callable[[], bool], prepare: Callable[[Pouring], None] = lambda _: None
+    ) -> None:
         """Step whenever there is something to be read, until it raises.
 
         step: reads once and gives away what came; False when there was nothing to be read
+        prepare: has a pump do better
         """
         while step():  # what came before, and what a TLS record may still hold
             await trio.lowlevel.checkpoint()
@@ -204,29 +227,13 @@ class NativeSocket:
                 await self._readable()
                 while step():
                     pass
-        task = trio.lowlevel.current_task()
-        run, once = task.context.run, step if self._carrier.telling else _to_the_end(step)
-
-        def give_up(result: outcome.Outcome[None]) -> None:
-            by.forget(self._fd)
-            self._wake = None
-            trio.lowlevel.reschedule(task, result)
-
-        def ready() -> None:
-            result = outcome.capture(run, once)
-            if isinstance(result, outcome.Error):
-                give_up(result)
-            del result  # its traceback leads to this frame: a cycle, which all of the call hangs on
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            by.forget(self._fd)
-            self._wake = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        by.watch(self._fd, ready)
-        self._poured_by = by
-        self._wake = lambda: give_up(outcome.capture(self._raise_gone))
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        pouring = Pouring(by, self._fd, step if self._carrier.telling else _to_the_end(step))
+        prepare(pouring)
+        self._poured_by, self._pouring = by, pouring
+        try:
+            await pouring.wait()
+        finally:
+            self._pouring = None
 
     def _raise_gone(self) -> None:
         gone = self._gone or SocketClosed(1006)
@@ -250,6 +257,7 @@ class NativeSocket:
     def _lost(self) -> None:
         self._ended = True
         self._gone = self._gone or SocketClosed(1006)
+        self._mind_the_lane()
         self._raise_gone()
 
     def _next_message(self) -> str | bytes | None:
@@ -325,6 +333,22 @@ class NativeSocket:
         self._link.append(audio.encode())
         return True
 
+    def lane(self, flush: Callable[[], None]) -> Lane:
+        """A way for others to have messages sent in between ours. Closed until it is lent.
+
+        flush: called when what they sent did not go out whole
+        """
+        return Lane(self._link, flush)
+
+    def lend(self, *, lent: bool) -> None:
+        """Open or close the lane. It also closes by itself when the peer lags or is gone."""
+        self._lent = lent
+        self._mind_the_lane()
+
+    def _mind_the_lane(self) -> None:
+        usable = self._gone is None and not self._deaf and not self._stuck
+        self._link.takes = self._lent and usable
+
     def flush(self, lagging: Callable[[], None]) -> None:
         self._lagging = lagging
         by = self._poured_by or pump.current.get()
@@ -344,8 +368,9 @@ class NativeSocket:
         left = self._carrier.flush()
         if left == ENDED:
             self._deaf, self._stuck = True, False
-            return True
-        self._stuck = left > 0
+        else:
+            self._stuck = left > 0
+        self._mind_the_lane()
         return not self._stuck
 
     async def drain(self) -> None:
@@ -379,8 +404,10 @@ class NativeSocket:
             return
         self._closing = trio.Event()
         was_open, self._gone = self._gone is None, self._gone or SocketClosed(code, reason)
-        if self._wake is not None:
-            self._wake()
+        self._mind_the_lane()
+        if self._pouring is not None:
+            self._pouring.give_up(outcome.capture(self._raise_gone))
+            self._pouring = None
         if self._fd >= 0:
             trio.lowlevel.notify_closing(self._fd)
         try:
@@ -430,4 +457,5 @@ class NativeSocket:
         """No more is sent, and the peer learns it."""
         if not self._deaf:
             self._deaf = True
+            self._mind_the_lane()
             self._carrier.shut()

@@ -15,6 +15,8 @@ import trio
 
 from relay.errors import SocketClosed
 from relay.ports import QuickSocket, Socket
+from relay.shell.native_socket import NativeSocket
+from relay.websocket import Lane
 
 # A peer that takes nothing for this long will not take anything any more.
 SEND_S = 5.0
@@ -32,6 +34,7 @@ class Outbox:
         self._lagging = False  # it holds some of what it has taken
         self._taken = False  # it has taken something since the last flush
         self._closed = False
+        self.lane: Lane | None = None  # by which an ear may send between our messages
 
     def post(self, text: str) -> bool:
         """Send or queue a message. False: the queue is full. After close it goes nowhere."""
@@ -40,7 +43,7 @@ class Outbox:
         if self._quick is not None and self._quick.send_nowait(text):
             self._taken = True
             return True
-        self._quick = None
+        self._keep_up(False)
         if len(self._waiting) >= self._capacity:
             return False
         self._waiting.append(text)
@@ -60,13 +63,25 @@ class Outbox:
             self._taken = False
             self._socket.flush(self._lag)
 
+    def _flush_lane(self) -> None:
+        if self._socket is not None:
+            self._socket.flush(self._lag)
+
     def _lag(self) -> None:
-        self._quick, self._lagging = None, True
+        self._lagging = True
+        self._keep_up(False)
         self._bell.unpark()
+
+    def _keep_up(self, keeps_up: bool) -> None:
+        """Messages go into the socket at once, or wait. Behind one that waits nobody may send."""
+        self._quick = self._socket if keeps_up else None
+        if isinstance(self._socket, NativeSocket):
+            self._socket.lend(lent=keeps_up and not self._closed)
 
     def close(self) -> None:
         """No more messages; `run` ends when the queued ones are written."""
         self._closed = True
+        self._keep_up(self._quick is not None)
         self._bell.unpark()
 
     async def run(self, socket: Socket) -> bool:
@@ -75,6 +90,8 @@ class Outbox:
         False: the peer is stuck. What then becomes of its socket is not decided here.
         """
         self._socket = socket if isinstance(socket, QuickSocket) else None
+        if isinstance(socket, NativeSocket):
+            self.lane = socket.lane(self._flush_lane)
         try:
             with trio.CancelScope() as scope:
                 try:
@@ -85,13 +102,14 @@ class Outbox:
                             scope.deadline = math.inf
                         if self._closed:
                             break
-                        self._quick = self._socket
+                        self._keep_up(True)
                         await self._bell.park()
                 except SocketClosed:
                     return True
         finally:
-            self._closed = True
-            self._quick = self._socket = None  # which knows us: a cycle
+            self._closed, self.lane = True, None
+            self._keep_up(False)
+            self._socket = None  # which knows us: a cycle
             self._waiting.clear()
         if scope.cancelled_caught:
             return False

@@ -9,7 +9,7 @@ from relay.core import events as on
 from relay.errors import AudioError, PhoneProtocolError, SocketClosed
 from relay.ports import Socket
 from relay.shell.native_socket import NativeSocket
-from relay.websocket import Ear
+from relay.websocket import Ear, Lane
 from relay.wire import twilio
 
 Feed = Callable[[on.Event], None]
@@ -23,12 +23,35 @@ AUDIBLE_DB = -55.0
 MAX_JUMP = 500
 
 
-async def read_phone(socket: Socket, codec: PhoneToModel, call_sid: str, feed: Feed) -> None:
+class Way:
+    """By which a caller's frames go on to the model where they are received, if a lane is given."""
+
+    def __init__(self) -> None:
+        self._ear: Ear | None = None
+        self._lane: Lane | None = None
+
+    def begin(self, ear: Ear) -> None:
+        self._ear = ear
+        ear.lead_to(self._lane)
+
+    def lead(self, lane: Lane | None) -> None:
+        """Cheap when nothing changes."""
+        if lane is not self._lane:
+            self._lane = lane
+            if self._ear is not None:
+                self._ear.lead_to(lane)
+
+
+async def read_phone(
+    socket: Socket, codec: PhoneToModel, call_sid: str, feed: Feed, way: Way
+) -> None:
     """Feed what Twilio sends until its socket closes. A broken message is counted, not fatal."""
     reader = _Reader(codec, call_sid, feed)
     try:
         if isinstance(socket, NativeSocket):
-            await socket.pour_media(reader.join(socket), reader.take, reader.hear)
+            ear = reader.join(socket)
+            way.begin(ear)
+            await socket.pour_media(ear, reader.take, reader.hear)
         else:
             while True:
                 reader.take(await socket.receive())
@@ -55,8 +78,8 @@ class _Reader:
         self._ear = socket.ear(self._codec)
         return self._ear
 
-    def hear(self, audio: str, ms: int, level_db: float, rises: int) -> None:
-        self._feed(on.CallerAudio(audio, ms, level_db, rises))
+    def hear(self, audio: str, ms: int, level_db: float, rises: int, told: bool) -> None:
+        self._feed(on.CallerAudio(audio, ms, level_db, rises, told))
 
     def take(self, text: str | bytes) -> None:
         try:

@@ -1,35 +1,57 @@
 """One task that waits for all media sockets of the process, and has each of them read.
 
 Waking a task costs Trio more than a frame costs us, and fifty frames a second come in on each call.
-So the sockets stand in an epoll set of their own, in which they stay, and one task waits for that;
-a socket's `ready` then reads what there is and feeds it to its call, all in one go. What a step
-sends is held back until the socket has been read, so that frames that came together leave together.
+So the sockets stand in an epoll set of their own, in which they stay, and one task waits for that.
+One C call then reads them all (relay.websocket.round), and its notes are told to the calls, each in
+its own context. What a step sends is held back until the socket has been read, so that what came
+together leaves together.
 The calls' alarms ring here, too (clock.py), between one round of reading and the next.
 
-Nothing of a call's failure gets here: `ready` must hand it to the call's own task (native_socket).
-Without a pump, or where the system has no epoll, each socket is waited for by its own task.
+A wake from sleep costs more than what is then done for a frame: caches are cold, and so is the
+peer. So under load, where the next frame is due before this round is over, the sockets are looked
+at once a tick and not once a frame. A frame waits half a tick for that, at the median.
+
+Nothing of a call's failure gets here: what is called must hand it to the call's own task
+(native_socket). Without a pump, or where the system has no epoll, each socket is waited for by its
+own task.
 """
 
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+import time
 from typing import Final, Protocol
 
 import trio
 
 from relay.shell.clock import Clock
+from relay.websocket import HEARD, READABLE, Ear, Note, Round, Tick
 
-# Sockets that are read in a row, and how often one looks for more before other tasks get a turn:
-# under load more has come meanwhile, and waiting for it costs a task's wake.
-ROUND: Final = 64
+# How often one looks for more before other tasks get a turn, while nothing is paced.
 ROUNDS: Final = 4
+TICK_S: Final = 0.001
+# How long a look at the load takes, a frame's time, and how many sockets a tick are one.
+WEIGHED_S: Final = 0.02
+LOAD: Final = 1.25
 
 
 class Held(Protocol):
     """A socket with something to send."""
 
     def send_held(self) -> None: ...
+
+
+class Poured(Protocol):
+    """A socket that is read. Nothing of it raises or waits."""
+
+    def ready(self) -> None:
+        """There is something to be received."""
+
+    def heard(self, note: Note, audio: str) -> None:
+        """A frame was received and converted."""
+
+    def came(self, kind: int) -> None:
+        """Something else was: a frame of this kind, or what relay.websocket.round says instead."""
 
 
 class Pump:
@@ -41,47 +63,79 @@ class Pump:
         self.clock = Clock()
         self._epoll = select.epoll()
         self._epoll.register(self.clock.fd, select.EPOLLIN)
-        self._ready: dict[int, Callable[[], None]] = {}
+        self._tick = Tick()
+        self._round = Round(self._epoll.fileno())
+        self._poured: dict[int, Poured] = {}
 
-    def watch(self, fd: int, ready: Callable[[], None]) -> None:
-        """Have `ready` called whenever fd can be read. It must not raise, and not wait."""
-        self._ready[fd] = ready
+    def watch(self, fd: int, poured: Poured, ear: Ear | None = None) -> None:
+        """Have a socket read whenever it can be, by its ear if it has one."""
+        self._poured[fd] = poured
+        if ear is not None:
+            self._round.lend(fd, ear)
         self._epoll.register(fd, select.EPOLLIN)
 
     def forget(self, fd: int) -> None:
         """Watch it no more. Must be said before fd is closed; may be said twice."""
-        if self._ready.pop(fd, None) is not None:
+        if self._poured.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+            self._round.take_back(fd)
 
     async def run(self) -> None:
         """Until cancelled."""
         current.set(self)
         try:
-            while True:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
-                for _ in range(ROUNDS):
-                    if not self._round():
-                        break
+            await self._pump()
         finally:
             current.set(None)
             self._epoll.close()
+            self._tick.close()
             self.clock.close()
 
-    def _round(self) -> bool:
-        """Read what can be read now. False: nothing could."""
-        held = self.held
-        readable = self._epoll.poll(0, ROUND)
-        for fd, _ in readable:
-            ready = self._ready.get(fd)
-            if ready is None:
-                continue  # the clock's, or one that was forgotten in this very round
-            self.holding = True
-            ready()
-            self.holding = False
-            while held:
-                held.pop().send_held()
+    async def _pump(self) -> None:
+        loaded, seen, since = False, 0, time.monotonic()
+        while True:
+            if loaded:
+                self._tick.set(TICK_S)
+                await trio.lowlevel.wait_readable(self._tick.fd)
+                seen += self._look()
+            else:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                for _ in range(ROUNDS):
+                    found = self._look()
+                    seen += found
+                    if not found:
+                        break
+            passed = time.monotonic() - since
+            if passed >= WEIGHED_S:
+                loaded = seen * TICK_S >= LOAD * passed
+                seen, since = 0, since + passed
+
+    def _look(self) -> int:
+        """Read what can be read now. Returns how many sockets could."""
+        held, poured, sound = self.held, self._poured, self._round.sound
+        before = -1
+        self.holding = True
+        for note in self._round.look():
+            fd, kind = note[0], note[1]
+            if fd != before:
+                while held:
+                    held.pop().send_held()
+                before = fd
+            socket = poured.get(fd)
+            if socket is None:
+                continue  # the clock, or one that was forgotten in this very round
+            if kind == HEARD:
+                at = note[5]
+                socket.heard(note, sound[at : at + note[6]].decode())
+            elif kind == READABLE:
+                socket.ready()
+            else:
+                socket.came(kind)
+        self.holding = False
+        while held:
+            held.pop().send_held()
         self.clock.look()
-        return bool(readable)
+        return self._round.ready
 
 
 #: The pump of this Trio program, if one runs.

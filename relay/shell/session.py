@@ -40,7 +40,7 @@ from relay.shell.humans import CallDesk
 from relay.shell.kit import CallFacts, CallKit
 from relay.shell.model import run_model
 from relay.shell.outbox import Outbox
-from relay.shell.phone import read_phone
+from relay.shell.phone import Way, read_phone
 from relay.shell.purse import Tab
 from relay.shell.recorder import Flight
 from relay.shell.recordings import CallRecording
@@ -115,6 +115,7 @@ class Session:
         self._epoch = kit.wall_clock() - timedelta(seconds=now)  # of trio's clock, in UTC
         self._phone_out = Outbox(PHONE_OUTBOX)
         self._model_out = Outbox(MODEL_OUTBOX)
+        self._way = Way()
         self._model_scope = trio.CancelScope()
         self._events: deque[on.Event] = deque()
         self._feeding = False
@@ -160,7 +161,9 @@ class Session:
                 self.feed(self._past)
             self._nursery.start_soon(self._stay)
             self._alarm.set(self._call.deadline)
-            await read_phone(self._phone, self._to_model, self._facts.call_sid, self.feed)
+            await read_phone(
+                self._phone, self._to_model, self._facts.call_sid, self.feed, self._way
+            )
 
     def statistics(self) -> Statistics:
         """What the core has seen so far."""
@@ -229,6 +232,7 @@ class Session:
             self._feeding = False
         self._model_out.flush()
         self._phone_out.flush()
+        self._way.lead(self._model_out.lane if self._call.hears_at_once else None)
         self._alarm.set(self._call.deadline)
 
     def _step(self, event: on.Event) -> None:

@@ -1,13 +1,14 @@
-"""RFC 6455 on a socket that does not block, in C (native/ws, link, media), for both roles.
+"""RFC 6455 on a socket that does not block, in C (native/ws, link, media, round), for both roles.
 
 Link    one connection's end: bytes in, frames out, and back; no waiting, no clock, no tasks
 Ear     the same for the phone's media: from the socket to the model's format in one C call
+Round   one look at all sockets of a process, in one C call
 
 twin.py is the readable specification and the tests' oracle. Who waits, and what a closed connection
 means, is shell/native_socket.py's business.
 """
 
-from relay.websocket.ear import Ear
+from relay.websocket.ear import Ear, Lane
 from relay.websocket.link import (
     AGAIN,
     BINARY,
@@ -15,11 +16,13 @@ from relay.websocket.link import (
     CLOSE,
     ENDED,
     MORE,
+    NO_ROOM,
     PING,
     PONG,
     TEXT,
     Link,
 )
+from relay.websocket.round import HEARD, READABLE, REST, Note, Round, Tick
 
 __all__ = [
     "AGAIN",
@@ -27,10 +30,18 @@ __all__ = [
     "BROKEN",
     "CLOSE",
     "ENDED",
+    "HEARD",
     "MORE",
+    "NO_ROOM",
     "PING",
     "PONG",
+    "READABLE",
+    "REST",
     "TEXT",
     "Ear",
+    "Lane",
     "Link",
+    "Note",
+    "Round",
+    "Tick",
 ]

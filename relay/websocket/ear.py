@@ -8,6 +8,8 @@ a frame elsewhere must set.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from relay.audio import PhoneToModel
@@ -20,10 +22,21 @@ _SID_BYTES: Final = 64
 _receive, _next, _bytes_at = lib.media_receive, lib.media_next, ffi.buffer
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Where an ear's frames may go at once, while link.takes.
+
+    flush: has sent what could not be, or what is to be enciphered first
+    """
+
+    link: Link
+    flush: Callable[[], None]
+
+
 class Ear:
     """One call's phone link and codec, joined. Neither is used by anybody else meanwhile."""
 
-    __slots__ = ("_codec", "_link", "_space", "c")
+    __slots__ = ("_codec", "_lane", "_link", "_space", "c")
 
     def __init__(self, link: Link, codec: PhoneToModel) -> None:
         self._link, self._codec = link, codec
@@ -31,6 +44,7 @@ class Ear:
         self.c.phone = link.c
         self.c.stream, self._space = codec.parts()
         self.c.space = self._space
+        self._lane: Lane | None = None
 
     def stream_started(self, stream_sid: str) -> None:
         """Only media of this stream is taken, and none before this."""
@@ -56,6 +70,19 @@ class Ear:
         c, space = self.c, self._space
         audio = str(_bytes_at(c.audio, c.audio_n), "ascii")
         return audio, self._codec.whole_ms(space.mulaw_bytes), space.level_db, c.rises
+
+    def whole_ms(self, mulaw_bytes: int) -> int:
+        """What so many more bytes of the line count for."""
+        return self._codec.whole_ms(mulaw_bytes)
+
+    def lead_to(self, lane: Lane | None) -> None:
+        """Where a `Round` hands the frames on before it tells of them; None: nowhere."""
+        self._lane = lane  # C points to what it holds
+        self.c.model = ffi.NULL if lane is None else lane.link.c
+
+    def flush_lane(self) -> None:
+        if self._lane is not None:
+            self._lane.flush()
 
     @property
     def chunk(self) -> int:

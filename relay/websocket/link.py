@@ -152,6 +152,21 @@ class Link:
         """Bytes that are framed and not sent."""
         return int(self.c.filled - self.c.sent)
 
+    # ---- others ------------------------------------------------------------------------------
+
+    @property
+    def takes(self) -> bool:
+        """Whether an ear may put frames in, and have them sent (`Round`)."""
+        return bool(self.c.takes)
+
+    @takes.setter
+    def takes(self, takes: bool) -> None:
+        self.c.takes = takes
+
+    def seal(self) -> None:
+        """Nobody but who seals it moves its bytes: they are to be enciphered."""
+        self.c.sealed = True
+
     # ---- the buffers ------------------------------------------------------------------------
 
     def _grow_got(self, size: int) -> None:

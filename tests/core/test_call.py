@@ -615,6 +615,38 @@ def test_words_that_nobody_understood_yet_are_heard_by_the_successor(driver: Dri
     assert len(of(commands, do.AppendAudio)) == 50 + 75 + 25
 
 
+def frame(name: str, *, told: bool = False) -> on.CallerAudio:
+    return on.CallerAudio(name, 20, HUSH, told=told)
+
+
+def test_what_the_model_was_told_at_once_is_kept_and_not_told_again(driver: Driver) -> None:
+    driver.start(ready=False)
+    assert not driver.call.hears_at_once, "there is no model yet"
+    driver.feed(frame("one"), on.ModelOpened(), on.ModelReady())
+    assert driver.call.hears_at_once, "it has been told what was held"
+    assert driver.feed(frame("two", told=True)) == []
+    assert driver.feed(frame("three")) == [do.AppendAudio("three")]
+    driver.greeted()
+    driver.feed(on.ModelClosed(1006))
+    assert not driver.call.hears_at_once
+    driver.feed(frame("four", told=True))  # to the one that was about to close
+    told = [c.audio for c in of(come_back(driver) + driver.wait(1.0), do.AppendAudio)]
+    assert told[-3:] == ["two", "three", "four"], "the successor hears it all"
+    assert driver.call.hears_at_once
+
+
+def test_nothing_goes_on_at_once_while_a_successor_is_told_what_it_missed(driver: Driver) -> None:
+    driver.greeted()
+    driver.hear(1.0, HUSH)
+    driver.feed(on.ModelClosed(1006))
+    come_back(driver)
+    assert not driver.call.hears_at_once, "that would overtake what it is still to be told"
+    driver.wait(1.0)
+    assert driver.call.hears_at_once
+    driver.feed(on.PhoneStopped())
+    assert not driver.call.hears_at_once, "there is nobody to hear"
+
+
 def test_an_idle_loss_is_not_heard(driver: Driver) -> None:
     driver.greeted()
     played = len(driver.played)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from relay.audio import PhoneToModel, payload
 from relay.core import events as on
 from relay.errors import SocketClosed
-from relay.shell.phone import _Reader, read_phone
+from relay.shell.phone import Way, _Reader, read_phone
 from relay.websocket import twin
 from tests.shell.test_native_socket import native
 
@@ -53,7 +53,7 @@ def by_ear(texts: list[str], audio_format: str, cut: int = 1 << 20) -> list[on.E
             phone = native(here, client=False)
             async with trio.open_nursery() as nursery:
                 codec = PhoneToModel(audio_format)
-                nursery.start_soon(read_phone, phone, codec, CALL, heard.append)
+                nursery.start_soon(read_phone, phone, codec, CALL, heard.append, Way())
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(there.dup()))
                 for at in range(0, len(data), cut):
                     await stream.send_all(data[at : at + cut])

@@ -1,0 +1,88 @@
+"""One look at all media sockets in one C call, and the clock that says when to look again.
+
+native/round.h has the theory. What can be read is received there; a caller's frame that is entirely
+usual comes out converted, and has gone on to the model if its lane was open. All else comes out as
+the kind of what is there, to be read as ever.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from struct import Struct
+from typing import Any, Final, TypeAlias
+
+from relay.audio._native import ffi, lib
+from relay.websocket.ear import Ear
+
+HEARD: Final = lib.ROUND_HEARD
+READABLE: Final = lib.ROUND_READABLE
+REST: Final = lib.ROUND_REST
+
+#: fd, kind; of a HEARD: bytes on the line, rises, level in dBFS, where its audio stands and how
+#: long it is, whether the model was told it, and whether some of that could not be sent yet.
+Note: TypeAlias = tuple[int, int, int, int, float, int, int, int, int]
+
+_NOTE: Final = Struct("=iiiidIIii")
+_SIZE: Final = _NOTE.size
+_FIRST_FDS: Final = 64
+
+_look = lib.round_look
+
+
+class Round:
+    """The sockets of one epoll set, by their fds."""
+
+    __slots__ = ("_c", "_ears", "_notes", "_table", "sound")
+
+    def __init__(self, epoll_fd: int) -> None:
+        self._c: Any = ffi.new("media_round *")
+        self._c.epoll = epoll_fd
+        self._notes = ffi.buffer(self._c.notes)
+        self.sound = ffi.buffer(self._c.sound)  # what a note's audio is a slice of
+        self._ears: dict[int, Ear] = {}
+        self._give_table(_FIRST_FDS)
+
+    def lend(self, fd: int, ear: Ear) -> None:
+        """Have the phone at fd read by its ear, until it is taken back."""
+        if fd >= self._c.ears_n:
+            self._give_table(2 * fd)
+        self._ears[fd] = ear
+        self._table[fd] = ear.c
+
+    def take_back(self, fd: int) -> None:
+        if self._ears.pop(fd, None) is not None:
+            self._table[fd] = ffi.NULL
+
+    def look(self) -> Iterator[Note]:
+        """Look at all of them. The notes are to be read in order, and before the next look."""
+        return _NOTE.iter_unpack(self._notes[: _look(self._c) * _SIZE])
+
+    @property
+    def ready(self) -> int:
+        """How many sockets the last look found something at."""
+        return int(self._c.ready)
+
+    def _give_table(self, size: int) -> None:
+        self._table = ffi.new("media_ear *[]", size)
+        for fd, ear in self._ears.items():
+            self._table[fd] = ear.c
+        self._c.ears, self._c.ears_n = self._table, size
+
+
+class Tick:
+    """A clock whose fd can be read when a time set before has passed."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self) -> None:
+        self.fd = lib.clock_open()
+        if self.fd < 0:
+            raise OSError("no timerfd")
+
+    def set(self, seconds: float) -> None:
+        """Ring after this, and not before."""
+        lib.clock_set(self.fd, seconds)
+
+    def close(self) -> None:
+        os.close(self.fd)

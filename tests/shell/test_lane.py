@@ -1,0 +1,326 @@
+"""The lane: a caller's frame goes on to the model where it is received, and its call is told after.
+
+Whatever is written to the sockets before the pump gets its turn is read in one round.
+"""
+
+from __future__ import annotations
+
+import socket as sockets
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+import trio
+import trio.testing
+
+from relay.audio import PhoneToModel, payload
+from relay.core import events as on
+from relay.errors import SocketClosed
+from relay.shell import pump
+from relay.shell.native_socket import NativeSocket
+from relay.shell.outbox import Outbox
+from relay.shell.phone import Way, read_phone
+from relay.websocket import Link, twin
+from tests.shell.test_ear import CALL, KEY, START, STREAM, usual
+from tests.shell.test_native_socket import native
+
+ROOMY = 1 << 20
+
+
+def sound(n: int) -> str:
+    """A frame's payload that is no other's. The codec of these tests passes it as it is."""
+    return payload(n.to_bytes(4, "big") * 40)
+
+
+def appended(audio: str) -> str:
+    return f'{{"type":"input_audio_buffer.append","audio":"{audio}"}}'
+
+
+class ByHand:
+    """A carrier that sends in C's place, as TLS does."""
+
+    telling = False
+
+    def __init__(self, link: Link, sock: sockets.socket) -> None:
+        self._link, self._sock, self.receive = link, sock, link.receive
+        self.sent = 0
+        link.seal()
+
+    def flush(self) -> int:
+        self.sent += 1
+        self._link.sent(self._sock.send(self._link.waiting()))
+        return self._link.unsent
+
+    def shut(self) -> None:
+        self._sock.shutdown(sockets.SHUT_WR)
+
+
+class Line:
+    """A call's two connections and what its core would see. `lane`: the core lets frames go on."""
+
+    def __init__(self, *, sealed: bool = False, room: int = ROOMY) -> None:
+        self.phone, here = sockets.socketpair()
+        self.model, there = sockets.socketpair()
+        there.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, room)
+        self._owned = (self.phone, here, self.model, there)
+        self._here = native(here, client=False)
+        self._there, self.by_hand = self._upstream(there, sealed=sealed)
+        self.far = native(self.model, client=False)
+        self.outbox = Outbox(1000)
+        self.way = Way()
+        self.heard: list[on.Event] = []
+        self.step: Callable[[on.Event], None] = lambda _: None
+        self.lane = True
+        self._chunk = 0
+
+    @staticmethod
+    def _upstream(there: sockets.socket, *, sealed: bool) -> tuple[NativeSocket, ByHand | None]:
+        if not sealed:
+            return native(there, client=True), None
+        there.setblocking(False)
+        link = Link(there.fileno(), client=True, limit=ROOMY)
+        carrier = ByHand(link, there)
+        return NativeSocket(there.fileno(), link, carrier, client=True), carrier
+
+    def feed(self, event: on.Event) -> None:
+        """As Session.feed does."""
+        self.step(event)
+        self.heard.append(event)
+        untold = isinstance(event, on.CallerAudio) and not event.told
+        if untold and not self.outbox.append(event.audio):
+            assert self.outbox.post(appended(event.audio))
+        self.outbox.flush()
+        self.way.lead(self.outbox.lane if self.lane else None)
+
+    async def run(self) -> None:
+        with suppress(SocketClosed):
+            async with trio.open_nursery() as tasks:
+                tasks.start_soon(self.outbox.run, self._there)
+                codec = PhoneToModel("pcmu")
+                await read_phone(self._here, codec, CALL, self.feed, self.way)
+                tasks.cancel_scope.cancel()
+
+    def close(self) -> None:
+        for each in self._owned:
+            each.close()
+
+    def write(self, *texts: str) -> None:
+        """In one piece."""
+        frames = (twin.write(twin.TEXT, text.encode(), KEY) for text in texts)
+        self.phone.sendall(b"".join(frames))
+
+    def say(self, frames: int = 1) -> None:
+        begin = self._chunk + 1
+        self._chunk += frames
+        self.write(*(usual(n, sound(n)) for n in range(begin, self._chunk + 1)))
+
+    def told(self) -> list[bool]:
+        return [event.told for event in self.heard if isinstance(event, on.CallerAudio)]
+
+    async def at_the_model(self, count: int) -> list[str]:
+        with trio.fail_after(5):
+            return [str(await self.far.receive()) for _ in range(count)]
+
+    def nothing_more(self) -> bool:
+        self.model.setblocking(False)
+        with suppress(BlockingIOError):
+            return not self.model.recv(1)
+        return True
+
+
+def of(frames: int) -> list[str]:
+    return [appended(sound(n)) for n in range(1, frames + 1)]
+
+
+@pytest.fixture
+async def place(nursery):
+    """Begins calls that stand on one pump, with their streams started."""
+    nursery.start_soon(pump.Pump().run)
+    await settled()
+    lines: list[Line] = []
+
+    async def begin(line: Line, run: Callable[[], object] | None = None) -> Line:
+        lines.append(line)
+        nursery.start_soon(run or line.run)
+        await settled()
+        line.write(START)
+        await settled()
+        assert isinstance(line.heard.pop(), on.PhoneStarted)
+        return line
+
+    yield begin
+    nursery.cancel_scope.cancel()
+    for line in lines:
+        for each in line._owned:
+            with suppress(OSError):
+                trio.lowlevel.notify_closing(each)
+        line.close()
+
+
+async def settled() -> None:
+    await trio.testing.wait_all_tasks_blocked(0.005)
+
+
+# ---- the usual --------------------------------------------------------------------------------
+
+
+async def test_a_frame_goes_on_and_its_call_is_told_so(place):
+    line = await place(Line())
+    line.say(3)
+    assert await line.at_the_model(3) == of(3)
+    assert line.told() == [True] * 3
+    assert line.nothing_more(), "nothing is sent twice"
+    frame = line.heard[0]
+    assert isinstance(frame, on.CallerAudio)
+    assert (frame.audio, frame.ms) == (sound(1), 20)
+
+
+async def test_where_the_core_wants_to_hear_first_nothing_goes_on_before(place):
+    line = await place(Line())
+    line.lane = False
+    line.feed(on.DeadlinePassed())
+    line.say(2)
+    assert await line.at_the_model(2) == of(2)
+    assert line.told() == [False] * 2
+    assert line.nothing_more()
+
+
+async def test_whoever_enciphers_sends_what_went_on(place):
+    line = await place(Line(sealed=True))
+    line.say(3)
+    assert await line.at_the_model(3) == of(3)
+    assert line.told() == [True] * 3
+    assert line.by_hand is not None
+    assert line.by_hand.sent == 1, "frames that came together leave together"
+
+
+async def test_more_frames_than_a_round_can_note_are_all_heard_in_order(place):
+    lines = [await place(Line()) for _ in range(30)]
+    for line in lines:
+        line.say(12)
+    await settled()
+    for line in lines:
+        assert await line.at_the_model(12) == of(12)
+        assert len(line.told()) == 12
+        assert line.nothing_more()
+
+
+# ---- what may happen in the middle of a round -------------------------------------------------
+
+
+async def test_a_lane_that_closes_in_the_middle_of_a_round_loses_and_repeats_nothing(place):
+    first, second = await place(Line()), await place(Line())
+
+    def close_the_other(_event: on.Event) -> None:
+        second.lane = False
+        second.way.lead(None)
+
+    first.step = close_the_other
+    first.say()
+    second.say()
+    await settled()
+    second.say()
+    assert await second.at_the_model(2) == of(2)
+    assert second.told() == [True, False], "what had gone on was told as such"
+    assert second.nothing_more()
+
+
+async def test_a_call_that_breaks_in_a_round_breaks_alone(place):
+    broken: list[BaseException] = []
+    lines = [Line() for _ in range(3)]
+
+    async def victim() -> None:
+        try:
+            await lines[1].run()
+        except* ZeroDivisionError as group:
+            broken.extend(group.exceptions)
+
+    await place(lines[0])
+    await place(lines[1], victim)
+    await place(lines[2])
+
+    def fail(_event: on.Event) -> None:
+        raise ZeroDivisionError
+
+    lines[1].step = fail
+    for _ in range(2):
+        for line in lines:
+            line.say()
+        await settled()
+    assert len(broken) == 1
+    for line in (lines[0], lines[2]):
+        assert await line.at_the_model(2) == of(2)
+        assert line.told() == [True] * 2
+
+
+async def test_a_model_that_stops_reading_closes_the_lane_and_gets_everything_in_order(place):
+    line = await place(Line(room=4096))
+    frames = 0
+    while not line.told() or line.told()[-1]:
+        line.say(5)
+        frames += 5
+        await settled()
+        assert frames < 2000
+    line.say(5)
+    await settled()
+    assert await line.at_the_model(frames + 5) == of(frames + 5)
+    await settled()
+    line.say()
+    assert await line.at_the_model(1) == of(frames + 6)[-1:]
+    assert line.told()[-1], "it is open again"
+    assert line.nothing_more()
+
+
+async def test_a_model_that_is_gone_is_not_written_to(place):
+    line = await place(Line())
+    line.say()
+    await settled()
+    line.model.close()
+    line.say(2)
+    await settled()
+    line.say(2)
+    await settled()
+    assert line.told()[0] is True
+    assert line.told()[-1] is False
+    assert len(line.told()) == 5, "its call is told of every frame"
+
+
+async def test_a_lost_frame_is_silence_in_its_place(place):
+    line = await place(Line())
+    line.write(*(usual(n, sound(n)) for n in (1, 2, 4, 5)))
+    await settled()
+    line.write(usual(6, sound(6)))
+    silence = PhoneToModel("pcmu").gap(20).audio
+    sounds = [sound(1), sound(2), silence, sound(4), sound(5), sound(6)]
+    assert await line.at_the_model(6) == [appended(each) for each in sounds]
+    assert line.told() == [True, True, False, False, False, True]
+
+
+async def test_what_is_no_frame_is_read_between_the_frames(place):
+    line = await place(Line())
+    mark = f'{{"event":"mark","streamSid":"{STREAM}","mark":{{"name":"m"}}}}'
+    line.write(usual(1, sound(1)), mark, usual(2, sound(2)), START, usual(3, sound(3)))
+    assert await line.at_the_model(3) == of(3)
+    await settled()
+    kinds = [type(event) for event in line.heard]
+    caller = on.CallerAudio
+    assert kinds == [caller, on.MarkEchoed, caller, on.PhoneStarted, caller]
+
+
+async def test_a_message_in_pieces_is_put_together(place):
+    line = await place(Line())
+    whole = b"".join(twin.write(twin.TEXT, usual(n, sound(n)).encode(), KEY) for n in (1, 2))
+    for at in range(0, len(whole), 100):
+        line.phone.sendall(whole[at : at + 100])
+        await settled()
+    assert await line.at_the_model(2) == of(2)
+    assert line.told() == [True] * 2
+
+
+async def test_a_phone_that_hangs_up_behind_its_frames_is_heard_to_its_end(place):
+    line = await place(Line())
+    line.say(2)
+    line.phone.sendall(twin.write(twin.CLOSE, b"", KEY))
+    await settled()
+    assert line.told() == [True] * 2
+    assert isinstance(line.heard[-1], on.PhoneClosed)
