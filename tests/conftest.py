@@ -1,8 +1,11 @@
 """What holds for every test: none depends on how fast or how busy the machine is.
 
-Tests in real time have a clock that counts no time that the machine gave to others (patience.py),
-and Hypothesis sets no deadlines. Files whose tests pass in real time begin first: they wait more
-than they work, and would else be what a run still waits for when everything else is done.
+Tests with sockets have a clock that counts no time that the machine gave to others (patience.py),
+and Hypothesis sets no deadlines.
+
+What needs several processes passes in real time. A test of those files that fails while the machine
+was late (lateness.py) is repeated once, and the report says so: `1 repeated`, and which. They begin
+first: they wait more than they work, and would else be what a run still waits for at its end.
 """
 
 from __future__ import annotations
@@ -11,9 +14,13 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
+from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
 from tests import patience
+from tests.lateness import Lateness
+
+REPEATED = "repeated"
 
 settings.register_profile(
     "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -39,6 +46,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             run = patience.in_jumps if alone else patience.patiently
             item.add_marker(pytest.mark.trio(run=run), append=False)
     items.sort(key=lambda item: not _in_real_time(item.path))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    if not _in_real_time(item.path):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    with Lateness() as machine:
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    if machine.late and any(report.failed for report in reports):
+        for report in (each for each in reports if each.failed):
+            report.outcome = REPEATED  # type: ignore[assignment]
+            report.sections.append((REPEATED, f"the machine was {machine}"))
+            item.ihook.pytest_runtest_logreport(report=report)
+        item._initrequest()  # type: ignore[attr-defined]
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def pytest_report_teststatus(
+    report: pytest.TestReport,
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    if report.outcome == REPEATED:
+        return REPEATED, "R", ("REPEATED", {"yellow": True})
+    return None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.stats.get(REPEATED, ()):
+        why = dict(report.sections)[REPEATED]
+        terminalreporter.section(f"REPEATED {report.nodeid}: {why}")
+        terminalreporter.line(report.longreprtext)
 
 
 def _in_real_time(path: Path) -> bool:

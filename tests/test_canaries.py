@@ -130,7 +130,7 @@ def without_personal(line: dict[str, Any]) -> str:
 async def test_no_line_of_a_whole_call_tells_whose_it_was(tmp_path: Path, pii: str) -> None:
     """Off: not at all. On: where it says so, under keys that begin with `pii.`."""
     log = tmp_path / "log"
-    with trio.fail_after(90):
+    with trio.fail_after(240):
         async with trio.open_nursery() as nursery:
             model = partial(listen, brain, options=Options(judge="level"))
             model_port = await nursery.start(model)

@@ -33,7 +33,7 @@ class Balancer:
             nursery.start_soon(trio.serve_listeners, self._connection, listeners)
             task_status.started(listeners[0].socket.getsockname()[1])
 
-    async def until_ready(self, *ports: int, within_s: float = 40.0) -> None:
+    async def until_ready(self, *ports: int, within_s: float = 120.0) -> None:
         with trio.fail_after(within_s):
             while not self.ready.issuperset(ports):  # noqa: ASYNC110 - told by another task
                 await trio.sleep(LOOK_S / 2)

@@ -110,7 +110,7 @@ class Place:
                 command, cwd=self.folder, env=env, stdout=log, stderr=log
             )
 
-    async def ended(self, port: int, within_s: float = 30.0) -> int:
+    async def ended(self, port: int, within_s: float = 90.0) -> int:
         with trio.fail_after(within_s):
             while self.relays[port].poll() is None:  # noqa: ASYNC110 - another process
                 await trio.sleep(0.05)
@@ -135,7 +135,7 @@ class Place:
 
     async def talking(self, answers: int) -> None:
         """Until the model has spoken so often in each call, told by the rows."""
-        with trio.fail_after(60):
+        with trio.fail_after(180):
             while True:
                 lines = await trio.to_thread.run_sync(rows, self.url, "transcripts")
                 heard = [
@@ -149,7 +149,7 @@ class Place:
 
     async def settled(self) -> None:
         """Until each call has its outcome: its own, and not what a status callback guessed."""
-        with trio.fail_after(30):
+        with trio.fail_after(90):
             while True:
                 outcomes = await trio.to_thread.run_sync(rows, self.url, "call_outcomes")
                 if sum(row["ended_at"] is not None for row in outcomes) == CALLS:
