@@ -34,7 +34,7 @@ ECHO_EVERY_S, BESIDE_EVERY_S = 0.005, 0.05
 ECHO_BYTES: Final = 350  # a media message
 UNITS: Final = 60
 UNIT_MESSAGES: Final = 1000
-START_S: Final = 20.0
+START_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,8 @@ def judge(
     """Hold every budget against every stage that it is for.
 
     What was not measured is a breach. With `ci` a time may be longer by what a bystander's echo
-    took at the same point, HOPS times, and a stage in which that echo starved is not judged.
+    took at the same point, HOPS times, a ratio to an echo is one to the bystander's if that was
+    slower, and a stage in which it starved is not judged.
     Raises ValueError for a yardstick that nobody took.
     """
     verdicts = []
@@ -133,10 +134,12 @@ def judge(
                 continue
             found = figures.get(budget.figure)
             got = None if found is None else found.points[budget.point]
+            limit, beside = budget.limit(ci=ci), figures.get(BYSTANDER) if ci else None
             if got is not None and budget.per is not None:
-                got /= yardsticks[budget.per]
-            limit, beside = budget.limit(ci=ci), figures.get(BYSTANDER)
-            timed = ci and beside is not None and (found is None or found.unit == "ms")
+                kind, _, point = budget.per.partition(" ")
+                echo = beside.points[point] if beside is not None and kind == "echo" else 0.0
+                got /= max(yardsticks[budget.per], echo)
+            timed = beside is not None and (found is None or found.unit == "ms")
             starved = timed and beside is not None and beside.points["p99"] > STARVED_MS
             if timed and beside is not None and budget.per is None:
                 limit += HOPS * beside.points[budget.point]

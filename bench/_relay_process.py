@@ -19,7 +19,7 @@ from bench._latency_phones import ACCOUNT_SID, AUTH_TOKEN, OWN_NUMBER
 
 HERE: Final = Path(__file__).resolve().parent
 PUBLIC: Final = "https://relay.example.com"
-START_S: Final = 30.0
+START_S: Final = 60.0
 
 
 def environment(

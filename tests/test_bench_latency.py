@@ -29,7 +29,7 @@ from bench._latency_stats import (  # noqa: E402
     read_budgets,
     yardsticks,
 )
-from bench.latency import Run, Stage, instead  # noqa: E402
+from bench.latency import LateError, Run, Stage, instead, unproven  # noqa: E402
 from relay.metrics import Metrics  # noqa: E402
 
 BUDGETS = tomllib.loads((ROOT / "bench" / "budgets.toml").read_text(encoding="utf-8"))
@@ -112,6 +112,21 @@ def test_a_ratio_is_taken_to_its_yardstick() -> None:
     assert verdict.got == 3
     with pytest.raises(ValueError, match="no yardstick 'moon'"):
         judge([Budget("inbound", "p50", 4, "x", per="moon")], {}, YARDSTICKS)
+
+
+def test_in_ci_a_ratio_to_an_echo_is_one_to_the_bystander_s_if_that_was_slower() -> None:
+    budget = Budget("inbound", "p50", 4, "x", per="echo p50")
+    stages = {1: {"inbound": measured("inbound", 6.0), BYSTANDER: measured(BYSTANDER, 3.0)}}
+    assert judge([budget], stages, YARDSTICKS, ci=True)[0].got == 2
+    assert judge([budget], stages, YARDSTICKS)[0].got == 12
+
+
+def test_without_time_it_is_the_machine_s_fault_only_if_that_was_busy(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert unproven("the stages", LateError(["a bare echo took 30.0 ms"])) == 0
+    assert unproven("the stages", LateError([])) == 1
+    assert capsys.readouterr().out.count("UNPROVEN") == 2
 
 
 def test_a_budget_holds_for_its_stages_and_ci_has_a_limit_of_its_own() -> None:

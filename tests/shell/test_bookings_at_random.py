@@ -1,7 +1,7 @@
 """Two callers, two agents, one calendar and a shaky line to it, at random: no booking that was not
 announced to its end, none twice, none lost.
 
-The suite makes a few dozen runs; `make bookings` makes a thousand (RUNS=…).
+The suite makes ten runs; `make bookings` makes a thousand (RUNS=…).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from relay.sim.brains import Call, Reply, Request, Scripted, reply, say
 from relay.sim.ulaw import tone
 from tests.shell.house import House, Placed, open_house, short_clips
 
-RUNS = int(os.environ.get("RUNS", "30"))
+RUNS = int(os.environ.get("RUNS", "10"))
 TIMES = ("09:00", "09:30", "10:00")
 NAMES = ("Ann Lee", "Bob Ray")
 VOICE = tone(650, 2000)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import pytest
 import trio
 import trio.testing
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 
 from relay.core.records import CallEnded, DispositionChosen, OwnerNotice
@@ -28,6 +28,7 @@ from relay.sim.brains import Call, Reply, Scripted, call, failed, rate_limited, 
 from relay.sim.realtime import Options
 from relay.sim.twilio_stream import StreamFaults
 from relay.sim.ulaw import tone
+from tests.core.driver import TIMES
 from tests.shell.house import PLAIN, House, Placed, open_house, short_clips
 
 BOOKING = '{"service":"cleaning","day":"tuesday","time":"09:00","name":"Ann"}'
@@ -306,9 +307,7 @@ def check_rows(placed: Placed) -> None:
     fate=FATES,
 )
 @settings(
-    max_examples=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=20 * TIMES,  # `make fuzz` makes many more
     # Not shrunk: a plan that fails is small enough to read, and a run of it is long.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 import structlog.testing
 import trio
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
@@ -28,6 +28,7 @@ from relay.errors import NoticeError, PhoneControlError, StoreError
 from relay.ports import Entry, Leg
 from relay.shell import notices
 from relay.shell.notifier import LEASE_S, MAX_TRIES, Notifier
+from tests.core.driver import TIMES
 
 START = datetime(2026, 11, 26, 9, 40, tzinfo=UTC)
 OWNER, CALLER = "+14155550188", "+14155550123"
@@ -459,7 +460,7 @@ async def test_a_killed_senders_text_is_in_doubt(
 DEATHS = ["die before", "die after"]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12 * TIMES)  # `make fuzz` makes many more
 @given(
     count=st.integers(1, 4),
     processes=st.integers(1, 3),
