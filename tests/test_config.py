@@ -7,6 +7,7 @@ import pytest
 from relay.config import BusinessSettings, Settings, load
 from relay.errors import ConfigError
 
+ROOT = Path(__file__).parents[1]
 ENVIRON = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
     "TWILIO_AUTH_TOKEN": "a-very-secret-token",
@@ -266,7 +267,7 @@ def test_the_process_environment_is_the_default(
 
 
 def test_env_example_lists_every_setting_and_shows_the_defaults() -> None:
-    text = (Path(__file__).parents[1] / ".env.example").read_text()
+    text = (ROOT / ".env.example").read_text()
     listed = dict(re.findall(r"^#?([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE))
     assert set(listed) == {name.upper() for name in Settings.model_fields}
     assert {name for name in listed if re.search(rf"^{name}=", text, re.MULTILINE)} == set(ENVIRON)
@@ -288,6 +289,45 @@ def test_env_example_lists_every_setting_and_shows_the_defaults() -> None:
         "realtime_tokens_per_minute",
     }
     assert shown.model_dump(exclude=silent) == load(ENVIRON).model_dump(exclude=silent)
+
+
+def rows(page: Path) -> list[tuple[list[str], str]]:
+    """The settings' tables of a page: names and the default's cell, row by row."""
+    found = re.findall(
+        r"^\| (`[A-Z][A-Z0-9_`, ]+`) \| ?(.*?) ?\| .+ \|$", page.read_text(), re.MULTILINE
+    )
+    return [(re.findall(r"`([A-Z0-9_]+)`", names), default) for names, default in found]
+
+
+def test_the_page_of_settings_has_each_once_with_its_default() -> None:
+    shown = {name: default for [name], default in rows(ROOT / "docs" / "settings.md")}
+    assert sorted(shown) == sorted(name.upper() for name in Settings.model_fields)
+    defaults = load(ENVIRON)
+    for name, field in Settings.model_fields.items():
+        default = shown[name.upper()]
+        value = getattr(defaults, name)
+        assert field.is_required() == (default == "needed"), name
+        if field.is_required():
+            continue
+        if not default:
+            assert value in (None, "", ()), name
+        elif written := re.fullmatch(r"`([^`]+)`", default):
+            assert getattr(load({**ENVIRON, name.upper(): written[1]}), name) == value, name
+        else:
+            assert name in {"business_file", "log_format", "prices_file", "spool_dir"}
+
+
+def test_the_readme_has_the_needed_settings_and_no_others_than_there_are() -> None:
+    found = [(name, default) for names, default in rows(ROOT / "README.md") for name in names]
+    assert {name for name, default in found if default == "needed"} == set(ENVIRON)
+    assert len(dict(found)) == len(found) >= len(ENVIRON) + 10
+    defaults = load(ENVIRON)
+    for name, default in found:
+        value = getattr(defaults, name.lower())
+        if default in ("off", "no cap"):
+            assert value is None, name
+        elif default.startswith("`"):
+            assert f"`{getattr(value, 'get_secret_value', lambda v=value: v)()}`" in default, name
 
 
 @pytest.mark.parametrize(
