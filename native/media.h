@@ -25,7 +25,7 @@ typedef struct {
     char stream_sid[64];
     size_t stream_sid_n;
     uint64_t chunk;       /* of the last frame; 0: there was none */
-    const char *audio;    /* MEDIA_TAKEN: base64 for the model, until the next call */
+    const char *audio;    /* MEDIA_TAKEN: base64 for the model, until the space is used again */
     size_t audio_n;
     int rises;            /* as relay.audio.frames.rises; 0 for what is hardly audible */
     link_end *model;      /* the lane is open: where its frames go at once (round.h); else NULL */

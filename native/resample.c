@@ -2,6 +2,10 @@
 
 #include <soxr.h>
 
+/* Samples that libsoxr is given at once, 20 ms at 24 kHz: it keeps room for the longest piece that it
+ * has ever seen. */
+enum { PIECE = 480 };
+
 /* A resampler is libsoxr's own object under a name that says which one is meant. */
 static soxr_t soxr_of(resampler *stream) { return (soxr_t)stream; }
 
@@ -33,8 +37,8 @@ ptrdiff_t resample_process(resampler *stream, const float *in, size_t n, float *
     size_t written = 0;
 
     while (n > 0) { /* soxr_process may take less than it is given */
-        size_t taken = 0, made = 0;
-        if (soxr_process(soxr_of(stream), in, n, &taken, out + written, out_n - written, &made))
+        size_t taken = 0, made = 0, piece = n < PIECE ? n : PIECE;
+        if (soxr_process(soxr_of(stream), in, piece, &taken, out + written, out_n - written, &made))
             return -1;
         if (taken == 0 && made == 0)
             return -1; /* out is full */

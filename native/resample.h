@@ -12,8 +12,7 @@
  * Output depends on the samples alone, not on how they were cut into calls, bit for bit.
  *
  * One stream belongs to one call and one direction and is used by one thread at a time; different
- * streams are independent. open allocates; process and flush do not, beyond libsoxr's own buffers,
- * which grow with the longest piece it was given.
+ * streams are independent. open allocates, some 40 KiB; process and flush do not.
  */
 #ifndef RELAY_RESAMPLE_H
 #define RELAY_RESAMPLE_H

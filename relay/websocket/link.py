@@ -28,6 +28,8 @@ _APPEND_BYTES: Final = 64  # of JSON around the audio
 # A frame of the phone has 0.4 KiB; the model's buffer grows to its deltas of tens of KiB.
 _FIRST_BYTES: Final = 4096
 _KEPT_BYTES: Final = 256 * 1024  # what one long message has needed beyond this is given back
+# The same of what is sent: a session's settings are long, and all that follows them is short.
+_KEPT_OUT_BYTES: Final = 8192
 _KEYS: Final = 256
 
 _receive, _next, _put, _flush = lib.link_receive, lib.link_next, lib.link_put, lib.link_flush
@@ -119,9 +121,12 @@ class Link:
 
     def put(self, opcode: int, payload: bytes) -> None:
         """Frame a message behind what is not sent yet."""
-        if _put(self.c, opcode, payload, len(payload)) < 0:
+        c = self.c
+        if c.out_size > _KEPT_OUT_BYTES and c.sent == c.filled:
+            self._grow_out(_FIRST_BYTES)
+        if _put(c, opcode, payload, len(payload)) < 0:
             self._make_room(len(payload))
-            if _put(self.c, opcode, payload, len(payload)) < 0:
+            if _put(c, opcode, payload, len(payload)) < 0:
                 raise OSError("no random bytes for a mask")
 
     def append(self, audio: bytes) -> None:

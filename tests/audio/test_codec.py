@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +16,7 @@ from relay.audio import (
     SILENCE_DB,
     ModelToPhone,
     PhoneToModel,
+    codec,
     decode_ulaw,
     encode_ulaw,
     level_db,
@@ -22,7 +24,6 @@ from relay.audio import (
     payload,
     twin,
 )
-from relay.audio._native import lib
 from relay.audio.frames import rises, silence
 from relay.errors import AudioError, Misuse
 from tests.audio.streams import Resampler, b64, cut, noise, samples, to_model, to_phone
@@ -263,12 +264,28 @@ def test_an_unknown_format_is_our_bug(audio_format: str) -> None:
         open_codec(audio_format)
 
 
+def buffers() -> int:
+    return sum(type(each) is codec._Space for each in gc.get_objects())
+
+
 def test_long_messages_do_not_stay_in_memory() -> None:
     phone, model = open_codec("pcm")
+    before = buffers()
     phone.frame(payload(bytes(48_000)))
     model.delta(b64(bytes(480_000)))
-    assert phone._space.c.size <= lib.phone_room(16_384)
-    assert model._space.c.size <= lib.model_room(16_384)
+    phone.gap(6_000)
+    assert buffers() == before
+
+
+def test_calls_of_one_thread_share_its_buffer() -> None:
+    open_codec("pcm")[0].frame("")
+    before = buffers()
+    calls = [open_codec("pcm") for _ in range(20)]
+    for phone, model in calls:
+        phone.frame(payload(bytes(160)))
+        model.delta(b64(bytes(9_600)))
+        model.flush()
+    assert buffers() == before >= 1
 
 
 # ---- mu-law on both sides -------------------------------------------------------------------
