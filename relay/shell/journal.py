@@ -4,10 +4,12 @@
                     └─ it does not, or not in time ─▶ spool ─ it is back ─▶ stored
 
 A call never waits: `keep` only appends to a bounded queue. One task writes what has gathered, by
-BATCH_ENTRIES or after BATCH_S, straight to the database. When that fails or takes longer than
-DIRECT_S, the batch goes to the spool (spool.py), and so does all that follows it while anything
-waits there, so that records stay in their order; a second task replays the spool, and removes
-what is stored. An entry is *safe* once it is in the database or fsynced in the spool.
+BATCH_ENTRIES or after BATCH_S, straight to the database; while many calls leave a little all the
+time, every PACE_S, since a batch costs a thread's wake and a commit however small it is. When that
+fails or takes longer than DIRECT_S, the batch goes to the spool (spool.py), and so does all that
+follows it while anything waits there, so that records stay in their order; a second task replays
+the spool, and removes what is stored. An entry is *safe* once it is in the database or fsynced in
+the spool.
 
 With the disk out of order as well, entries stay in memory, up to a bound, and the newest are
 refused, counted and told on `/readyz`. Everything may be written twice: the store's upserts make
@@ -33,6 +35,8 @@ from relay.shell.spool import Group, Spool
 
 BATCH_ENTRIES: Final = 100
 BATCH_S: Final = 0.05
+# From one batch's beginning to the next one's, unless that is full or somebody waits for it.
+PACE_S: Final = 0.25
 # The database has this long for a batch before it goes to the spool.
 DIRECT_S: Final = 1.0
 # A replay has nobody waiting for it, and larger batches.
@@ -87,6 +91,8 @@ class Journal:
         self._safe = 0
         self._news = trio.Event()
         self._full = trio.Event()
+        self._hurry = trio.Event()
+        self._began_at = -PACE_S  # the batch before
         self._progress = trio.Event()
         self._spooled = trio.Event()
         self._store_fails = False
@@ -108,6 +114,7 @@ class Journal:
         self._news.set()
         if len(self._waiting) >= BATCH_ENTRIES:
             self._full.set()
+            self._hurry.set()
 
     async def spool(self, entry: Entry) -> None:
         """Put one entry on disk now, past the queue. Raises SpoolError."""
@@ -117,6 +124,7 @@ class Journal:
         """Wait until all that was kept so far is safe."""
         goal = self._kept
         while self._safe < goal:
+            self._hurry.set()
             await self._progress.wait()
 
     async def drained(self) -> None:
@@ -168,6 +176,9 @@ class Journal:
         await self._news.wait()
         with trio.move_on_after(BATCH_S):
             await self._full.wait()
+        with trio.move_on_at(self._began_at + PACE_S):
+            await self._hurry.wait()
+        self._began_at = trio.current_time()
 
     async def _written(self, batch: Sequence[Entry]) -> bool:
         """Make a batch safe, one way or the other."""
@@ -188,7 +199,7 @@ class Journal:
         if not self._waiting:
             self._news = trio.Event()
         if len(self._waiting) < BATCH_ENTRIES:
-            self._full = trio.Event()
+            self._full, self._hurry = trio.Event(), trio.Event()
         self._tell()
 
     def _tell(self) -> None:

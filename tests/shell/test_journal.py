@@ -17,7 +17,15 @@ from relay.errors import StoreError
 from relay.ports import Entry
 from relay.shell import journal as module
 from relay.shell.disk import Disk
-from relay.shell.journal import BATCH_ENTRIES, BATCH_S, DIRECT_S, SPOOL_S, Journal, in_threads
+from relay.shell.journal import (
+    BATCH_ENTRIES,
+    BATCH_S,
+    DIRECT_S,
+    PACE_S,
+    SPOOL_S,
+    Journal,
+    in_threads,
+)
 from relay.shell.spool import framed, open_spool
 from tests.fakes import FakeStore, MemoryDisk, memory_spool
 
@@ -100,6 +108,20 @@ async def test_a_few_wait_for_more_and_a_hundred_do_not(autojump_clock, bench: B
     bench.keep(range(3, 3 + BATCH_ENTRIES))
     await bench.journal.flushed()
     assert bench.inline.starts == pytest.approx([BATCH_S, BATCH_S])
+
+
+async def test_a_little_all_the_time_is_written_now_and_then(autojump_clock, bench: Bench) -> None:
+    for n in range(200):
+        bench.keep(range(n, n + 1))
+        await trio.sleep(0.01)
+    waits = [b - a for a, b in itertools.pairwise(bench.inline.starts)]
+    assert waits == pytest.approx([PACE_S] * len(waits))
+    assert len(waits) == 7
+    began = trio.current_time()
+    bench.keep(range(200, 201))
+    await bench.journal.flushed()
+    assert trio.current_time() - began <= 2 * BATCH_S, "somebody waited for it"
+    assert sids(bench.store) == called(range(201))
 
 
 async def test_what_comes_while_a_batch_is_written_comes_after_it(autojump_clock, nursery) -> None:
