@@ -226,7 +226,7 @@ async def test_a_sender_that_is_killed_in_the_middle(database_url: str) -> None:
             with trio.move_on_after(3):
                 await following.run()
     late = datetime.now(UTC) + timedelta(days=1)
-    claims = {"now": late, "until": late, "holder": "x", "limit": 9}
+    claims = {"now": late, "until": late, "holder": "x", "limit": 9, "failed_every": timedelta(0)}
     left = store.claim_notices(["webhook", "sms_owner"], lapsed="failed", **claims)
     assert left == Claimed((), ()), "one is sent, one unknown: nothing is left to do"
     store.close()

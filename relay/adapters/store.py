@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -208,6 +208,7 @@ class SqlStore:
         holder: str,
         limit: int,
         lapsed: Settled,
+        failed_every: timedelta,
     ) -> Claimed:
         """Take what is due; ask first without a lock, for mostly nothing is."""
         with self._read() as connection:
@@ -215,6 +216,8 @@ class SqlStore:
                 return Claimed((), ())
         with self._write() as connection:
             gone = store_notices.lapse(connection, channels, now, lapsed)
+            if store_notices.GATHERED in channels:
+                store_notices.gather(connection, now, failed_every)
             found = store_notices.claim(
                 connection, channels, now=now, until=until, holder=holder, limit=limit
             )

@@ -2,23 +2,33 @@
 
 A claim is a lock with an end. PostgreSQL skips rows that another claim is about to take; on
 SQLite one writer at a time claims. Who reports too late changes nothing that is another's by then.
+
+Texts to the owner that calls failed are gathered before they are claimed: one speaks for all that
+are due, whose rows are folded into it (`holder` is its id), and who is due soon after the last one
+waits for the next. One that could not be sent yet speaks for those that came meanwhile.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 
 from relay.adapters.store_tables import calls, notices
-from relay.ports import Notice, OwnerNotice, Settled
+from relay.ports import CALL_FAILED, Notice, OwnerNotice, Settled
 
 # What a notice says, and what a fault says of itself: neither has an end that we can trust.
 MAX_TEXT_CHARS: Final = 2000
 MAX_ERROR_CHARS: Final = 200
+# No claim is held as long.
+_LEASES: Final = timedelta(hours=1)
+
+# Where what calls failed is gathered, and the lock for that: who gathers looks at others' rows.
+GATHERED: Final = "sms_owner"
+GATHER_LOCK: Final = 73530
 
 # Who is told of a kind of notice.
 Channels: TypeAlias = Callable[[str], Sequence[str]]
@@ -67,6 +77,51 @@ def lapse(
     return [(row.id, row.channel) for row in found]
 
 
+def gather(connection: sa.Connection, now: datetime, every: timedelta) -> None:
+    """Have one text tell of all calls that failed, and none come too soon after the last."""
+    failed = sa.and_(
+        notices.c.channel == GATHERED,
+        notices.c.kind == "failed",
+        notices.c.ref == CALL_FAILED,
+    )
+    new = sa.and_(failed, _due([GATHERED], now, "pending"), notices.c.tries == 0)
+    if connection.scalar(sa.select(sa.exists().where(new))) is not True:
+        return
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(GATHER_LOCK)))
+    wait_until = _spoken_until(connection, failed, now, every)
+    if wait_until is not None:
+        connection.execute(sa.update(notices).where(new).values(next_at=wait_until))
+        return
+    speaker = connection.scalar(
+        sa.select(notices.c.id)
+        .where(failed, notices.c.state == "pending")
+        .where(sa.or_(notices.c.tries > 0, notices.c.next_at <= now))
+        .order_by(notices.c.tries.desc(), notices.c.at, notices.c.id)
+        .limit(1)
+    )
+    folded = {"state": "folded", "holder": speaker, "settled_at": now}
+    connection.execute(sa.update(notices).where(new, notices.c.id != speaker).values(folded))
+
+
+def _spoken_until(
+    connection: sa.Connection, failed: sa.ColumnElement[bool], now: datetime, every: timedelta
+) -> datetime | None:
+    """How long the owner has been told enough; None: they may be told now."""
+    sending = sa.exists().where(failed, notices.c.state == "sending")
+    if connection.scalar(sa.select(sending)):
+        return now + every
+    last = connection.scalar(
+        sa.select(sa.func.max(notices.c.settled_at)).where(
+            failed,
+            notices.c.state.in_(("sent", "unknown")),
+            notices.c.settled_at > now - every,
+            notices.c.next_at > now - every - _LEASES,  # for the index's sake
+        )
+    )
+    return None if last is None else last + every
+
+
 def claim(
     connection: sa.Connection,
     channels: Sequence[str],
@@ -86,13 +141,25 @@ def claim(
         .with_for_update(of=notices, skip_locked=True)
     )
     found = connection.execute(query).mappings().all()
+    folded = _folded(connection, [row["id"] for row in found if row["channel"] == GATHERED])
     for row in found:
         connection.execute(
             sa.update(notices)
             .where(notices.c.id == row["id"], notices.c.channel == row["channel"])
             .values(state="sending", holder=holder, next_at=until, tries=row["tries"] + 1)
         )
-    return [_notice(row) for row in found]
+    return [_notice(row, folded) for row in found]
+
+
+def _folded(connection: sa.Connection, speakers: Sequence[str]) -> dict[str, int]:
+    """How many others each of these tells of."""
+    query = (
+        sa.select(notices.c.holder, sa.func.count())
+        .where(notices.c.state == "folded", notices.c.holder.in_(speakers))
+        .group_by(notices.c.holder)
+    )
+    found = connection.execute(query).all() if speakers else []
+    return dict(map(tuple, found))
 
 
 def settle(
@@ -125,7 +192,7 @@ def _due(channels: Sequence[str], now: datetime, *states: str) -> sa.ColumnEleme
     )
 
 
-def _notice(row: Any) -> Notice:
+def _notice(row: Any, folded: Mapping[str, int]) -> Notice:
     return Notice(
         row["id"],
         row["channel"],
@@ -135,4 +202,5 @@ def _notice(row: Any) -> Notice:
         row["text"],
         row["caller"],
         row["tries"] + 1,
+        folded.get(row["id"], 0) if row["channel"] == GATHERED else 0,
     )

@@ -283,7 +283,8 @@ notices = sa.Table(
     sa.Column("kind", Words, nullable=False),
     sa.Column("at", Utc, nullable=False),
     sa.Column("text", Words, nullable=False),
-    # pending, sending, sent, failed, unknown; kept: there is nobody to tell
+    # pending, sending, sent, failed, unknown; kept: there is nobody to tell; folded: another one,
+    # whose id `holder` is, tells of it
     sa.Column("state", Words, nullable=False),
     sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
     # When a pending one is due, and when a sending one's holder has lost it.

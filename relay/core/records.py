@@ -7,7 +7,7 @@ Every record has a natural key inside its call, so that writing it again changes
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 Answer: TypeAlias = Literal["hung_up_before", "none_needed", "stayed", "declined"]
 
@@ -122,10 +122,14 @@ class OwnerNotice:
     text: str
 
 
+#: The ref of that notice: a call fails once.
+CALL_FAILED: Final = "failed"
+
+
 def failed_notice(at: float, reason: str) -> OwnerNotice:
     """The one notice of a call that failed, whoever finds that out."""
     why = reason.replace("_", " ") or "unknown"
-    return OwnerNotice(at, "failed", "failed", f"A call could not be finished ({why}).")
+    return OwnerNotice(at, CALL_FAILED, "failed", f"A call could not be finished ({why}).")
 
 
 @dataclass(frozen=True, slots=True)

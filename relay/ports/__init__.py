@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from relay.core.breaker import Breaker
 from relay.core.records import (
+    CALL_FAILED,
     CallEnded,
     CallOpened,
     ConsentNoted,
@@ -81,6 +82,7 @@ from relay.ports.voice import Voice, VoiceOver, VoiceSays, VoiceSound
 
 # Adapters see records, and the breaker, through this seam: they never import the core.
 __all__ = [
+    "CALL_FAILED",
     "Account",
     "Appointment",
     "Attempt",

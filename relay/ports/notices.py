@@ -6,13 +6,16 @@ claims rows for a while; a row whose holder never reported is dealt with when th
     pending ─claimed─▶ sending ─▶ sent | failed | unknown
        ▲                  │
        └─── not sent ─────┘
+
+Texts to the owner that a call failed are not sent for each call of an outage: one tells of others
+as well, whose rows are "folded" into its own, and the next is not sent soon after.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol, TypeAlias
 
 Settled: TypeAlias = Literal["pending", "sent", "failed", "unknown"]
@@ -25,6 +28,7 @@ class Notice:
     id: the same on every channel, however often it is delivered
     caller: None while the call itself is not stored; "" when withheld
     tries: how often it has been claimed, this time included
+    more: how many others it tells of as well
     """
 
     id: str
@@ -35,6 +39,7 @@ class Notice:
     text: str
     caller: str | None
     tries: int
+    more: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +62,13 @@ class NoticeStore(Protocol):
         holder: str,
         limit: int,
         lapsed: Settled,
+        failed_every: timedelta,
     ) -> Claimed:
         """Take what is due, oldest first; nobody else gets it before `until`.
 
         holder: a name for this claim, never used before
         lapsed: what becomes of notices that another holder took and never reported about
+        failed_every: how seldom the owner gets a text that calls failed
         """
         ...
 

@@ -69,12 +69,15 @@ def signed(body: bytes, secret: str, timestamp: int) -> dict[str, str]:
 
 
 def to_owner(notice: Notice) -> str:
-    """The SMS that the owner gets: the line, and who called where it does not say so."""
+    """The SMS that the owner gets: the line, who called where it does not say so, and how many
+    others it stands for."""
     text = f"Please look at this call. {notice.text}" if notice.kind == "flagged" else notice.text
     caller = notice.caller if notice.caller and is_number(notice.caller) else _WITHHELD
-    if caller in text or _WITHHELD in text:
-        return plain(text, MAX_TO_OWNER)
-    return plain(text, MAX_TO_OWNER - len(caller) - 3) + f" ({caller})"
+    end = "" if caller in text or _WITHHELD in text else f" ({caller})"
+    if notice.more:
+        calls = "call" if notice.more == 1 else "calls"
+        end += f" And {notice.more} more {calls} since the last text."
+    return plain(text, MAX_TO_OWNER - len(end)) + end
 
 
 def to_caller(notice: Notice, business: str) -> str:

@@ -8,6 +8,9 @@ Several processes may share a database: what one has claimed, no other gets for 
               again; one whose answer was lost, or whose sender died, is "unknown" for good: the
               operator is told, nobody gets it twice.
 
+An outage fails call after call. The webhook gets each, the owner's telephone the first at once and
+then one text each FAILED_EVERY_S for all that failed since; the store gathers them.
+
 A text that is on its way is brought to its end even when the process ends: that takes seconds, and
 a notice whose fate is unknown is a nuisance for a human.
 """
@@ -46,6 +49,7 @@ CLAIM_S: Final = 20.0
 REPORT_S: Final = 5.0
 LEASE_S: Final = 60.0  # longer than claiming, delivering and reporting may take together
 FIRST_S, LONGEST_S = 10.0, 3600.0
+FAILED_EVERY_S: Final = 900.0
 MAX_TRIES: Final = 33  # a day and some hours
 REPORT_AGAIN_S: Final = (0.5, 1.0, 2.0)
 
@@ -146,6 +150,7 @@ class Notifier:
             holder=holder,
             limit=AT_ONCE,
             lapsed=lapsed,
+            failed_every=timedelta(seconds=FAILED_EVERY_S),
         )
         claimed = await self._asked(question, CLAIM_S)
         if claimed is None:
@@ -228,7 +233,9 @@ class Notifier:
         facts = {"notice": notice.id, "channel": notice.channel, "call_sid": notice.call_sid}
         match fate.state:
             case "sent":
-                _log.info("> notice", kind=notice.kind, tries=notice.tries, **facts)
+                _log.info(
+                    "> notice", kind=notice.kind, tries=notice.tries, more=notice.more, **facts
+                )
             case "pending":
                 _log.warning("! notice not delivered", error=fate.error, **facts)
             case "failed":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -26,11 +27,13 @@ from relay.ports import (
     OutcomeSettled,
     OwnerNotice,
     Settled,
+    failed_notice,
 )
 from relay.shell.notifier import Notifier
 
 START = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+EVERY = 15 * MINUTE
 BOOKED = OwnerNotice(1.0, "call_1", "booked", "Cleaning, Tuesday at ten")
 BOTH = ("webhook", "sms_owner")
 
@@ -70,7 +73,13 @@ def claim(
 ) -> Claimed:
     now = START + after
     return store.claim_notices(
-        wanted, now=now, until=now + MINUTE, holder=holder, limit=limit, lapsed=lapsed
+        wanted,
+        now=now,
+        until=now + MINUTE,
+        holder=holder,
+        limit=limit,
+        lapsed=lapsed,
+        failed_every=EVERY,
     )
 
 
@@ -243,6 +252,97 @@ async def test_two_notifiers_deliver_each_notice_once(database_url: str) -> None
     for store in stores:
         store.close()
     assert sorted(posts.ids) == sorted(notice_id(f"CA{number}", "call_1") for number in range(40))
+
+
+# ---- gathered -------------------------------------------------------------------------------
+
+TEXTS = ("sms_owner",)
+
+
+def fail(store: SqlStore, *calls: int, after: timedelta = timedelta(0)) -> None:
+    notice = failed_notice(0.0, "model_unreachable")
+    store.write([Entry(f"CA{number}", START + after, notice) for number in calls])
+
+
+def told_at(store: SqlStore, after: timedelta) -> list[tuple[str, int]]:
+    """Which calls the owner is texted about now, and how many others with each."""
+    found = claim(store, after, wanted=TEXTS).notices
+    for notice in found:
+        assert store.settle_notice(notice, "me", "sent", at=START + after)
+    return [(notice.call_sid, notice.more) for notice in found]
+
+
+def test_the_first_call_that_fails_is_told_at_once_and_the_next_ones_together(
+    queue: SqlStore, database_url: str
+) -> None:
+    fail(queue, 1)
+    assert told_at(queue, timedelta(0)) == [("CA1", 0)]
+    for minute in range(1, 15):
+        fail(queue, 10 + minute, after=minute * MINUTE)
+        assert told_at(queue, minute * MINUTE) == []
+    assert told_at(queue, EVERY) == [("CA11", 13)]
+    fail(queue, 40, after=16 * MINUTE)
+    assert told_at(queue, 2 * EVERY - MINUTE) == []
+    assert told_at(queue, 2 * EVERY) == [("CA40", 0)]
+    fail(queue, 50, after=5 * EVERY)
+    assert told_at(queue, 5 * EVERY) == [("CA50", 0)], "after a while the first is the first again"
+    states = Counter(row["state"] for row in rows(database_url) if row["channel"] == "sms_owner")
+    assert states == {"sent": 4, "folded": 13}
+
+
+def test_the_webhook_gets_every_call(queue: SqlStore) -> None:
+    fail(queue, *range(20))
+    assert [more for _, more in told_at(queue, timedelta(0))] == [19]
+    assert len(claim(queue, wanted=["webhook"]).notices) == 20
+
+
+def test_what_is_in_doubt_and_what_else_there_is_goes_out_by_itself(queue: SqlStore) -> None:
+    fail(queue, 1, 2)
+    doubt = OwnerNotice(0.0, "call_7", "failed", "Not sure whether this was done")
+    queue.write([entry(doubt), entry(BOOKED, call_sid="CA2")])
+    assert sorted(more for _, more in told_at(queue, timedelta(0))) == [0, 0, 1]
+
+
+def test_one_that_could_not_be_sent_speaks_for_those_that_come_meanwhile(
+    queue: SqlStore,
+) -> None:
+    fail(queue, 1)
+    [first] = claim(queue, wanted=TEXTS).notices
+    queue.settle_notice(first, "me", "pending", at=START + 2 * MINUTE)
+    fail(queue, 2, 3, after=MINUTE)
+    assert told_at(queue, MINUTE) == []
+    assert told_at(queue, 2 * MINUTE) == [("CA1", 2)]
+
+
+def test_while_one_is_on_its_way_no_other_is_sent(queue: SqlStore) -> None:
+    fail(queue, 1)
+    [first] = claim(queue, wanted=TEXTS).notices
+    fail(queue, 2)
+    assert claim(queue, holder="other", wanted=TEXTS).notices == []
+    queue.settle_notice(first, "me", "sent", at=START)
+    assert told_at(queue, EVERY) == [("CA2", 0)]
+
+
+def test_one_that_was_refused_counts_as_not_told(queue: SqlStore) -> None:
+    fail(queue, 1)
+    [first] = claim(queue, wanted=TEXTS).notices
+    queue.settle_notice(first, "me", "failed", at=START)
+    fail(queue, 2)
+    assert told_at(queue, MINUTE) == [("CA2", 0)]
+
+
+def test_of_processes_that_gather_at_once_one_speaks(queue: SqlStore, database_url: str) -> None:
+    fail(queue, *range(30))
+    stores = [open_store(database_url, channels=channels) for _ in range(6)]
+
+    def ask(store: SqlStore) -> list[Notice]:
+        return list(claim(store, holder=str(id(store)), wanted=TEXTS, limit=2).notices)
+
+    with ThreadPoolExecutor(len(stores)) as threads:
+        found = [notice for batch in threads.map(ask, stores) for notice in batch]
+    for store in stores:
+        store.close()
+    assert [notice.more for notice in found] == [29]
 
 
 # ---- settled --------------------------------------------------------------------------------

@@ -71,6 +71,16 @@ def test_the_owners_text_says_what_and_who() -> None:
     assert flagged.startswith("Please look at this call. Please call back")
 
 
+def test_the_owners_text_says_how_many_it_stands_for() -> None:
+    failed = replace(NOTICE, kind="failed", text="A call could not be finished (model lost).")
+    assert notices.to_owner(replace(failed, more=1)).endswith(
+        "(+14155550123) And 1 more call since the last text."
+    )
+    crowd = notices.to_owner(replace(failed, more=12, text="x" * 5000))
+    assert crowd.endswith("… (+14155550123) And 12 more calls since the last text.")
+    assert len(crowd) == notices.MAX_TO_OWNER
+
+
 def test_the_longest_message_reaches_the_owner_in_full() -> None:
     text = f"Ann Lee (+14155550123) left a message: {'x' * MAX_MESSAGE}; call back: +14155550123"
     assert notices.to_owner(replace(NOTICE, text=text)) == text

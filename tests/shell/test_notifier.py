@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,15 +24,16 @@ from trio.testing import MockClock
 from relay.adapters.store import SqlStore, open_store, upgrade
 from relay.adapters.store_engine import make_engine, parse_url
 from relay.adapters.store_tables import notices as table
-from relay.core.records import CallOpened, OwnerNotice
+from relay.core.records import CallOpened, OwnerNotice, failed_notice
 from relay.errors import NoticeError, PhoneControlError, StoreError
 from relay.ports import Entry, Leg
 from relay.shell import notices
-from relay.shell.notifier import LEASE_S, MAX_TRIES, Notifier
+from relay.shell.notifier import FAILED_EVERY_S, LEASE_S, MAX_TRIES, Notifier
 from tests.core.driver import TIMES
 
 START = datetime(2026, 11, 26, 9, 40, tzinfo=UTC)
 OWNER, CALLER = "+14155550188", "+14155550123"
+MORE = re.compile(r"And (\d+) more calls?")
 EVERYBODY = partial(notices.channels, webhook=True, sms_owner=True, sms_caller=True)
 
 
@@ -67,6 +69,12 @@ class World:
         opened = CallOpened(0.0, "MZ1", caller)
         notice = OwnerNotice(0.0, "call_1", kind, f"Ann {kind}: number {number}.")
         self.store.write([Entry(sid, START, opened), Entry(sid, START, notice)])
+
+    def fail(self, number: int) -> None:
+        sid = f"CA{number}"
+        opened = CallOpened(0.0, "MZ1", f"+1415555{number:04}")
+        notice = failed_notice(0.0, "model_unreachable")
+        self.store.write([Entry(sid, START, opened), Entry(sid, self.clock(), notice)])
 
     def rows(self) -> list[dict[str, Any]]:
         engine = make_engine(parse_url(self.url))
@@ -247,6 +255,21 @@ async def test_everybody_is_told_once(world: World, autojump_clock, nursery) -> 
     assert set(world.states().values()) == {"sent"}
     await trio.sleep(600)
     assert (len(world.posts), len(world.texts)) == (1, 2)
+
+
+async def test_an_outage_is_texted_now_and_then_and_posted_call_by_call(
+    world: World, autojump_clock, nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.shell.notifier.POLL_S", 20.0)
+    nursery.start_soon(world.process().run)
+    for number in range(32):  # a call each minute
+        world.fail(number)
+        await trio.sleep(60)
+    await trio.sleep(FAILED_EVERY_S)
+    assert len({post["caller"] for post in world.posts}) == len(world.posts) == 32
+    told = [int(found[1]) if (found := MORE.search(body)) else 0 for _, body in world.texts]
+    assert {to for to, _ in world.texts} == {OWNER}
+    assert told == [0, 14, 14, 0], "each call is told of once"
 
 
 async def test_what_waited_for_a_process_is_delivered(
