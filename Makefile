@@ -6,7 +6,7 @@ PYTHON_VENV := .venv/bin/python
 TEST_WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo serve test check format bench latency peers fuzz crash bookings handover image-check lock audit clean
+.PHONY: help setup setup-test demo serve test check format bench latency peers fuzz crash bookings soak handover image-check lock audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -89,6 +89,7 @@ def look_here(faults: Iterable[str], settings: Settings | None) -> Iterator[Find
     if settings.flight_dir is not None:
         yield _folder("recordings", "FLIGHT_DIR", settings.flight_dir)
     yield from _consent(settings)
+    yield _notices(settings)
     yield from _caps(settings)
     yield _prices(settings)
 
@@ -218,6 +219,17 @@ def _consent(settings: Settings) -> Iterator[Finding]:
             "recordings are kept at Twilio for ever",
             "RETENTION_DAYS, after which they are deleted there",
         )
+
+
+def _notices(settings: Settings) -> Finding:
+    told = [name for name in ("notify_url", "notify_sms_to") if getattr(settings, name)]
+    if told:
+        return ok("notices", f"bookings and messages are told to {' and '.join(told).upper()}")
+    return warn(
+        "notices",
+        "nobody is told of bookings, messages and voicemails: they wait in the database",
+        "NOTIFY_SMS_TO or NOTIFY_URL (docs/notifications.md)",
+    )
 
 
 def _caps(settings: Settings) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ def look(folder: Path, **changes: str) -> dict[str, list[tuple[str, str]]]:
         "MAX_CALLS": "2",
         "MAX_CALL_USD": "2",
         "MAX_DAY_USD": "50",
+        "NOTIFY_SMS_TO": "+14155550177",
         "REALTIME_TOKENS_PER_MINUTE": "200000",
         **changes,
     }
@@ -135,6 +136,7 @@ def test_an_old_database_a_whole_one_and_a_broken_one(tmp_path: Path) -> None:
         ({"PROMPTS_DIR": "/no/such/folder"}, "consent", "skip", "without prompts"),
         ({"SPOOL_DIR": f"{__file__}/spool"}, "spool", "fail", "no folder to write in"),
         ({"FLIGHT_DIR": __file__}, "recordings", "fail", "no folder to write in"),
+        ({"NOTIFY_SMS_TO": ""}, "notices", "warn", "nobody is told"),
         ({"PRICES_FILE": "/no/such/file"}, "prices", "fail", "cannot be read"),
         ({"REALTIME_MODEL": "unheard-of"}, "prices", "fail", "could not be held"),
     ],

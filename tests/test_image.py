@@ -349,8 +349,22 @@ def test_every_secret_is_set_before_the_first_deploy() -> None:
 def test_the_twiml_bin_is_well_formed_and_dials() -> None:
     (text,) = blocks("xml")
     assert text.startswith("<")  # Twilio takes no blank before the declaration
-    verbs = [verb.tag for verb in ElementTree.fromstring(text)]  # noqa: S314 - our own text
-    assert verbs == ["Say", "Dial", "Say", "Record"]
+    verbs = list(ElementTree.fromstring(text))  # noqa: S314 - our own text
+    assert [verb.tag for verb in verbs] == ["Say", "Dial", "Say", "Record"]
+    # A Record without an action asks for its own document again: from the top, after each message.
+    assert verbs[-1].get("action", "").startswith("https://handler.twilio.com/twiml/")
+    assert text in (HERE / "docs" / "twilio-setup.md").read_text()
+
+
+def test_what_the_guide_adds_to_fly_toml_fits() -> None:
+    (text,) = blocks("toml")
+    added = {name: value for name, value in tomllib.loads(text).items() if name not in FLY["env"]}
+    settings = fly_settings(**added)
+    assert added.keys() >= {"BUSINESS_FILE", "NOTIFY_SMS_TO", "MAX_CALL_USD", "MAX_DAY_USD"}
+    assert settings.notify_sms_to is not None
+    folder = image_environment()["PROMPTS_DIR"]
+    assert settings.business_file == Path(folder) / "business.toml"
+    assert "cp relay/adapters/business.toml prompts/business.toml" in GUIDE
 
 
 def test_what_was_written_down_is_read_as_the_guide_says(tmp_path: Path) -> None:
