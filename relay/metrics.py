@@ -7,6 +7,9 @@ which is then written in a thread: it takes longer than a frame may be late.
 
 Label values come from small sets of our own. A peer's words never become one as they are: an error
 code that is no short word, or one too many, counts as "other".
+
+What an alert asks for by name is on the page from the start, at zero: Prometheus's `increase` sees
+nothing of a series that begins with its first event, and a business's line may have no second.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from relay.core.call import Statistics
+from relay.core.ladder import CLOSE_REFUSED, FATAL_CODES, RUNGS
 from relay.core.records import CallEnded, Record, SpendAdded, ToolCalled
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -41,6 +45,23 @@ ANSWER_BUCKETS: Final = (0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0,
 TOOL_BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.7, 1.0, 2.0, 3.0, 5.0, 10.0)
 CALL_BUCKETS: Final = (5, 15, 30, 60, 120, 180, 300, 600, 1200)
 LAG_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+
+TOOL_STATES: Final = ("ok", "error", "cancelled", "late")
+REFUSALS: Final = (
+    "draining",
+    "full",
+    "strained",
+    "over_budget",
+    "model_away",
+    "number_at_once",
+    "number_an_hour",
+    "blocked",
+)
+NOTICES: Final = tuple(
+    (channel, state)
+    for channel in ("webhook", "sms_owner", "sms_caller")
+    for state in ("sent", "pending", "failed", "unknown")
+)
 
 # What the core notes and an operator wants to see: note -> metric's label.
 _OVERFLOWS: Final = {"phone_slow": "phone", "model_slow": "model"}
@@ -128,12 +149,26 @@ class Metrics:
         self.lag = self._histogram(
             "relay_event_loop_lag_seconds", "How late the event loop is", LAG_BUCKETS
         )
+        self._begin_at_zero()
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(name, what, labels, registry=self.registry)
 
     def _histogram(self, name: str, what: str, buckets: Iterable[float], *labels: str) -> Histogram:
         return Histogram(name, what, labels, buckets=tuple(buckets), registry=self.registry)
+
+    def _begin_at_zero(self) -> None:
+        self._ended.labels("failed")
+        for code in (*FATAL_CODES, "rate_limit_exceeded"):
+            self._model_errors.labels(self._code(code))
+        self._model_errors.labels(f"closed_{self._code(str(CLOSE_REFUSED))}")
+        for kind in RUNGS:
+            self._faults.labels(kind)
+        for side in _OVERFLOWS.values():
+            self._overflows.labels(side)
+        for tool in self._tools:
+            for status in TOOL_STATES:
+                self._tool_calls.labels(tool, status)
 
     # ---- told by the calls ------------------------------------------------------------------
 
@@ -250,11 +285,11 @@ def _see(watched: Watched) -> _Seen:
     }
     return _Seen(
         gauges,
-        dict(watched.refused()),
+        {**dict.fromkeys(REFUSALS, 0), **watched.refused()},
         dict(watched.strangers()),
         watched.records_lost(),
         watched.lines_dropped(),
-        dict(watched.notices()),
+        {**dict.fromkeys(NOTICES, 0), **watched.notices()},
     )
 
 
