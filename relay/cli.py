@@ -25,7 +25,7 @@ from relay.config import Settings
 from relay.log_pipe import LogPipe
 from relay.logs import set_up_logs
 from relay.plainly import told_plainly
-from relay.pulse import Pulse, watch_over
+from relay.pulse import watch_over
 from relay.replay import replay
 from relay.seeing import Process
 from relay.server import Stop, obey_signals, prepare_process
@@ -60,7 +60,7 @@ def serve_command(workers: int, worker: int | None) -> None:
         set_up_logs(settings.log_level, pipe, settings.log_format, pii=settings.log_pii == "on")
         prepare_process()
         sockets.NATIVE = settings.websockets == "native"
-        process = Process(Pulse(), lambda: pipe.dropped, worker)
+        process = Process(lines_dropped=lambda: pipe.dropped, worker=worker)
         watch_over(process.pulse, pipe.close)
         try:
             trio.run(_serve, settings, process)

@@ -33,6 +33,7 @@ from prometheus_client.registry import Collector
 from relay.core.call import Statistics
 from relay.core.ladder import CLOSE_REFUSED, FATAL_CODES, RUNGS
 from relay.core.records import CallEnded, Record, SpendAdded, ToolCalled
+from relay.memory import Room
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OTHER: Final = "other"
@@ -80,6 +81,8 @@ class Watched:
     tasks: Callable[[], int]
     draining: Callable[[], bool]
     strained: Callable[[], bool]
+    memory: Callable[[], Room]
+    memory_tight: Callable[[], bool]
     refused: Callable[[], Mapping[str, int]]
     strangers: Callable[[], Mapping[str, int]]
     journal_depth: Callable[[], int]
@@ -248,6 +251,9 @@ _GAUGES: Final = {
     "relay_tasks": "Tasks of the process, those of its calls and connections included",
     "relay_draining": "1 when no new call is taken",
     "relay_strained": "1 when new calls are refused, as the loop is late",
+    "relay_memory_used_bytes": "What is used of the nearest limit, by whoever lives below it",
+    "relay_memory_limit_bytes": "That limit: the machine's or a control group's; 0: not known",
+    "relay_memory_tight": "1 when new calls are refused, as too little of it is free",
     "relay_journal_depth": "Records that are in memory alone",
     "relay_journal_spooled": "Records that wait on disk",
     "relay_journal_spooling": "1 when records go to the disk, not the database",
@@ -270,12 +276,15 @@ class _Seen:
 
 
 def _see(watched: Watched) -> _Seen:
-    state = watched.journal_state()
+    state, room = watched.journal_state(), watched.memory()
     gauges = {
         "relay_calls_live": watched.live(),
         "relay_tasks": watched.tasks(),
         "relay_draining": watched.draining(),
         "relay_strained": watched.strained(),
+        "relay_memory_used_bytes": room.used,
+        "relay_memory_limit_bytes": room.limit,
+        "relay_memory_tight": watched.memory_tight(),
         "relay_journal_depth": watched.journal_depth(),
         "relay_journal_spooled": watched.journal_spooled(),
         "relay_journal_spooling": state == "spooling",

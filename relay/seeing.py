@@ -14,6 +14,7 @@ from functools import partial
 import trio
 
 from relay.config import Settings
+from relay.memory import Memory
 from relay.metrics import Metrics, Watched
 from relay.metrics_page import serve_metrics
 from relay.pulse import Pulse
@@ -32,6 +33,7 @@ class Process:
     """
 
     pulse: Pulse = field(default_factory=Pulse)
+    memory: Memory = field(default_factory=Memory)
     lines_dropped: Callable[[], int] = lambda: 0
     worker: int | None = None
 
@@ -55,6 +57,8 @@ def watch_server(
             tasks=lambda: trio.lowlevel.current_statistics().tasks_living,
             draining=lambda: board.draining,
             strained=lambda: process.pulse.strained,
+            memory=lambda: process.memory.room,
+            memory_tight=lambda: process.memory.tight,
             refused=lambda: under(board.counts, TURNED_AWAY),
             strangers=lambda: under(board.counts, REFUSED) | _at_the_door(door_counts),
             journal_depth=journal.depth,
@@ -68,7 +72,7 @@ def watch_server(
         )
     )
     process.pulse.observe = metrics.lag.observe
-    tasks: list[Callable[[], Awaitable[None]]] = [process.pulse.run]
+    tasks: list[Callable[[], Awaitable[None]]] = [process.pulse.run, process.memory.run]
     if settings.metrics_port is not None:
         page = partial(
             serve_metrics, metrics.look, host=settings.metrics_host, port=settings.metrics_port

@@ -130,6 +130,7 @@ class Switchboard:
         max_calls: int | None = None,
         rules: NumberRules = NO_RULES,
         strained: Callable[[], bool] = lambda: False,
+        memory_tight: Callable[[], bool] = lambda: False,
         ask: Ask | None = None,
         affords_a_call: Callable[[], bool] = lambda: True,
         model_admits: Callable[[], bool] = lambda: True,
@@ -137,7 +138,7 @@ class Switchboard:
     ) -> None:
         """stream_base: PUBLIC_URL as wss://, to which a stream's path is added.
 
-        strained: whether the process has no time for another call
+        strained, memory_tight: whether the process has no time, no memory for another call
         ask: how the store is asked; in threads unless given
         affords_a_call: whether the day's cap on money has room; from memory
         model_admits: whether the model can be had, or this call may try; asked last
@@ -153,6 +154,7 @@ class Switchboard:
         self._max_calls = max_calls
         self._limits = NumberLimits(rules)
         self._strained = strained
+        self._memory_tight = memory_tight
         self._affords_a_call = affords_a_call
         self._model_admits = model_admits
         self._wall_clock = wall_clock
@@ -208,6 +210,8 @@ class Switchboard:
             return "draining"
         if self._strained():
             return "strained"
+        if self._memory_tight():
+            return "memory"
         if not self._affords_a_call():
             return "over_budget"
         if self._max_calls is not None and self.busy() >= self._max_calls:

@@ -166,6 +166,7 @@ def _parts(
         max_calls=settings.max_calls,
         rules=_number_rules(settings),
         strained=lambda: process.pulse.strained,
+        memory_tight=lambda: process.memory.tight,
         affords_a_call=purse.affords_a_call if purse else lambda: True,
         model_admits=model_watch.admits,
     )

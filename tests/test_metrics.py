@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from relay.core.call import Statistics
 from relay.core.records import CallEnded, CallOpened, SpendAdded, ToolCalled
+from relay.memory import Room
 from relay.metrics import MAX_CODES, Metrics, Watched
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -28,6 +29,8 @@ def watched(**changes: Any) -> Watched:
         "tasks": lambda: 0,
         "draining": lambda: False,
         "strained": lambda: False,
+        "memory": lambda: Room(0, 0),
+        "memory_tight": lambda: False,
         "refused": lambda: {"full": 0},
         "strangers": lambda: {"bad_signature": 0},
         "journal_depth": lambda: 0,

@@ -260,13 +260,16 @@ async def test_the_same_call_asked_about_twice_is_one_call() -> None:
     assert desk.expect("CA1") == desk.expect("CA1")
 
 
-async def test_a_process_without_time_takes_no_new_call() -> None:
+@pytest.mark.parametrize(
+    ("wanting", "reason"), [("strained", "strained"), ("memory_tight", "memory")]
+)
+async def test_a_process_without_time_takes_no_new_call(wanting: str, reason: str) -> None:
     late = [False]
-    desk = make_desk(strained=lambda: late[0])
+    desk = make_desk(**{wanting: lambda: late[0]})
     token = desk.expect("CA1")
     late[0] = True
     assert desk.board.expect("CA2", "", "") is None
-    assert desk.board.counts["turned_away:strained"] == 1
+    assert desk.board.counts[f"turned_away:{reason}"] == 1
     assert await desk.open(token) == "CA1", "what was promised is held"
 
 
