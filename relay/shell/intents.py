@@ -32,6 +32,7 @@ find out.
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -287,7 +288,19 @@ def called(row: WriteRow, answer: Answer) -> ToolCalled:
 def doubtful(wish: WriteBegun) -> OwnerNotice:
     """What the owner is told when nobody knows whether something was done."""
     text = (
-        f"Not sure whether this was done, since our system did not answer: {wish.tool}"
-        f" {wish.arguments} for {wish.caller or 'a withheld number'}. Please check."
+        f"Not sure whether this was done, since our system did not answer: {_in_words(wish)}"
+        f" for {wish.caller or 'a withheld number'}. Please check."
     )
     return OwnerNotice(trio.current_time(), wish.call_id, "failed", text)
+
+
+def _in_words(wish: WriteBegun) -> str:
+    """A wish for people: "book appointment (service: cleaning, starts at: 2026-12-01T10:00)"."""
+    try:
+        given = dict(json.loads(wish.arguments))
+    except ValueError:
+        given = {}  # forgotten by now
+    said = ", ".join(
+        f"{name.replace('_', ' ')}: {value}" for name, value in given.items() if value != ""
+    )
+    return wish.tool.replace("_", " ") + (f" ({said})" if said else "")

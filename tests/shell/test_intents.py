@@ -323,7 +323,7 @@ async def test_a_business_that_stays_deaf_is_told_to_the_owner(autojump_clock, n
     (notice,) = desk.rows(OwnerNotice)
     assert notice.kind == "failed"
     assert CALLER in notice.text
-    assert "a slot" in notice.text
+    assert "did not answer: wish (what: a slot) for" in notice.text
     desk.clerk.deaf = 0
     await desk.ask("call_2")
     assert desk.outputs()[1] == BOOKED
@@ -573,3 +573,16 @@ async def test_a_recovery_that_breaks_leaves_its_joiner_an_answer(autojump_clock
     await trio.sleep(0.5)
     await desk.intents.once("CA1", wish, breaks, told.append)
     assert [answer.output for answer in told] == [UNAVAILABLE]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ('{"starts_at":"10:00","name":"A_B","call_back":""}', " (starts at: 10:00, name: A_B)"),
+        ("{}", ""),
+        ("", ""),
+    ],
+)
+async def test_the_owner_reads_words_and_no_json(arguments: str, words: str) -> None:
+    wish = WriteBegun("key", CALLER, "book_appointment", arguments, "call_1")
+    assert f"did not answer: book appointment{words} for {CALLER}." in module.doubtful(wish).text
