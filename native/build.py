@@ -17,7 +17,11 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("g711", "pcm", "base64", "resample", "frame", "ws", "link", "media", "clock", "round")
+PARTS = (
+    *("g711", "pcm", "base64", "resample", "frame"),
+    *("ws", "link", "media", "speech", "clock", "round"),
+)
+FILES = ("json.h", *(f"{part}{end}" for part in PARTS for end in (".c", ".h")))
 
 NO_SOXR = """
 libsoxr, which relay's audio core is built on, was not found (asked: pkg-config soxr).
@@ -67,6 +71,7 @@ int resample_clear(resampler *stream);
 #define LINK_ENDED ...
 #define LINK_NO_ROOM ...
 #define MEDIA_TAKEN ...
+#define SPEECH_TAKEN ...
 
 typedef struct { uint64_t limit, length; uint32_t utf8; int message, masked; } ws_reader;
 typedef struct { size_t used, need, payload, payload_n; int opcode, final, code; } ws_frame;
@@ -98,6 +103,13 @@ typedef struct {
 int media_next(media_ear *ear);
 int media_receive(media_ear *ear);
 int append_put(link_end *model, const char *audio, size_t n);
+
+typedef struct {
+    link_end *model; frame_stream *stream; frame_space *space;
+    char response_id[64], item_id[64]; size_t response_id_n, item_id_n;
+    size_t mulaw_n; double loudest_db;
+} speech_mouth;
+int speech_next(speech_mouth *mouth);
 
 int clock_open(void);
 int clock_set(int fd, double seconds);
@@ -146,7 +158,7 @@ def builder() -> FFI:
         "relay.audio._native",
         "".join(f'#include "{part}.c"\n' for part in PARTS),
         include_dirs=[str(HERE)],
-        depends=[os.path.relpath(HERE / f"{part}{end}") for part in PARTS for end in (".c", ".h")],
+        depends=[os.path.relpath(HERE / name) for name in FILES],
         extra_compile_args=["-std=c11", "-O3", *soxr("--cflags"), *extra("NATIVE_CFLAGS")],
         extra_link_args=[*soxr("--libs"), "-lm", *extra("NATIVE_LDFLAGS")],
     )

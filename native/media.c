@@ -2,50 +2,7 @@
 
 #include <string.h>
 
-/* ---- a flat reader of JSON ------------------------------------------------------------------- */
-
-typedef struct {
-    const char *at, *end;
-} text;
-
-typedef struct {
-    const char *at;
-    size_t n;
-} word;
-
-static int is(word it, const char *name)
-{
-    return it.n == strlen(name) && memcmp(it.at, name, it.n) == 0;
-}
-
-static int skip(text *in, char sign)
-{
-    if (in->at == in->end || *in->at != sign)
-        return 0;
-    in->at++;
-    return 1;
-}
-
-/* A string that stands for itself: no escape, no control character. */
-static int string(text *in, word *out)
-{
-    if (!skip(in, '"'))
-        return 0;
-    const char *close = memchr(in->at, '"', (size_t)(in->end - in->at));
-    if (close == NULL)
-        return 0;
-    *out = (word){in->at, (size_t)(close - in->at)};
-    in->at = close + 1;
-    return 1;
-}
-
-static int unescaped(word it)
-{
-    for (size_t i = 0; i < it.n; i++)
-        if (it.at[i] == '\\' || (unsigned char)it.at[i] < 0x20)
-            return 0;
-    return 1;
-}
+#include "json.h"
 
 /* A count as Twilio spells it: digits in a string, no zero in front. */
 static int count(word it, uint64_t *out)

@@ -137,6 +137,10 @@ class ModelToPhone:
             raise _error(made)
         return space.bytes[:made], space.c.level_db
 
+    def parts(self) -> tuple[Any, Any]:
+        """The stream (or NULL) and this thread's space, for whoever converts in C in our place."""
+        return self._stream or ffi.NULL, _threads.space.c
+
     def flush(self) -> bytes:
         """The last 5 ms of an item that has ended; afterwards as new."""
         if self._stream is None:

@@ -14,6 +14,7 @@ from relay.ports import Socket
 from relay.shell.native_socket import NativeSocket
 from relay.shell.outbox import Outbox
 from relay.shell.sentences import Sentences
+from relay.websocket import Mouth
 from relay.wire import realtime
 
 Feed = Callable[[on.Event], None]
@@ -41,7 +42,7 @@ async def _read(socket: Socket, codec: ModelToPhone, feed: Feed) -> None:
     reader = _Reader(codec, feed)
     try:
         if isinstance(socket, NativeSocket):
-            await socket.pour(reader.take)
+            await socket.pour(reader.take, reader.join(socket), reader.speak)
         while True:
             reader.take(await socket.receive())
     except SocketClosed as gone:
@@ -49,13 +50,26 @@ async def _read(socket: Socket, codec: ModelToPhone, feed: Feed) -> None:
 
 
 class _Reader:
-    """One session: text to events, the agent's audio through the codec."""
+    """One session: text to events, the agent's audio through the codec.
+
+    With a mouth, most deltas come as sound that is converted already: all but an item's first,
+    which says here what is followed.
+    """
 
     def __init__(self, codec: ModelToPhone, feed: Feed) -> None:
         self._codec = codec
         self._feed = feed
-        self._item_id = ""
+        self._response_id = self._item_id = ""
+        self._mouth: Mouth | None = None
         self._writing: dict[str, Sentences] = {}
+
+    def join(self, socket: NativeSocket) -> Mouth:
+        """Have the socket's deltas converted where they are received."""
+        self._mouth = socket.mouth(self._codec)
+        return self._mouth
+
+    def speak(self, mulaw: bytes, level_db: float) -> None:
+        self._feed(on.AgentAudio(self._response_id, self._item_id, mulaw, level_db))
 
     def take(self, text: str | bytes) -> None:
         codec, feed = self._codec, self._feed
@@ -67,7 +81,7 @@ class _Reader:
                 case realtime.AudioDelta():
                     if event.item_id != self._item_id:
                         codec.reset()  # the tail of an item that was cut is not this one's head
-                        self._item_id = event.item_id
+                    self._follow(event.response_id, event.item_id)
                     mulaw, _ = codec.delta(event.delta)
                     level_db = loudest_db(mulaw)
                     feed(on.AgentAudio(event.response_id, event.item_id, mulaw, level_db))
@@ -88,3 +102,8 @@ class _Reader:
                     feed(event)
         except (ModelProtocolError, AudioError) as wrong:
             feed(on.PeerMisbehaved("model", wrong.kind))
+
+    def _follow(self, response_id: str, item_id: str) -> None:
+        if self._mouth is not None and (response_id, item_id) != (self._response_id, self._item_id):
+            self._mouth.follow(response_id, item_id)
+        self._response_id, self._item_id = response_id, item_id

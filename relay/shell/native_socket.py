@@ -20,7 +20,7 @@ from typing import Final, Protocol
 import outcome
 import trio
 
-from relay.audio import PhoneToModel
+from relay.audio import ModelToPhone, PhoneToModel
 from relay.errors import SocketClosed
 from relay.shell import pump
 from relay.shell.pouring import Hear, Pouring
@@ -35,10 +35,12 @@ from relay.websocket import (
     PING,
     PONG,
     REST,
+    SPOKEN,
     TEXT,
     Ear,
     Lane,
     Link,
+    Mouth,
 )
 from relay.websocket.ear import TAKEN
 
@@ -164,16 +166,35 @@ class NativeSocket:
             if self._read() == AGAIN:
                 await self._readable()
 
-    async def pour(self, take: Callable[[str | bytes], None]) -> None:
+    def mouth(self, codec: ModelToPhone) -> Mouth:
+        """Joins this socket and a session's codec, for `pour`."""
+        return Mouth(self._link, codec)
+
+    async def pour(
+        self,
+        take: Callable[[str | bytes], None],
+        mouth: Mouth | None = None,
+        speak: Callable[[bytes, float], None] = lambda _mulaw, _level_db: None,
+    ) -> None:
         """Give every message to `take`, as it comes. Raises SocketClosed in the end, or what `take`
-        raised. `take` is called in this task's context, but not always while it runs."""
+        raised. `take` is called in this task's context, but not always while it runs.
+
+        mouth: what it takes goes to `speak` instead: mu-law, and its level
+        """
+        link = self._link
+        next_frame = link.next if mouth is None else mouth.next
 
         def step() -> bool:
             came = self._read()
-            while (message := self._next_message()) is not None:
-                take(message)
+            while link.untaken() and (kind := next_frame()) != MORE:
+                if kind == SPOKEN and mouth is not None:
+                    speak(*mouth.speech())
+                elif (message := self._of_frame(kind)) is not None:
+                    take(message)
             return came != AGAIN
 
+        while (message := self._next_message()) is not None:
+            take(message)  # what came with the handshake
         await self._pour(step)
 
     def ear(self, codec: PhoneToModel) -> Ear:

@@ -1,7 +1,8 @@
-"""RFC 6455 on a socket that does not block, in C (native/ws, link, media, round), for both roles.
+"""RFC 6455 on a socket that does not block, in C (native/ws, link, media, speech, round).
 
 Link    one connection's end: bytes in, frames out, and back; no waiting, no clock, no tasks
 Ear     the same for the phone's media: from the socket to the model's format in one C call
+Mouth   the same for the agent's voice, from what was received to mu-law
 Round   one look at all sockets of a process, in one C call
 
 twin.py is the readable specification and the tests' oracle. Who waits, and what a closed connection
@@ -22,6 +23,7 @@ from relay.websocket.link import (
     TEXT,
     Link,
 )
+from relay.websocket.mouth import SPOKEN, Mouth
 from relay.websocket.round import HEARD, READABLE, REST, Note, Round, Tick
 
 __all__ = [
@@ -37,10 +39,12 @@ __all__ = [
     "PONG",
     "READABLE",
     "REST",
+    "SPOKEN",
     "TEXT",
     "Ear",
     "Lane",
     "Link",
+    "Mouth",
     "Note",
     "Round",
     "Tick",
