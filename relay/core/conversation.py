@@ -106,15 +106,14 @@ class Conversation:
 
     def speech_stopped(self, item_id: str, buffer_ms: int, now: float) -> None:
         """An utterance ends, and with it the caller's wait for an answer begins."""
-        if self.utterances.stopped(item_id, buffer_ms) is not None:
+        if self.utterances.stopped(item_id, buffer_ms, now) is not None:
             self._spoken_at = now
 
     def committed(self, event: on.InputCommitted, now: float) -> list[Command]:
         """The utterance is an item now: it wants an answer unless it was a mere noise or hello."""
-        utterance = self.utterances.get(event.item_id)
+        utterance = self.utterances.committed(event.item_id, now)
         if utterance is None:
             return [do.Note("commit_without_speech", event.item_id)]
-        utterance.committed_at = now
         self._loudness[event.item_id] = self.ear.loudest_db
         rows = self.transcript.caller_committed(event.item_id, event.previous_item_id)
         out: list[Command] = [do.Keep(row) for row in rows]
@@ -126,8 +125,12 @@ class Conversation:
         return out
 
     def _answer(self, utterance: Utterance) -> None:
+        """Wish for an answer, unless what was asked for since its commit is one."""
         utterance.answered = True
-        if not self._policy.server_turns:
+        heard = utterance.committed_at is not None and (
+            utterance.committed_at < self.responses.heard_until
+        )
+        if not (heard or self._policy.server_turns):
             self.responses.want("turn")
 
     @property
@@ -180,9 +183,10 @@ class Conversation:
         return utterance.over_greeting and speech_ms < self._policy.hello_ms
 
     def caller_holds_the_floor(self) -> bool:
-        """Somebody speaks: whatever we have to say waits."""
+        """Somebody speaks, or has only just finished: whatever we have to say waits."""
         utterance = self.utterances.open
-        return utterance is not None and utterance.confirmed
+        speaks = utterance is not None and utterance.confirmed
+        return speaks or self.utterances.commit_by is not None
 
     # ---- the agent --------------------------------------------------------------------------
 
@@ -206,7 +210,7 @@ class Conversation:
         voiced = self.voicing.has(event.item_id)
         if not voiced:
             self.responses.progress(now)
-            if event.response_id in self.responses.dead:
+            if self.misses(event.response_id, event.item_id):
                 return False  # a late delta of what was cut
         if not self.playout.add(event.item_id, event.mulaw, event.level_db):
             return False
@@ -222,6 +226,15 @@ class Conversation:
         self.transcript.agent_spoke(event.item_id, now)
         return False
 
+    def misses(self, response_id: str, item_id: str) -> bool:
+        """Whether speech comes too late: its response was cut."""
+        known = item_id in self._items or self.voicing.has(item_id)
+        return self.responses.too_late(response_id, item_id, known=known)
+
+    def forget_unspoken(self, response_id: str) -> list[Command]:
+        """A response is over: of what began only after its cut, the caller has heard nothing."""
+        return [do.DeleteItem(item) for item in self.responses.unspoken(response_id)]
+
     def _answered(self, now: float) -> None:
         """The agent begins to speak: the caller's wait is over, if there was one."""
         if self._spoken_at is not None and len(self.answers_s) < MAX_MEASURED:
@@ -230,6 +243,7 @@ class Conversation:
 
     def agent_transcribed(self, event: on.AgentTranscribed, now: float) -> list[Command]:
         self.responses.progress(now)
+        self.misses(event.response_id, event.item_id)
         rows = self.transcript.agent_words(event.item_id, event.text)
         return [*self._collect(event.text), *(do.Keep(row) for row in rows)]
 

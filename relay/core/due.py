@@ -64,6 +64,7 @@ def timers(call: State) -> Iterator[Timer]:
     yield call.keys_due, keys_settled
     yield call.keeping.resume_at, pause_over
     yield talk.words_due, words_overdue
+    yield talk.utterances.commit_by, commit_overdue
     yield talk.tools.deadline, tools_due
     yield call.link.redial_at, dial
     yield call.link.ready_by, model_not_ready
@@ -160,6 +161,10 @@ def words_overdue(call: State, now: float) -> None:
     call.talk.words_overdue(now)
 
 
+def commit_overdue(call: State, _now: float) -> None:
+    call.talk.utterances.commit_by = None
+
+
 def pause_over(call: State, _now: float) -> None:
     call.out += call.keeping.resume()
     tell(call, GOES_ON)
@@ -200,7 +205,7 @@ def phone_lingers(call: State, now: float) -> None:
 
 def last_words_until(call: State) -> float:
     """How long the model is still listened to: for the words and bills that may come."""
-    if call.talk.utterances.unsettled() or call.budget.owing:
+    if call.talk.utterances.unsettled() or call.budget.owing or call.talk.responses.asked:
         return call.gone_at + call.policy.last_words_s
     return call.gone_at
 
@@ -241,7 +246,8 @@ def mind_the_money(call: State, now: float) -> None:
 
 
 def too_long(call: State, now: float) -> None:
-    call.talk.responses.cut()
+    if (cancel := call.talk.responses.cut()) is not None:
+        call.out.append(do.CancelResponse(cancel))
     leave(call, "hang_up", "max_call", "wrap_up", now, revocable=False)
 
 

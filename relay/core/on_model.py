@@ -49,6 +49,7 @@ def response_ended(call: State, event: on.ResponseEnded, now: float) -> None:
     responses.ended(event.response_id)
     call.talk.rest.over(event.response_id)
     text_over(call, event.response_id, now)
+    call.out += call.talk.forget_unspoken(event.response_id)
     broken_off = call.greeting.broken_off(event)
     open_gate(call, now)
     heard(call, call.talk.end_items(event.response_id, now), now)
@@ -94,6 +95,8 @@ def part(call: State, wish: on.FunctionCalled, now: float) -> None:
     if wish.name == "wait_for_caller":
         call.out.append(do.PostToolOutput(wish.call_id, _WAITING))
         call.idle.allowed_s = call.policy.wait_for_caller_s
+        if call.talk.tools.called_in(wish.response_id):  # and what it has looked up is told
+            call.talk.want_after_tools(wish.response_id)
         return
     if wish.name == "ask_larger_model":
         call.out.append(do.PostToolOutput(wish.call_id, _WAITING))

@@ -20,7 +20,7 @@ def agent_text(call: State, event: on.AgentText, now: float) -> None:
     call.greeting.begins(event)
     talk = call.talk
     talk.responses.progress(now)
-    if event.response_id in talk.responses.dead:
+    if talk.misses(event.response_id, event.item_id):
         return
     said = talk.voicing.write(event, now)
     call.out += said

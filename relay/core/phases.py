@@ -72,6 +72,7 @@ _AFTERWARDS = (
     on.AgentWrote,
     on.InputCommitted,
     on.SpeechStopped,
+    on.ResponseStarted,
     on.ResponseEnded,
     on.ToolFinished,
     on.RecordingRefused,

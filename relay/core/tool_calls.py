@@ -223,6 +223,13 @@ class ToolCalls:
         """Whether a response called any function."""
         return any(c.response_id == response_id for c in self._calls.values())
 
+    def running_now(self, name: str) -> bool:
+        """Whether a function of this name is at work."""
+        return any(
+            c.name == name and c.state in (_State.RUNNING, _State.LATE)
+            for c in self._calls.values()
+        )
+
     def is_ours(self, call_id: str) -> bool:
         return call_id in self._calls and self._calls[call_id].ours
 

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+#: An utterance is committed in the moment in which its end is told; so long that is believed.
+COMMIT_S = 1.0
+
 
 @dataclass(slots=True)
 class Responses:
@@ -23,9 +26,11 @@ class Responses:
     asked: str | None = None
     wanted: str | None = None
     last_sign_at: float = 0.0  # when it was asked for, or last gave a sign of life
+    heard_until: float = 0.0  # what was committed before this has been heard by an answer
     not_before: float = 0.0
     failures: int = 0
     dead: set[str] = field(default_factory=set)  # cut: whatever still comes of these is dropped
+    _unspoken: dict[str, str] = field(default_factory=dict)  # item begun after the cut: of which
     _cancel_when_started: bool = False
     _first: bool = False  # what is asked for went before the wish
 
@@ -47,7 +52,7 @@ class Responses:
         if first:
             self.asked, self._first = first, True
         else:
-            self.asked, self.wanted = self.wanted, None
+            self.asked, self.wanted, self.heard_until = self.wanted, None, now
         self.last_sign_at, self.not_before = now, 0.0
         return self.asked
 
@@ -97,6 +102,20 @@ class Responses:
             self._cancel_when_started = True
         return None
 
+    def too_late(self, response_id: str, item_id: str, *, known: bool) -> bool:
+        """Whether an item's response was cut. known: the item had begun before that."""
+        if response_id not in self.dead:
+            return False
+        if not known:
+            self._unspoken.setdefault(item_id, response_id)
+        return True
+
+    def unspoken(self, response_id: str) -> list[str]:
+        """The items that began after their response was cut, once."""
+        items = [item for item, owner in self._unspoken.items() if owner == response_id]
+        self._unspoken |= dict.fromkeys(items, "")
+        return items
+
 
 @dataclass(slots=True)
 class Utterance:
@@ -129,18 +148,31 @@ class Utterances:
     def __init__(self) -> None:
         self._by_item: dict[str, Utterance] = {}
         self.open: Utterance | None = None
+        self.commit_by: float | None = (
+            None  # somebody has finished, and their item is about to come
+        )
 
     def started(self, utterance: Utterance) -> None:
         self._by_item[utterance.item_id] = utterance
-        self.open = utterance
+        self.open, self.commit_by = utterance, None
 
-    def stopped(self, item_id: str, buffer_ms: int) -> Utterance | None:
+    def stopped(self, item_id: str, buffer_ms: int, now: float) -> Utterance | None:
+        """An utterance ends. Its speaker keeps the floor until it is committed: what was asked for
+        before would be an answer to it, too, and then it would be answered once more."""
         utterance = self._by_item.get(item_id)
         if utterance is None:
             return None
         utterance.stop_ms = buffer_ms
         if self.open is utterance:
             self.open = None
+            self.commit_by = now + COMMIT_S if utterance.confirmed else None
+        return utterance
+
+    def committed(self, item_id: str, now: float) -> Utterance | None:
+        """An utterance is an item of the conversation."""
+        utterance = self._by_item.get(item_id)
+        if utterance is not None:
+            utterance.committed_at, self.commit_by = now, None
         return utterance
 
     def get(self, item_id: str) -> Utterance | None:
@@ -153,7 +185,7 @@ class Utterances:
     def forget(self) -> None:
         """The session that heard them is gone; its successor cuts speech out anew."""
         self._by_item.clear()
-        self.open = None
+        self.open = self.commit_by = None
 
     def unsettled(self) -> bool:
         """Speech is going on, or words of committed speech are still to come."""

@@ -60,6 +60,8 @@ def act(call: State, now: float) -> None:
     """All is said: close the stream."""
     if call.exit.farewell is not None and go(call, "acted"):
         call.gone_at = now
+        if call.exit.farewell.disposition != "join":
+            call.out += call.handover.drop()  # somebody may have begun to ring since it was chosen
         call.out += call.keeping.resume()
         call.out += call.exit.act(call.exit.farewell, now)
 

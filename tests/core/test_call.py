@@ -7,7 +7,7 @@ import pytest
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.phases import TRANSITIONS, Phase
-from relay.core.records import CallEnded, CallOpened, ToolCalled, TranscriptLine
+from relay.core.records import CallEnded, CallOpened, SpendAdded, ToolCalled, TranscriptLine
 from tests.core.driver import HUSH, MS, Driver, of
 
 
@@ -778,10 +778,72 @@ def test_a_hang_up_waits_a_little_for_the_last_words(driver: Driver) -> None:
     driver.caller_says("u1", words=None)
     driver.feed(on.PhoneStopped())
     assert driver.call.phase is Phase.LAST_WORDS
+    driver.feed(on.ResponseStarted("r1", "turn"), on.ResponseEnded("r1", "cancelled"))
     driver.wait(0.5)
     driver.feed(on.CallerTranscribed("u1", "Never mind."))
     assert driver.kept(TranscriptLine)[-1].heard_text == "Never mind."
     assert driver.call.phase is Phase.ENDED
+
+
+def test_an_answer_that_was_asked_for_at_the_hang_up_is_cancelled_and_paid(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(on.PhoneStopped())
+    assert driver.call.phase is Phase.LAST_WORDS
+    commands = driver.feed(on.ResponseStarted("r1", "turn"))
+    assert of(commands, do.CancelResponse) == [do.CancelResponse("r1")]
+    driver.wait(0.1)
+    driver.feed(on.ResponseEnded("r1", "cancelled", usage={"input_text": 900}))
+    assert [row.ref for row in driver.kept(SpendAdded)] == ["words_u1", "r1"]
+    assert driver.call.phase is Phase.ENDED
+
+
+def test_an_answer_that_never_begins_holds_nobody_up_for_long(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(on.PhoneStopped())
+    driver.wait(3.1)
+    assert driver.call.phase is Phase.ENDED
+
+
+def test_the_longest_time_cancels_the_answer_that_is_being_made() -> None:
+    driver = Driver(max_call_s=20.0)
+    driver.greeted()
+    driver.until(19.9)
+    driver.feed(on.ResponseStarted("r1", "turn"))
+    assert of(driver.wait(0.2), do.CancelResponse) == [do.CancelResponse("r1")]
+
+
+def test_who_is_waited_for_is_told_what_was_looked_up_all_the_same(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(
+        on.ResponseStarted("r1", "turn"),
+        on.FunctionCalled("r1", "f1", "c1", "lookup_hours", "{}"),
+        on.FunctionCalled("r1", "f2", "c2", "wait_for_caller", "{}"),
+        on.ToolFinished("c1", "{}"),
+    )
+    commands = driver.feed(on.ResponseEnded("r1", "completed"))
+    assert [create.purpose for create in of(commands, do.CreateResponse)] == ["tool"]
+
+
+def test_what_begins_only_after_its_cut_is_forgotten(driver: Driver) -> None:
+    """Generation outruns the cancel: the model would remember words that nobody has heard."""
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(on.ResponseStarted("r1", "turn"))
+    driver.hear(0.06)
+    driver.feed(on.SpeechStarted("u2", 5000))
+    assert of(driver.hear(0.6), do.CancelResponse)
+    commands = driver.feed(
+        on.AgentAudio("r1", "a1", bytes(800 * MS), -20.0),
+        on.AgentAudioEnded("r1", "a1"),
+        on.AgentTranscribed("r1", "a1", "We are open until"),
+        on.AgentTranscribed("r1", "a2", "five."),
+    )
+    assert not of(commands, do.DeleteItem), "it is still being made"
+    commands = driver.feed(on.ResponseEnded("r1", "cancelled"))
+    assert of(commands, do.DeleteItem) == [do.DeleteItem("a1"), do.DeleteItem("a2")]
 
 
 def test_a_hang_up_without_words_pending_ends_at_once(driver: Driver) -> None:

@@ -299,7 +299,9 @@ class AnyCall(RuleBasedStateMachine):
             return
         self.feed(*(on.ResponseEnded(response, "completed") for response in RESPONSE_IDS))
         self.driver.wait(20)
-        assert self.driver.call.phase is not Phase.GREETING, "a greeting without an end"
+        greets = self.driver.call.phase is Phase.GREETING
+        # Sound that nobody asked for may be longer than that, and is heard before a late greeting.
+        assert not greets or any(self.received.values()), "a greeting without an end"
         self.feed(on.PhoneClosed(), on.ModelClosed())
         self.driver.wait(30)
         assert self.driver.call.phase is Phase.ENDED

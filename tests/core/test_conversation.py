@@ -160,3 +160,65 @@ def test_what_the_agent_goes_on_saying_is_no_answer_to_a_noise_over_it():
     driver.feed(on.AgentAudio("r1", "a1", bytes(800), LOUD))
     assert len(before) == 1
     assert driver.call.statistics().answers_s == before
+
+
+# ---- one answer to what was said ------------------------------------------------------------
+
+
+def looking_up() -> Driver:
+    """A call in which the agent is looking something up, without a word."""
+    driver = Driver()
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(
+        on.ResponseStarted("r1", "turn"),
+        on.FunctionCalled("r1", "f1", "c1", "lookup_hours", "{}"),
+        on.ResponseEnded("r1", "completed"),
+    )
+    return driver
+
+
+def asked(driver: Driver) -> list[str]:
+    return [create.purpose for create in driver.sent(do.CreateResponse)]
+
+
+def test_a_result_that_comes_while_the_caller_speaks_is_told_in_the_answer_to_that():
+    driver = looking_up()
+    driver.hear(0.06)
+    driver.feed(on.SpeechStarted("u2", 5000))
+    driver.hear(0.6)
+    driver.feed(on.ToolFinished("c1", "{}"))
+    driver.hear(0.5, HUSH)
+    driver.feed(on.SpeechStopped("u2", 6500))
+    assert asked(driver) == ["turn"], "its item is about to come"
+    driver.feed(on.InputCommitted("u2"))
+    assert asked(driver) == ["turn", "tool"]
+    driver.agent_says("a2", 500, response="r2")
+    driver.wait(3)
+    assert asked(driver) == ["turn", "tool"]
+
+
+def test_who_is_not_committed_loses_the_floor():
+    driver = looking_up()
+    driver.hear(0.06)
+    driver.feed(on.SpeechStarted("u2", 5000))
+    driver.hear(0.6)
+    driver.feed(on.SpeechStopped("u2", 6500), on.ToolFinished("c1", "{}"))
+    assert asked(driver) == ["turn"]
+    driver.wait(1.1)
+    assert asked(driver) == ["turn", "tool"]
+
+
+def test_quiet_words_are_not_answered_twice():
+    driver = looking_up()
+    driver.hear(0.1, -45.0)
+    driver.feed(on.SpeechStarted("u2", 5000))
+    driver.hear(0.6, -45.0)
+    driver.feed(on.SpeechStopped("u2", 6500), on.InputCommitted("u2"))
+    driver.wait(0.1)
+    driver.feed(on.ToolFinished("c1", "{}"))
+    assert asked(driver) == ["turn", "tool"]
+    driver.feed(on.CallerTranscribed("u2", "Are you there?"))
+    driver.agent_says("a2", 500, response="r2")
+    driver.wait(3)
+    assert asked(driver) == ["turn", "tool"]

@@ -164,6 +164,7 @@ def test_last_words_may_come_late_out_of_order_and_failed() -> None:
     driver.caller_says("u2", words=None)
     driver.caller_says("u3", words=None)
     driver.feed(on.PhoneStopped())
+    driver.feed(on.ResponseStarted("r1", "turn"), on.ResponseEnded("r1", "cancelled"))
     driver.wait(1.0)
     driver.feed(on.CallerTranscribed("u3", "Goodbye."))
     driver.wait(1.0)

@@ -222,6 +222,24 @@ def test_a_zero_while_it_rings_rings_no_second_time(driver: Driver) -> None:
     assert len(driver.sent(do.RunTool)) == 1
 
 
+def test_a_zero_while_a_telephone_is_about_to_ring_rings_no_second_one(driver: Driver) -> None:
+    ask(driver)
+    assert len(driver.sent(do.RunTool)) == 1
+    driver.feed(on.KeyPressed("0"))
+    driver.wait(1.5)
+    assert len(driver.sent(do.RunTool)) == 1
+
+
+def test_who_begins_to_ring_while_the_caller_leaves_is_let_go(driver: Driver) -> None:
+    """Else the line that is dialled next would be busy, with us."""
+    ask(driver)
+    driver.feed(on.ModelClosed(3000, "invalid_api_key"))
+    driver.feed(on.HumanRinging("h1"), on.ToolFinished("c1", "{}"))
+    driver.wait(3)
+    kinds = [type(c) for _, c in driver.log if isinstance(c, do.DropHuman | do.ClosePhone)]
+    assert kinds == [do.DropHuman, do.ClosePhone]
+
+
 def test_a_zero_out_of_hours_comes_back_to_the_agent(driver: Driver) -> None:
     driver.feed(on.KeyPressed("0"))
     driver.wait(1.5)
