@@ -4,13 +4,14 @@
 #
 #   make image-check                               needs root and debootstrap, about three minutes
 #   IMAGE_BASE=folder make image-check             keeps the bare root there for the next time
+#   MIRROR=address make image-check                packages from there, not from debootstrap's own
 #
 # What stands in for python:3.13-slim-trixie is Debian trixie with its own Python 3.13. All mounts
 # are made in a namespace that ends with this script, and all files in a temporary folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly SUITE=trixie MIRROR=${MIRROR:-http://deb.debian.org/debian}
+readonly SUITE=trixie
 
 missing=()
 [ "$(id -u)" = 0 ] || missing+=("root, for chroot and mounts: sudo make image-check")
@@ -40,7 +41,7 @@ if [ ! -e "$base/.whole" ]; then
     # What python:*-slim has and a bare Debian has not: Python, pip, `python`, certificates.
     unshare --mount debootstrap --variant=minbase \
         --include=ca-certificates,python3,python3-pip,python3-venv,python-is-python3 \
-        "$SUITE" "$base" "$MIRROR" >"$folder/log" 2>&1 || { tail -n 30 "$folder/log" >&2; exit 1; }
+        "$SUITE" "$base" ${MIRROR:+"$MIRROR"} >"$folder/log" 2>&1 || { tail -n 30 "$folder/log" >&2; exit 1; }
     # As Docker's own images of Debian do: no package file outlives its installation.
     printf 'APT::Keep-Downloaded-Packages "false";\nDir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n' \
         >"$base/etc/apt/apt.conf.d/docker-clean"
