@@ -244,6 +244,13 @@ class Settings(BusinessSettings):
         default=None,
         description="what all calls of a day (in UTC) may cost, in USD; unset: no cap",
     )
+    max_day_processes: int = Field(
+        default=2,
+        ge=1,
+        le=1000,
+        description="how many processes share the database, and so the day's cap: when it is"
+        " away, each spends at most this part of what was left of the day",
+    )
     prices_file: Path = Field(
         default=Path(__file__).parent / "prices.toml",
         description="what models and minutes cost, a TOML file with its date",

@@ -46,7 +46,10 @@ def call_prices(settings: Settings, table: PriceTable) -> Prices:
 def make_purse(settings: Settings, store: SqlStore) -> Purse | None:
     """What holds the day's cap, if there is one."""
     cap = micro(settings.max_day_usd)
-    return None if cap is None else Purse(store, cap, wall_clock=lambda: datetime.now(UTC))
+    if cap is None:
+        return None
+    sharers = settings.max_day_processes
+    return Purse(store, cap, sharers=sharers, wall_clock=lambda: datetime.now(UTC))
 
 
 def micro(usd: Decimal | None) -> int | None:

@@ -12,9 +12,12 @@ the responses that were being made when it was reached, one a live call.
 A day begins at midnight in UTC, for every process and for `daily_costs` alike.
 
 With the share used up and the next one asked for, calls hold their next response back (HELD) until
-the answer is there, a second at most. When there is none by then, the database is away: what was
-last known of the counter and what this process has spent since stand in for it. That holds the
-cap for one process and comes near it for several; a telephone that falls silent would be worse.
+the answer is there, a second at most. When there is none by then, the database is away, and a
+telephone that falls silent would be worse than an estimate: what was left of the day when the
+counter was last heard of is divided by the number of processes, and that part is this one's until
+it is back. So all of them together hold the cap, too, but for what others drew since this one last
+looked. With its part used up, a process is at its cap: new calls go to the human. One that starts
+meanwhile knows nothing of the day, and has its part of a whole one.
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ async def in_thread(question: Callable[[], Drawn]) -> Drawn:
 class Purse:
     """What this process may spend today. Amounts are micro-USD.
 
-    wall_clock: UTC with a time zone
+    sharers: how many processes have this cap together; wall_clock: UTC with a time zone
     """
 
     def __init__(
@@ -60,12 +63,14 @@ class Purse:
         store: DayBudgets,
         cap: int,
         *,
+        sharers: int = 1,
         wall_clock: Callable[[], datetime],
         run_sync: RunSync = in_thread,
     ) -> None:
         self.level = Level.FREE
         self._store = store
         self._cap = cap
+        self._sharers = sharers
         self._wall_clock = wall_clock
         self._run_sync = run_sync
         self._day = wall_clock().date()
@@ -74,6 +79,7 @@ class Purse:
         self._calls = 0
         self._dry_since: float | None = None
         self._away = False
+        self._alone = 0  # what may be spent beyond the balance while the counter is away
         self._news = trio.Event()
         self._changed = trio.Event()
 
@@ -81,7 +87,9 @@ class Purse:
 
     def affords_a_call(self) -> bool:
         """Whether a new call may cost something today. From memory."""
-        return self._taken < self._cap or self._balance > 0
+        if self._balance > 0:
+            return True
+        return -self._balance < self._alone if self._away else self._taken < self._cap
 
     @contextmanager
     def open_tab(self) -> Iterator[Tab]:
@@ -152,7 +160,12 @@ class Purse:
                 )
         except (StoreError, trio.TooSlowError) as error:
             if not self._away:
-                log.warning("! day's budget not reachable", error=str(error) or "no answer")
+                self._alone = max(0, self._cap - self._taken) // self._sharers
+                log.warning(
+                    "! day's budget not reachable",
+                    error=str(error) or "no answer",
+                    part_usd=self._alone / 1e6,
+                )
             self._away = True
             return False
         self._away = False
@@ -167,7 +180,10 @@ class Purse:
         self._dry_since = now if dry and self._dry_since is None else self._dry_since
         if not dry:
             self._dry_since = None
-        level = level_of(self._taken + max(0, -self._balance), self._cap)
+        owed = max(0, -self._balance)
+        level = level_of(self._taken + owed, self._cap)
+        if self._away:
+            level = max(level, level_of(owed, self._alone))
         if not dry:
             level = min(level, Level.WRAP_UP)  # what was drawn may be spent
         elif level is not Level.OVER and not self._waited_enough(now):

@@ -307,6 +307,117 @@ def test_two_processes_pass_the_cap_by_no_more_than_a_response_for_each_live_cal
             store.close()  # type: ignore[attr-defined]
 
 
+# ---- without the database -------------------------------------------------------------------
+
+
+async def test_without_the_counter_a_process_spends_its_part_of_what_was_left(
+    autojump_clock, nursery
+):
+    counter = Counter()
+    counter.days[NOON.date()] = 40_000
+    purse = make(counter, sharers=3)
+    nursery.start_soon(purse.run)
+    await trio.sleep(REFRESH_S + 0.1)
+    counter.away = True
+    await trio.sleep(REFRESH_S + 0.1)
+    with purse.open_tab() as tab:
+        await trio.sleep(HOLD_S + 0.1)
+        tab.spend(14_000)
+        assert (tab.level, purse.affords_a_call()) == (Level.FREE, True)
+        tab.spend(5_000)
+        assert tab.level is Level.WRAP_UP
+        tab.spend(1_000)
+        assert tab.level is Level.OVER, "a third of 60,000"
+        assert not purse.affords_a_call()
+        counter.away = False
+        await trio.sleep(HOLD_S)
+        assert purse.affords_a_call(), "it is back, and there is more"
+        assert tab.level is Level.FREE
+    await trio.sleep(0.1)
+    assert taken(counter) == 60_000
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_day_that_was_over_is_over_without_the_counter(autojump_clock, nursery):
+    counter = Counter()
+    counter.days[NOON.date()] = CAP
+    purse = make(counter, sharers=2)
+    nursery.start_soon(purse.run)
+    await trio.sleep(REFRESH_S + 0.1)
+    counter.away = True
+    await trio.sleep(REFRESH_S + 0.1)
+    assert not purse.affords_a_call()
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_process_that_never_heard_of_the_day_has_its_part_of_one(autojump_clock, nursery):
+    counter = Counter()
+    counter.away = True
+    purse = make(counter, sharers=4)
+    nursery.start_soon(purse.run)
+    with purse.open_tab() as tab:
+        await trio.sleep(HOLD_S + 0.1)
+        tab.spend(CAP // 4 - 1)
+        assert purse.affords_a_call()
+        tab.spend(1)
+        assert not purse.affords_a_call()
+        assert tab.level is Level.OVER
+        nursery.cancel_scope.cancel()
+
+
+async def outage(cap: int, processes: int, calls: int, away_at: float, seed: int) -> None:
+    """Every process spends what it may; at some time the database goes, and never comes back."""
+    dice, counter, spending = random.Random(seed), Counter(), Spending()
+    purses = [make(counter, cap, sharers=processes) for _ in range(processes)]
+    unseen: list[int] = []
+
+    async def go_away() -> None:
+        await trio.sleep(away_at)
+        unseen.extend(taken(counter) - purse._taken for purse in purses)
+        counter.away = True
+
+    async def chat(purse: Purse, call: int) -> None:
+        with purse.open_tab() as tab:
+            while tab.level is not Level.OVER:
+                if tab.level is Level.HELD:
+                    await tab.changed()
+                    continue
+                await trio.sleep(dice.uniform(0.0, 3.0))
+                cost = dice.randint(1, max(1, cap // 50))
+                spending.total += cost
+                spending.last[call] = cost
+                tab.spend(cost)
+
+    with trio.fail_after(100_000):
+        async with trio.open_nursery() as running:
+            for purse in purses:
+                running.start_soon(purse.run)
+            running.start_soon(go_away)
+            async with trio.open_nursery() as talks:
+                for call in range(processes * calls):
+                    talks.start_soon(chat, purses[call % processes], call)
+            assert not any(purse.affords_a_call() for purse in purses)
+            await trio.sleep(away_at)  # it may all have been spent before
+            running.cancel_scope.cancel()
+    behind = sum(max(0, drawn) for drawn in unseen) // processes
+    assert spending.total <= cap + sum(spending.last.values()) + behind
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.integers(1_000, 10**7),
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.floats(0.0, 60.0),
+    st.integers(0, 2**32),
+)
+def test_without_the_database_processes_hold_the_cap_together(
+    cap: int, processes: int, calls: int, away_at: float, seed: int
+) -> None:
+    clock = MockClock(autojump_threshold=0)
+    trio.run(outage, cap, processes, calls, away_at, seed, clock=clock)
+
+
 # ---- in a call ------------------------------------------------------------------------------
 
 MODEL = Tariff(
