@@ -5,7 +5,6 @@ What cannot start says why in a few lines on stderr and ends with 2; a bug shows
 
 from __future__ import annotations
 
-import importlib
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +23,7 @@ from relay.cli_rehearse import rehearse_command
 from relay.config import Settings
 from relay.log_pipe import LogPipe
 from relay.logs import set_up_logs
-from relay.plainly import told_plainly
+from relay.plainly import from_extra, told_plainly
 from relay.pulse import watch_over
 from relay.replay import replay
 from relay.seeing import Process
@@ -79,7 +78,8 @@ def serve_command(workers: int, worker: int | None) -> None:
 )
 def demo_command(seed: int | None, voice: str) -> None:
     """Place four simulated calls on this machine: no keys, no network."""
-    demo = importlib.import_module("relay.demo.run")  # pulls in the extra `demo`
+    with told_plainly():
+        demo = from_extra("relay.demo.run")
     sys.exit(demo.main(seed, voice))
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from relay.errors import ConfigError
-from relay.plainly import told_plainly
+from relay.plainly import from_extra, told_plainly
 
 EXIT_FAILED: Final = 1
 CALLERS: Final = ("hours", "booking", "noise", "human", "silence")
@@ -46,7 +44,7 @@ def rehearse_command(
     with 1 when a call fails.
     """
     with told_plainly():
-        run = _run()
+        run = from_extra("relay.rehearse.run")  # the callers' voices
         cap = Decimal(str(max_usd))
         planned = run.plan(callers, simulated=simulated, cap=cap, keep=keep, at_once=at_once)
         click.echo(planned.says(), err=as_json)
@@ -57,14 +55,3 @@ def rehearse_command(
         click.echo(json.dumps(report, ensure_ascii=False))
     if not passed:
         sys.exit(EXIT_FAILED)
-
-
-def _run() -> Any:
-    """The rehearsal, which pulls in the extra `demo`. Raises ConfigError without it."""
-    try:
-        return importlib.import_module("relay.rehearse.run")
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"the callers' voices need the extra `demo` ({error.name} is missing):"
-            " pip install 'relay[demo]'"
-        ) from None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -26,6 +27,16 @@ def told_plainly() -> Iterator[None]:
         if mendable is None or rest is not None:
             raise
         _give_up(_only(mendable))
+
+
+def from_extra(module: str) -> Any:
+    """A module of ours that needs the extra `demo`. Raises ConfigError without it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"this needs the extra `demo` ({error.name} is missing): `make setup` in a checkout"
+        ) from None
 
 
 def _give_up(error: BaseException) -> None:
