@@ -98,6 +98,7 @@ typedef struct {
     uint64_t chunk;
     const char *audio; size_t audio_n;
     int rises;
+    int whole, alert;
     link_end *model;
 } media_ear;
 int media_next(media_ear *ear);
@@ -116,6 +117,7 @@ int clock_set(int fd, double seconds);
 #define ROUND_HEARD ...
 #define ROUND_READABLE ...
 #define ROUND_REST ...
+#define ROUND_MARK ...
 #define ROUND_NOTES ...
 #define ROUND_SOUND ...
 
@@ -126,10 +128,10 @@ typedef struct {
     int32_t told, unsent;
 } round_note;
 typedef struct {
-    int epoll; media_ear **ears; size_t ears_n; int ready;
+    int epoll; media_ear **ears; size_t ears_n; int patient, ready;
     round_note notes[...]; char sound[...];
 } media_round;
-int round_look(media_round *round);
+int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns);
 """
 
 

@@ -80,8 +80,6 @@ static int object(const media_ear *ear, text *in, found *media, int inner)
 
 /* ---- one frame ------------------------------------------------------------------------------- */
 
-static const double AUDIBLE_DB = -55.0; /* nothing below this is a voice */
-
 /* Convert what the phone said. Returns whether it could be. */
 static int hear(media_ear *ear, word payload)
 {
@@ -98,7 +96,7 @@ static int hear(media_ear *ear, word payload)
         ear->audio = space->buffer;
         ear->audio_n = (size_t)made;
     }
-    ear->rises = space->level_db > AUDIBLE_DB ? space->rises : 0;
+    ear->rises = space->level_db > MEDIA_AUDIBLE_DB ? space->rises : 0;
     return 1;
 }
 
@@ -123,6 +121,7 @@ int media_next(media_ear *ear)
 {
     int fragments = ear->phone->reader.message;
     int kind = link_next(ear->phone);
+    ear->whole = fragments == 0 && ear->phone->frame.final;
     if (kind == WS_TEXT && fragments == 0 && usual(ear, &ear->phone->frame))
         return MEDIA_TAKEN;
     return kind;

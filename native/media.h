@@ -17,6 +17,8 @@
 /* Beside the frame kinds of ws.h and link.h: the frame was the next chunk of this stream. */
 enum { MEDIA_TAKEN = 100 };
 
+#define MEDIA_AUDIBLE_DB (-55.0) /* nothing below this is a voice */
+
 /* A caller's audio on its way to the model. */
 typedef struct {
     link_end *phone;
@@ -28,6 +30,8 @@ typedef struct {
     const char *audio;    /* MEDIA_TAKEN: base64 for the model, until the space is used again */
     size_t audio_n;
     int rises;            /* as relay.audio.frames.rises; 0 for what is hardly audible */
+    int whole;            /* the frame that is left is a message by itself */
+    int alert;            /* a voice matters at once: somebody may be interrupted by it (round.h) */
     link_end *model;      /* the lane is open: where its frames go at once (round.h); else NULL */
 } media_ear;
 

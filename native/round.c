@@ -4,13 +4,17 @@
 
 #ifdef __linux__
 #include <sys/epoll.h>
+#include <time.h>
+
+enum { FRAME_ROOM = 2048 }; /* of `sound`, for Twilio's frame as base64 of 24 kHz: 1280 */
 
 /* What a look has come to so far. */
 typedef struct {
     media_round *round;
     size_t notes, sound;
-    size_t later;                       /* sockets behind this one: each may need a note */
-    round_note *last[ROUND_SOCKETS];    /* of the frames that went to a model, and which it was */
+    int urgent;
+    size_t later;                    /* sockets behind this one: each may need a note */
+    round_note *last[ROUND_SOCKETS]; /* of the frames that went to a model, and which it was */
     link_end *models[ROUND_SOCKETS];
     size_t models_n;
 } look;
@@ -19,6 +23,22 @@ static round_note *note(look *now, int fd, int kind)
 {
     round_note *it = &now->round->notes[now->notes++];
     *it = (round_note){.fd = fd, .kind = kind};
+    return it;
+}
+
+/* Room for this note, one for what follows it, and one for each socket behind. */
+static int room_for(const look *now, size_t n)
+{
+    return n <= ROUND_SOUND - now->sound && now->notes + 2 + now->later <= ROUND_NOTES;
+}
+
+static round_note *keep(look *now, int fd, int kind, const char *text, size_t n)
+{
+    round_note *it = note(now, fd, kind);
+    it->sound = (uint32_t)now->sound;
+    it->sound_n = (uint32_t)n;
+    memcpy(now->round->sound + now->sound, text, n);
+    now->sound += n;
     return it;
 }
 
@@ -31,17 +51,33 @@ static int tell(const media_ear *ear)
 
 static void heard(look *now, int fd, const media_ear *ear, round_note **last)
 {
-    round_note *it = note(now, fd, ROUND_HEARD);
+    round_note *it = keep(now, fd, ROUND_HEARD, ear->audio, ear->audio_n);
     it->mulaw_bytes = (int32_t)ear->space->mulaw_bytes;
     it->rises = ear->rises;
     it->level_db = ear->space->level_db;
-    it->sound = (uint32_t)now->sound;
-    it->sound_n = (uint32_t)ear->audio_n;
-    memcpy(now->round->sound + now->sound, ear->audio, ear->audio_n);
-    now->sound += ear->audio_n;
     it->told = tell(ear);
     if (it->told)
         *last = it;
+    if (ear->alert && it->level_db > MEDIA_AUDIBLE_DB)
+        now->urgent = 1;
+}
+
+/* Whether the message that was just read can be noted, and was. */
+static int noted(look *now, int fd, const media_ear *ear, int kind, round_note **last)
+{
+    static const char mark[] = "{\"event\":\"mark\"";
+    const ws_frame *frame = &ear->phone->frame;
+    const char *text = (const char *)ear->phone->got + frame->payload;
+    if (kind == MEDIA_TAKEN && room_for(now, ear->audio_n)) {
+        heard(now, fd, ear, last);
+        return 1;
+    }
+    if (kind == WS_TEXT && ear->whole && frame->payload_n >= sizeof mark - 1 &&
+        memcmp(text, mark, sizeof mark - 1) == 0 && room_for(now, frame->payload_n)) {
+        keep(now, fd, ROUND_MARK, text, frame->payload_n);
+        return 1;
+    }
+    return 0;
 }
 
 static void listen_to(look *now, int fd, media_ear *ear)
@@ -49,49 +85,82 @@ static void listen_to(look *now, int fd, media_ear *ear)
     const link_end *phone = ear->phone;
     round_note *last = NULL;
     int kind = media_receive(ear);
-    /* Besides this frame's note there must be one for what follows, and for each socket behind. */
-    while (kind == MEDIA_TAKEN && ear->audio_n <= ROUND_SOUND - now->sound &&
-           now->notes + 2 + now->later <= ROUND_NOTES) {
-        heard(now, fd, ear, &last);
+    while (noted(now, fd, ear, kind, &last)) {
         if (phone->start == phone->end)
             kind = WS_MORE;
-        else if (now->notes + 2 + now->later <= ROUND_NOTES)
-            kind = media_next(ear);
         else
-            kind = ROUND_REST;
+            kind = room_for(now, 0) ? media_next(ear) : ROUND_REST;
     }
-    if (kind != WS_MORE && kind != LINK_AGAIN)
+    if (kind != WS_MORE && kind != LINK_AGAIN) {
         note(now, fd, kind);
+        now->urgent = 1;
+    }
     if (last != NULL) {
         now->last[now->models_n] = last;
         now->models[now->models_n++] = ear->model;
     }
 }
 
-int round_look(media_round *round)
+static void look_once(look *now)
 {
+    media_round *round = now->round;
     struct epoll_event ready[ROUND_SOCKETS];
-    look now = {.round = round};
     int n = epoll_wait(round->epoll, ready, ROUND_SOCKETS, 0);
-    round->ready = n < 0 ? 0 : n;
+    now->models_n = 0;
     for (int i = 0; i < n; i++) {
         int fd = ready[i].data.fd;
         media_ear *ear = (size_t)fd < round->ears_n ? round->ears[fd] : NULL;
-        now.later = (size_t)(n - i - 1);
-        if (ear == NULL)
-            note(&now, fd, ROUND_READABLE);
-        else
-            listen_to(&now, fd, ear);
+        now->later = (size_t)(n - i - 1);
+        if (fd == round->patient)
+            continue;
+        round->ready++;
+        if (ear == NULL) {
+            note(now, fd, ROUND_READABLE);
+            now->urgent = 1;
+        } else {
+            listen_to(now, fd, ear);
+        }
     }
-    for (size_t i = 0; i < now.models_n; i++)
-        now.last[i]->unsent = now.models[i]->sealed || link_flush(now.models[i]) != 0;
+    for (size_t i = 0; i < now->models_n; i++) {
+        now->last[i]->unsent = now->models[i]->sealed || link_flush(now->models[i]) != 0;
+        now->urgent |= now->last[i]->unsent;
+    }
+}
+
+static int64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Whether every socket can be noted once more, with a frame each. */
+static int room_for_more(const look *now)
+{
+    return now->notes + 2 * ROUND_SOCKETS <= ROUND_NOTES &&
+           now->sound + (size_t)ROUND_SOCKETS * FRAME_ROOM <= ROUND_SOUND;
+}
+
+int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns)
+{
+    look now = {.round = round};
+    struct timespec tick = {.tv_nsec = (long)tick_ns};
+    int64_t until = slice_ns > 0 ? clock_ns() + slice_ns : 0;
+    round->ready = 0;
+    look_once(&now);
+    while (!now.urgent && room_for_more(&now) && until != 0 && clock_ns() + tick_ns <= until) {
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &tick, NULL);
+        look_once(&now);
+    }
     return (int)now.notes;
 }
 
 #else
 
-int round_look(media_round *round)
+int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns)
 {
+    (void)slice_ns;
+    (void)tick_ns;
     round->ready = 0;
     return 0;
 }

@@ -6,9 +6,14 @@
  *            ─▶ any other socket ─────────────────────────▶ a note: read it yourself
  *      at the end every model that was given something is sent it, one after another
  *
- * An ear's frames are taken as long as they are entirely usual (media.h). The first that is not ends
- * the look at that ear: the note says what it is, and whoever reads it goes on from there. Nothing
- * here waits or allocates.
+ * An ear's frames are taken as long as they are entirely usual (media.h), and so are marks that came
+ * back. The first message that is neither ends the look at that ear: the note says what it is, and
+ * whoever reads it goes on from there.
+ *
+ * A wake costs more than a frame. So a look may last: it sleeps a tick, looks again, and comes back when
+ * its time is over or when something came that cannot wait for that: whatever is no frame and no mark,
+ * a frame that could not be sent from here, or a voice where somebody may be interrupted by it. Nothing
+ * here allocates.
  */
 #ifndef RELAY_ROUND_H
 #define RELAY_ROUND_H
@@ -22,13 +27,14 @@ enum {
     ROUND_HEARD = 110,    /* a frame, whole and converted */
     ROUND_READABLE = 111, /* a socket without an ear */
     ROUND_REST = 112,     /* more was received than there was room to note */
+    ROUND_MARK = 113,     /* a whole text that begins like a mark's; it stands in `sound` */
 };
 
 typedef struct {
     int32_t fd, kind;
     int32_t mulaw_bytes, rises; /* of a ROUND_HEARD, as in frame_space and media_ear */
     double level_db;
-    uint32_t sound, sound_n; /* its base64 for the model, in the round's `sound` */
+    uint32_t sound, sound_n; /* its base64 for the model, or the mark, in the round's `sound` */
     int32_t told;            /* it was put into the model's `out` */
     int32_t unsent;          /* and that did not go out whole: flush it, and see why */
 } round_note;
@@ -37,12 +43,14 @@ typedef struct {
     int epoll;        /* each socket's data is its fd */
     media_ear **ears; /* by fd; NULL: none */
     size_t ears_n;
-    int ready;        /* sockets that could be read in the last look */
+    int patient;      /* an fd whose news can wait until the look is over anyway; -1: none */
+    int ready;        /* sockets that could be read in the last look, tick by tick */
     round_note notes[ROUND_NOTES];
     char sound[ROUND_SOUND];
 } media_round;
 
-/* Look once. Returns how many notes there are, in the order in which they are to be read. */
-int round_look(media_round *round);
+/* Look once, and every tick_ns again for as long as slice_ns. Returns how many notes there are, in the
+ * order in which they are to be read. */
+int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns);
 
 #endif

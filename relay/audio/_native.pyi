@@ -68,7 +68,8 @@ class _Lib:
     ROUND_HEARD: Final[int]
     ROUND_READABLE: Final[int]
     ROUND_REST: Final[int]
-    def round_look(self, sockets: Any, /) -> int: ...
+    ROUND_MARK: Final[int]
+    def round_look(self, sockets: Any, slice_ns: int, tick_ns: int, /) -> int: ...
 
 class _Ffi:
     NULL: Final[_Pointer]

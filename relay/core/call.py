@@ -78,6 +78,11 @@ class Call:
         """Whether a frame of the caller may go to the model before `handle` is told of it."""
         return self._state.link.up_to_date and self._state.phase in WITH_CALLER
 
+    @property
+    def can_be_interrupted(self) -> bool:
+        """Whether something is being said: a caller who speaks over it is not to wait."""
+        return not self._state.talk.playout.quiet()
+
     def handle(self, event: on.Event, now: float) -> list[Command]:
         """Take one event at now. Returns what is to be done, in order."""
         call = self._state

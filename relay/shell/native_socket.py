@@ -23,7 +23,7 @@ import trio
 from relay.audio import ModelToPhone, PhoneToModel
 from relay.errors import SocketClosed
 from relay.shell import pump
-from relay.shell.pouring import Hear, Pouring
+from relay.shell.pouring import Hear, Pouring, Take
 from relay.websocket import (
     AGAIN,
     BINARY,
@@ -172,7 +172,7 @@ class NativeSocket:
 
     async def pour(
         self,
-        take: Callable[[str | bytes], None],
+        take: Take,
         mouth: Mouth | None = None,
         speak: Callable[[bytes, float], None] = lambda _mulaw, _level_db: None,
     ) -> None:
@@ -201,7 +201,7 @@ class NativeSocket:
         """Joins this socket and a call's codec, for `pour_media`."""
         return Ear(self._link, codec)
 
-    async def pour_media(self, ear: Ear, take: Callable[[str | bytes], None], hear: Hear) -> None:
+    async def pour_media(self, ear: Ear, take: Take, hear: Hear) -> None:
         """`pour`, but what the ear takes goes to `hear`."""
         link = self._link
 
@@ -230,7 +230,7 @@ class NativeSocket:
 
         while (message := self._next_message()) is not None:
             take(message)  # what came with the handshake
-        await self._pour(step, lambda pouring: pouring.by_ear(ear, hear, go_on))
+        await self._pour(step, lambda pouring: pouring.by_ear(ear, take, hear, go_on))
 
     async def _pour(
         self, step: Callable[[], bool], prepare: Callable[[Pouring], None] = lambda _: None

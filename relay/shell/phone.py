@@ -29,17 +29,20 @@ class Way:
     def __init__(self) -> None:
         self._ear: Ear | None = None
         self._lane: Lane | None = None
+        self._alert = False
 
     def begin(self, ear: Ear) -> None:
         self._ear = ear
         ear.lead_to(self._lane)
+        ear.alert(alert=self._alert)
 
-    def lead(self, lane: Lane | None) -> None:
-        """Cheap when nothing changes."""
-        if lane is not self._lane:
-            self._lane = lane
-            if self._ear is not None:
-                self._ear.lead_to(lane)
+    def lead(self, lane: Lane | None, *, alert: bool) -> None:
+        """alert: a voice matters at once. Cheap when nothing changes."""
+        if lane is self._lane and alert is self._alert:
+            return
+        self._lane, self._alert = lane, alert
+        if self._ear is not None:
+            self.begin(self._ear)
 
 
 async def read_phone(

@@ -15,6 +15,8 @@ import trio
 from relay.shell.pump import Pump
 from relay.websocket import Ear, Note
 
+#: A whole message.
+Take: TypeAlias = Callable[[str | bytes], None]
 #: A frame of the caller: base64 for the model, ms, level in dBFS, rises, whether it went on.
 Hear: TypeAlias = Callable[[str, int, float, int, bool], None]
 
@@ -25,7 +27,7 @@ FRAME_BYTES, FRAME_MS = 160, 20
 class Pouring:
     """What a pump calls for one socket. Made by the task that is going to wait."""
 
-    __slots__ = ("_by", "_ear", "_fd", "_go_on", "_hear", "_run", "_step", "_task")
+    __slots__ = ("_by", "_ear", "_fd", "_go_on", "_hear", "_run", "_step", "_take", "_task")
 
     def __init__(self, by: Pump, fd: int, step: Callable[[], object]) -> None:
         """step: receives and hands on what came"""
@@ -39,15 +41,21 @@ class Pouring:
         self._by.watch(self._fd, self, self._ear)
         await trio.lowlevel.wait_task_rescheduled(self._abort)
 
-    def by_ear(self, ear: Ear, hear: Hear, go_on: Callable[[int], object]) -> None:
-        """Have frames received by the ear. go_on: hands on what is no frame, of this kind"""
-        self._ear, self._hear, self._go_on = ear, hear, go_on
+    def by_ear(self, ear: Ear, take: Take, hear: Hear, go_on: Callable[[int], object]) -> None:
+        """Have messages received by the ear. go_on: hands on what else there is, of this kind"""
+        self._ear, self._take, self._hear, self._go_on = ear, take, hear, go_on
 
     def ready(self) -> None:
         result = outcome.capture(self._run, self._step)
         if isinstance(result, outcome.Error):
             self.give_up(result)
         del result  # its traceback leads to this frame: a cycle, which all of the call hangs on
+
+    def text(self, text: str) -> None:
+        result = outcome.capture(self._run, self._take, text)
+        if isinstance(result, outcome.Error):
+            self.give_up(result)
+        del result  # as above
 
     def came(self, kind: int) -> None:
         result = outcome.capture(self._run, self._go_on, kind)

@@ -8,8 +8,10 @@ together leaves together.
 The calls' alarms ring here, too (clock.py), between one round of reading and the next.
 
 A wake from sleep costs more than what is then done for a frame: caches are cold, and so is the
-peer. So under load, where the next frame is due before this round is over, the sockets are looked
-at once a tick and not once a frame. A frame waits half a tick for that, at the median.
+peer. So under load one looks once a tick and not once a frame; a frame waits half a tick for that,
+at the median. And where Trio has nothing to do it is C that waits for the next tick, as Trio would:
+it hands on what comes, and is back after a slice, or when something came that is in a hurry. What
+waits for Trio meanwhile gets its turn up to a slice later.
 
 Nothing of a call's failure gets here: what is called must hand it to the call's own task
 (native_socket). Without a pump, or where the system has no epoll, each socket is waited for by its
@@ -23,13 +25,18 @@ import time
 from typing import Final, Protocol
 
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from relay.shell.clock import Clock
-from relay.websocket import HEARD, READABLE, Ear, Note, Round, Tick
+from relay.websocket import HEARD, MARK, READABLE, Ear, Note, Round
 
 # How often one looks for more before other tasks get a turn, while nothing is paced.
 ROUNDS: Final = 4
-TICK_S: Final = 0.001
+TICK_NS: Final = 1_000_000
+# What a call is told of a frame that has gone on already is nothing that a caller could hear.
+SLICE_NS: Final = 5_000_000
+# Others that always have something to do get this long before one looks all the same.
+BUSY_S: Final = 0.001
 # How long a look at the load takes, a frame's time, and how many sockets a tick are one.
 WEIGHED_S: Final = 0.02
 LOAD: Final = 1.25
@@ -50,6 +57,9 @@ class Poured(Protocol):
     def heard(self, note: Note, audio: str) -> None:
         """A frame was received and converted."""
 
+    def text(self, text: str) -> None:
+        """A whole message was received."""
+
     def came(self, kind: int) -> None:
         """Something else was: a frame of this kind, or what relay.websocket.round says instead."""
 
@@ -63,8 +73,7 @@ class Pump:
         self.clock = Clock()
         self._epoll = select.epoll()
         self._epoll.register(self.clock.fd, select.EPOLLIN)
-        self._tick = Tick()
-        self._round = Round(self._epoll.fileno())
+        self._round = Round(self._epoll.fileno(), patient=self.clock.fd)
         self._poured: dict[int, Poured] = {}
 
     def watch(self, fd: int, poured: Poured, ear: Ear | None = None) -> None:
@@ -88,16 +97,15 @@ class Pump:
         finally:
             current.set(None)
             self._epoll.close()
-            self._tick.close()
             self.clock.close()
 
     async def _pump(self) -> None:
         loaded, seen, since = False, 0, time.monotonic()
         while True:
             if loaded:
-                self._tick.set(TICK_S)
-                await trio.lowlevel.wait_readable(self._tick.fd)
-                seen += self._look()
+                with trio.move_on_after(BUSY_S) as busy:
+                    await wait_all_tasks_blocked()
+                seen += self._look(0 if busy.cancelled_caught else SLICE_NS)
             else:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
                 for _ in range(ROUNDS):
@@ -107,15 +115,15 @@ class Pump:
                         break
             passed = time.monotonic() - since
             if passed >= WEIGHED_S:
-                loaded = seen * TICK_S >= LOAD * passed
+                loaded = seen * TICK_NS >= LOAD * passed * 1e9
                 seen, since = 0, since + passed
 
-    def _look(self) -> int:
-        """Read what can be read now. Returns how many sockets could."""
+    def _look(self, slice_ns: int = 0) -> int:
+        """Read what can be read, now or within a slice. Returns how many sockets could."""
         held, poured, sound = self.held, self._poured, self._round.sound
         before = -1
         self.holding = True
-        for note in self._round.look():
+        for note in self._round.look(slice_ns, TICK_NS):
             fd, kind = note[0], note[1]
             if fd != before:
                 while held:
@@ -127,6 +135,9 @@ class Pump:
             if kind == HEARD:
                 at = note[5]
                 socket.heard(note, sound[at : at + note[6]].decode())
+            elif kind == MARK:
+                at = note[5]
+                socket.text(sound[at : at + note[6]].decode())
             elif kind == READABLE:
                 socket.ready()
             else:

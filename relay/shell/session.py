@@ -232,8 +232,10 @@ class Session:
             self._feeding = False
         self._model_out.flush()
         self._phone_out.flush()
-        self._way.lead(self._model_out.lane if self._call.hears_at_once else None)
-        self._alarm.set(self._call.deadline)
+        call = self._call
+        lane = self._model_out.lane if call.hears_at_once else None
+        self._way.lead(lane, alert=call.can_be_interrupted)
+        self._alarm.set(call.deadline)
 
     def _step(self, event: on.Event) -> None:
         if isinstance(event, on.PhoneStarted):

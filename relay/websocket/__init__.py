@@ -24,7 +24,7 @@ from relay.websocket.link import (
     Link,
 )
 from relay.websocket.mouth import SPOKEN, Mouth
-from relay.websocket.round import HEARD, READABLE, REST, Note, Round, Tick
+from relay.websocket.round import HEARD, MARK, READABLE, REST, Note, Round
 
 __all__ = [
     "AGAIN",
@@ -33,6 +33,7 @@ __all__ = [
     "CLOSE",
     "ENDED",
     "HEARD",
+    "MARK",
     "MORE",
     "NO_ROOM",
     "PING",
@@ -47,5 +48,4 @@ __all__ = [
     "Mouth",
     "Note",
     "Round",
-    "Tick",
 ]

@@ -80,6 +80,10 @@ class Ear:
         self._lane = lane  # C points to what it holds
         self.c.model = ffi.NULL if lane is None else lane.link.c
 
+    def alert(self, *, alert: bool) -> None:
+        """Whether a voice matters at once, for a `Round` that takes its time."""
+        self.c.alert = alert
+
     def flush_lane(self) -> None:
         if self._lane is not None:
             self._lane.flush()

@@ -1,13 +1,12 @@
-"""One look at all media sockets in one C call, and the clock that says when to look again.
+"""One look at all media sockets in one C call.
 
 native/round.h has the theory. What can be read is received there; a caller's frame that is entirely
-usual comes out converted, and has gone on to the model if its lane was open. All else comes out as
-the kind of what is there, to be read as ever.
+usual comes out converted, and has gone on to the model if its lane was open. Marks come out as
+text. All else comes out as the kind of what is there, to be read as ever.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from struct import Struct
 from typing import Any, Final, TypeAlias
@@ -16,11 +15,12 @@ from relay.audio._native import ffi, lib
 from relay.websocket.ear import Ear
 
 HEARD: Final = lib.ROUND_HEARD
+MARK: Final = lib.ROUND_MARK
 READABLE: Final = lib.ROUND_READABLE
 REST: Final = lib.ROUND_REST
 
-#: fd, kind; of a HEARD: bytes on the line, rises, level in dBFS, where its audio stands and how
-#: long it is, whether the model was told it, and whether some of that could not be sent yet.
+#: fd, kind; of a HEARD: bytes on the line, rises, level in dBFS; where its audio or a MARK's text
+#: stands and how long it is; whether the model was told it, and some of that could not be sent yet.
 Note: TypeAlias = tuple[int, int, int, int, float, int, int, int, int]
 
 _NOTE: Final = Struct("=iiiidIIii")
@@ -35,9 +35,10 @@ class Round:
 
     __slots__ = ("_c", "_ears", "_notes", "_table", "sound")
 
-    def __init__(self, epoll_fd: int) -> None:
+    def __init__(self, epoll_fd: int, *, patient: int = -1) -> None:
+        """patient: an fd in the set whose news can wait for a look that lasts"""
         self._c: Any = ffi.new("media_round *")
-        self._c.epoll = epoll_fd
+        self._c.epoll, self._c.patient = epoll_fd, patient
         self._notes = ffi.buffer(self._c.notes)
         self.sound = ffi.buffer(self._c.sound)  # what a note's audio is a slice of
         self._ears: dict[int, Ear] = {}
@@ -54,9 +55,14 @@ class Round:
         if self._ears.pop(fd, None) is not None:
             self._table[fd] = ffi.NULL
 
-    def look(self) -> Iterator[Note]:
-        """Look at all of them. The notes are to be read in order, and before the next look."""
-        return _NOTE.iter_unpack(self._notes[: _look(self._c) * _SIZE])
+    def look(self, slice_ns: int = 0, tick_ns: int = 0) -> Iterator[Note]:
+        """Look at all of them. The notes are to be read in order, and before the next look.
+
+        slice_ns: go on looking for as long, every tick_ns, while nothing comes that is in a hurry;
+            this thread does nothing else meanwhile
+        """
+        notes = _look(self._c, slice_ns, tick_ns)
+        return _NOTE.iter_unpack(self._notes[: notes * _SIZE])
 
     @property
     def ready(self) -> int:
@@ -68,21 +74,3 @@ class Round:
         for fd, ear in self._ears.items():
             self._table[fd] = ear.c
         self._c.ears, self._c.ears_n = self._table, size
-
-
-class Tick:
-    """A clock whose fd can be read when a time set before has passed."""
-
-    __slots__ = ("fd",)
-
-    def __init__(self) -> None:
-        self.fd = lib.clock_open()
-        if self.fd < 0:
-            raise OSError("no timerfd")
-
-    def set(self, seconds: float) -> None:
-        """Ring after this, and not before."""
-        lib.clock_set(self.fd, seconds)
-
-    def close(self) -> None:
-        os.close(self.fd)

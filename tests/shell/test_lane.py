@@ -70,7 +70,7 @@ class Line:
         self.way = Way()
         self.heard: list[on.Event] = []
         self.step: Callable[[on.Event], None] = lambda _: None
-        self.lane = True
+        self.lane, self.alert = True, False
         self._chunk = 0
 
     @staticmethod
@@ -90,7 +90,7 @@ class Line:
         if untold and not self.outbox.append(event.audio):
             assert self.outbox.post(appended(event.audio))
         self.outbox.flush()
-        self.way.lead(self.outbox.lane if self.lane else None)
+        self.way.lead(self.outbox.lane if self.lane else None, alert=self.alert)
 
     async def run(self) -> None:
         with suppress(SocketClosed):
@@ -132,18 +132,33 @@ def of(frames: int) -> list[str]:
     return [appended(sound(n)) for n in range(1, frames + 1)]
 
 
-@pytest.fixture
-async def place(nursery):
+LOOKS: list[None] = []
+
+
+@pytest.fixture(params=["by wakes", "by ticks"])
+async def place(request, nursery, monkeypatch):
     """Begins calls that stand on one pump, with their streams started."""
+    if request.param == "by ticks":
+        monkeypatch.setattr(pump, "LOAD", 0.0)  # every wake is load enough
+        monkeypatch.setattr(pump, "WEIGHED_S", 0.0)
+    look = pump.Pump._look
+
+    def counted(self: pump.Pump, slice_ns: int = 0) -> int:
+        found = look(self, slice_ns)
+        LOOKS.append(None)
+        return found
+
+    monkeypatch.setattr(pump.Pump, "_look", counted)
     nursery.start_soon(pump.Pump().run)
-    await settled()
+    await trio.testing.wait_all_tasks_blocked()
     lines: list[Line] = []
 
     async def begin(line: Line, run: Callable[[], object] | None = None) -> Line:
         lines.append(line)
         nursery.start_soon(run or line.run)
-        await settled()
+        await until(lambda: line.outbox.lane is not None)
         line.write(START)
+        await until(lambda: bool(line.heard))
         await settled()
         assert isinstance(line.heard.pop(), on.PhoneStarted)
         return line
@@ -158,7 +173,17 @@ async def place(nursery):
 
 
 async def settled() -> None:
-    await trio.testing.wait_all_tasks_blocked(0.005)
+    """What was written has been looked at, and what came of it has been done."""
+    if pump.LOAD:
+        await trio.testing.wait_all_tasks_blocked(0.005)
+        return
+    done = len(LOOKS) + 4
+    await until(lambda: len(LOOKS) >= done)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    while not true():  # noqa: ASYNC110 - what the pump does, it does without an event
+        await trio.sleep(0.001)
 
 
 # ---- the usual --------------------------------------------------------------------------------
@@ -213,7 +238,7 @@ async def test_a_lane_that_closes_in_the_middle_of_a_round_loses_and_repeats_not
 
     def close_the_other(_event: on.Event) -> None:
         second.lane = False
-        second.way.lead(None)
+        second.way.lead(None, alert=False)
 
     first.step = close_the_other
     first.say()

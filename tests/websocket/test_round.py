@@ -1,0 +1,218 @@
+"""A look at all sockets: what it notes, in what order, and what it is in a hurry for."""
+
+from __future__ import annotations
+
+import select
+import socket as sockets
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from relay.audio import PhoneToModel, payload
+from relay.websocket import ENDED, HEARD, MARK, READABLE, TEXT, Ear, Lane, Link, Round, twin
+
+KEY = b"\x01\x02\x03\x04"
+STREAM = "MZ" + "2" * 32
+LONG_NS = 3600 * 1_000_000_000
+TICK_NS = 200_000
+QUIET, LOUD = payload(b"\xff" * 160), payload((b"\x90" * 20 + b"\x10" * 20) * 4)
+OTHER = '{"event":"dtmf"}'
+
+
+def media(chunk: int, audio: str = QUIET) -> str:
+    inner = f'"track":"inbound","chunk":"{chunk}","timestamp":"{chunk * 20}","payload":"{audio}"'
+    return f'{{"event":"media","media":{{{inner}}},"streamSid":"{STREAM}"}}'
+
+
+def mark(name: str) -> str:
+    return f'{{"event":"mark","streamSid":"{STREAM}","mark":{{"name":"{name}"}}}}'
+
+
+class Ends:
+    """A phone in a round. `model`: the far end of where its lane leads."""
+
+    def __init__(self, where: Round, epoll: select.epoll) -> None:
+        self.phone, here = sockets.socketpair()
+        there, self.model = sockets.socketpair()
+        self._owned = (self.phone, here, there, self.model)
+        for each in self._owned:
+            each.setblocking(False)
+        self.fd = here.fileno()
+        self.ear = Ear(Link(self.fd, client=False, limit=1 << 16), PhoneToModel("pcmu"))
+        self.ear.stream_started(STREAM)
+        self.link = Link(there.fileno(), client=True, limit=1 << 16)
+        where.lend(self.fd, self.ear)
+        epoll.register(self.fd, select.EPOLLIN)
+
+    def open_lane(self) -> None:
+        self.link.takes = True
+        self.ear.lead_to(Lane(self.link, lambda: None))
+
+    def write(self, *texts: str) -> None:
+        self.phone.sendall(b"".join(twin.write(twin.TEXT, text.encode(), KEY) for text in texts))
+
+    def close(self) -> None:
+        for each in self._owned:
+            each.close()
+
+
+@pytest.fixture
+def epoll() -> Iterator[select.epoll]:
+    with select.epoll() as made:
+        yield made
+
+
+@pytest.fixture
+def place(epoll: select.epoll) -> Iterator[tuple[Round, Callable[[], Ends]]]:
+    made: list[Ends] = []
+    where = Round(epoll.fileno())
+
+    def begin() -> Ends:
+        made.append(Ends(where, epoll))
+        return made[-1]
+
+    yield where, begin
+    for each in made:
+        where.take_back(each.fd)
+        each.close()
+
+
+def kinds(where: Round, slice_ns: int = 0) -> list[tuple[int, int]]:
+    return [(note[0], note[1]) for note in where.look(slice_ns, TICK_NS)]
+
+
+def test_frames_and_marks_are_noted_in_order(place) -> None:
+    where, begin = place
+    one, two = begin(), begin()
+    one.write(media(1), mark("a"), media(2))
+    two.write(mark("b"))
+    notes = list(where.look())
+    assert [(n[0], n[1]) for n in notes if n[0] == one.fd] == [
+        (one.fd, HEARD),
+        (one.fd, MARK),
+        (one.fd, HEARD),
+    ]
+    texts = {n[0]: where.sound[n[5] : n[5] + n[6]].decode() for n in notes if n[1] == MARK}
+    assert texts == {one.fd: mark("a"), two.fd: mark("b")}
+    assert where.ready == 2
+    assert kinds(where) == []
+
+
+def test_what_is_neither_ends_the_look_at_its_phone_alone(place) -> None:
+    where, begin = place
+    one, two = begin(), begin()
+    one.write(media(1), OTHER, media(2))
+    two.write(media(1))
+    assert sorted(kinds(where)) == sorted([(one.fd, HEARD), (one.fd, TEXT), (two.fd, HEARD)])
+    assert one.ear.next(), "the rest is left to whoever goes on from there"
+
+
+def test_a_mark_in_pieces_is_not_taken_for_a_whole_one(place) -> None:
+    where, begin = place
+    one = begin()
+    text = mark("a").encode()
+    first = bytearray(twin.write(twin.TEXT, text[:30], KEY))
+    first[0] &= 0x7F  # not the last piece
+    one.phone.sendall(bytes(first) + twin.write(twin.CONTINUATION, text[30:], KEY))
+    assert kinds(where) == [(one.fd, TEXT)]
+
+
+def test_a_socket_without_an_ear_is_named_and_a_patient_one_is_not(epoll) -> None:
+    plain, patient = sockets.socketpair(), sockets.socketpair()
+    where = Round(epoll.fileno(), patient=patient[0].fileno())
+    for here, there in (plain, patient):
+        epoll.register(here.fileno(), select.EPOLLIN)
+        there.send(b"x")
+    assert kinds(where) == [(plain[0].fileno(), READABLE)]
+    assert where.ready == 1
+    for each in (*plain, *patient):
+        each.close()
+
+
+def test_more_than_can_be_noted_at_once_is_left_and_named(place) -> None:
+    where, begin = place
+    phones = [begin() for _ in range(60)]
+    for phone in phones:
+        phone.write(*(media(n) for n in range(1, 11)))
+    heard, left = 0, 0
+    for _, kind in kinds(where):
+        heard, left = heard + (kind == HEARD), left + (kind != HEARD)
+    assert heard + left <= 256
+    assert heard > 100
+    assert left >= 1
+    for phone in phones:
+        while phone.ear.next() > 0:
+            heard += 1
+    assert heard <= 600, "none is there twice"
+
+
+# ---- a look that lasts --------------------------------------------------------------------------
+
+
+def hurried(where: Round, *calmly: Callable[[], None], urgently: Callable[[], None]) -> list[int]:
+    """The kinds of a look that would last an hour, while these things happen."""
+    calm = threading.Event()
+
+    def happen() -> None:
+        for act in calmly:
+            act()
+            calm.wait(0.005)
+        urgently()
+
+    other = threading.Thread(target=happen)
+    other.start()
+    found = [kind for _, kind in kinds(where, LONG_NS)]
+    other.join()
+    return found
+
+
+def test_quiet_frames_and_marks_go_on_at_once_and_are_told_later(place) -> None:
+    where, begin = place
+    one = begin()
+    one.open_lane()
+    told: list[bytes] = []
+
+    def frame_and_mark() -> None:
+        one.write(media(1), mark("a"))
+
+    def look_at_the_model() -> None:
+        one.model.settimeout(30)
+        told.append(one.model.recv(4096))
+        one.write(media(2, LOUD))
+
+    found = hurried(where, frame_and_mark, look_at_the_model, urgently=lambda: one.write(OTHER))
+    assert found == [HEARD, MARK, HEARD, TEXT], "a voice alone is in no hurry"
+    assert told[0], "it was on its way long before"
+
+
+def test_a_voice_is_in_a_hurry_where_somebody_may_be_interrupted(place) -> None:
+    where, begin = place
+    one = begin()
+    one.ear.alert(alert=True)
+    found = hurried(where, lambda: one.write(media(1)), urgently=lambda: one.write(media(2, LOUD)))
+    assert found == [HEARD, HEARD]
+
+
+def test_a_frame_that_somebody_else_must_send_is_in_a_hurry(place) -> None:
+    where, begin = place
+    one, sealed = begin(), begin()
+    sealed.open_lane()
+    sealed.link.seal()
+    found = hurried(where, lambda: one.write(media(1)), urgently=lambda: sealed.write(media(1)))
+    assert found == [HEARD, HEARD]
+    assert sealed.link.unsent > 0, "nothing of it was sent in the clear"
+
+
+def test_an_end_is_in_a_hurry(place) -> None:
+    where, begin = place
+    one, two = begin(), begin()
+    found = hurried(where, lambda: one.write(media(1)), urgently=two.phone.close)
+    assert found == [HEARD, ENDED]
+
+
+def test_a_look_that_has_no_more_room_is_over(place) -> None:
+    where, begin = place
+    for _ in range(40):
+        begin().write(*(media(n) for n in range(1, 5)))
+    assert [kind for _, kind in kinds(where, LONG_NS)] == [HEARD] * 160
