@@ -152,6 +152,10 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
                 first_words.heard(call, heard, now)
             else:
                 return True  # nothing is over by it
+        case on.DeadlinePassed():
+            if call.phase in WITH_CALLER:
+                sounded(call, now)
+                return True
         case on.CallResumed(lines):
             call.keeping.resume_call(event.consent, kept=bool(lines), recording=event.recording)
             call.resumed = bool(lines) or event.consent == "declined"
@@ -235,10 +239,6 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
                 on_human.nobody(call, "closed", now)
             if talk.tools.failures >= call.policy.hard_after_failures:
                 sessions.go_harder(call, now)
-        case on.DeadlinePassed():
-            if call.phase in WITH_CALLER:
-                sounded(call, now)
-                return True
         case on.OutboxFull(side):
             way_out.fault(call, f"{side}_slow", now)
         case on.PeerMisbehaved():

@@ -113,11 +113,9 @@ def sounded(call: State, now: float) -> None:
     """What `advance` comes to where nothing has happened since the last one but sound and time."""
     talk, at = call.talk, call.others_due
     if at > now:
-        release_at = talk.playout.next_release
-        if release_at is not None and release_at <= now:
-            call.out += talk.playout.release(now)
-            release_at = talk.playout.next_release
-        for each in (release_at, talk.playout.settle_at, talk.voicing.due):
+        playout = talk.playout
+        call.out += playout.release(now)
+        for each in (playout.next_release, playout.settle_at, talk.voicing.due):
             if each is not None and each < at:
                 at = each
         if at > now:

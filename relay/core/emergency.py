@@ -8,6 +8,7 @@ are looked at where they arrive (shell/session.py); what follows is the core's.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 #: Phrases that are looked for unless others are set. Whole words, whatever their case.
 PHRASES = (
@@ -45,4 +46,8 @@ def words_of(text: str) -> str:
 def alarming(text: str, phrases: Iterable[str]) -> bool:
     """Whether one of the phrases stands in a text, word for word."""
     heard = words_of(text)
-    return any(words_of(phrase) in heard for phrase in phrases if phrase.strip())
+    return any(_phrase(phrase) in heard for phrase in phrases if phrase.strip())
+
+
+#: Each phrase of the settings, read once.
+_phrase = lru_cache(maxsize=1024)(words_of)

@@ -161,15 +161,17 @@ class Playout:
         out: list[Command] = []
         while (item := self._next_item()) is not None and self._due_at(item) <= now:
             size = self._chunk_bytes if item.sent_bytes else FIRST_MS * MULAW_BYTES_PER_MS
-            chunk = bytes(item.pending[: min(size, item.whole_bytes)])
-            del item.pending[: len(chunk)]
-            item.sent_bytes += len(chunk)
+            size = min(size, item.whole_bytes)
+            chunk = bytes(item.pending[:size])
+            del item.pending[:size]
+            item.sent_bytes += size
             starts = max(self._line_until, now)
-            self._line_until = starts + len(chunk) / MULAW_BYTES_PER_MS / 1000
+            self._line_until = starts + size / MULAW_BYTES_PER_MS / 1000
             level = item.level_until(item.sent_bytes)
             self._line_levels.append((starts, self._line_until, level))
-            self._marks.append((item.item_id, item.sent_ms))
-            out += (SendAudio(chunk), SendMark(f"{self.epoch}:{item.item_id}:{item.sent_ms}"))
+            item_id, sent_ms = item.item_id, item.sent_ms
+            self._marks.append((item_id, sent_ms))
+            out += (SendAudio(chunk), SendMark(f"{self.epoch}:{item_id}:{sent_ms}"))
         return out
 
     @property
@@ -181,7 +183,7 @@ class Playout:
     def _next_item(self) -> _Item | None:
         """The item whose audio is sent next, if it has any."""
         for item in self._items.values():
-            if item.whole_bytes:
+            if len(item.pending) >= MULAW_BYTES_PER_MS:
                 return item
             if not item.ended:
                 return None  # it holds its place: what is behind it is said after it
@@ -189,7 +191,7 @@ class Playout:
 
     def _due_at(self, item: _Item) -> float:
         """A chunk goes out when it is whole; less than one only when the line would run dry."""
-        whole = item.whole_bytes >= self._chunk_bytes or item.ended or not item.sent_bytes
+        whole = len(item.pending) >= self._chunk_bytes or item.ended or not item.sent_bytes
         return self._line_until - (self._lead_s if whole else self._starving_s)
 
     # ---- what was heard ---------------------------------------------------------------------
