@@ -80,7 +80,7 @@ def join(
 
 
 def _conversation(delays: Delays, phone: Report, model: Report, proof_frames: int) -> None:
-    arrivals = _arrivals(phone["frames"], model["appends"])
+    arrivals = arrivals_of(phone["frames"], model["appends"])
     delays.add("inbound", *_inbound(phone["frames"], arrivals, model["appends"][0][0]))
     runs = voiced_runs(phone["voiced"])
     for run, onset in zip(runs, model["onsets"], strict=False):
@@ -113,8 +113,10 @@ def voiced_runs(voiced: Sequence[int]) -> list[tuple[int, int]]:
 # ---- the caller's frames --------------------------------------------------------------------
 
 
-def _arrivals(frames: Sequence[float], appends: Sequence[tuple[float, int]]) -> list[float | None]:
-    """When each frame was at the model; None: not before the end."""
+def arrivals_of(
+    frames: Sequence[float], appends: Sequence[tuple[float, int]]
+) -> list[float | None]:
+    """When each frame of a caller was at the model; None: not before the end."""
     reached = list(accumulate(size for _, size in appends))
     wanted = [((n + 1) * FRAME_MS - FILTER_MS) * MODEL_BYTES_PER_MS for n in range(len(frames))]
     return [

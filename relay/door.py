@@ -2,21 +2,25 @@
 
     bytes ─▶ head (≤ 16 KiB, ≤ 5 s, h11) ─┬─ GET /twilio/stream/<token>, upgrade ─▶ admit ─▶ take
                                           ├─ any other upgrade, not HTTP/1.x ─▶ refused
+                                          ├─ POST /twilio/… ─▶ exchange.py, one request, ≤ 30 s
                                           └─ everything else ─▶ Hypercorn, one request, ≤ 30 s
 
 Why not let Hypercorn listen: on Trio, one byte behind an upgrade request ends its whole process
 (pgjones/hypercorn#225), before any authentication, and its message limit does not bound memory.
 So no upgrade ever reaches it: the head is looked at first, and `keep_alive_max_requests = 1` means
 that no second request can follow on the same connection. What was read is pushed back, so both
-servers see the connection from its first byte.
+servers see the connection from its first byte. Twilio's webhooks have the same app, but no server
+around it: for hundreds at once Hypercorn costs twice what they do.
 
-Three rules hold whatever a peer sends:
+Four rules hold whatever a peer sends:
 
 * no connection's exception passes the guard (`_guarded`): a connection dies alone;
 * no stage lasts for ever: the head, the admission, the handshake, a refusal, a whole HTTP
   exchange each have a deadline, and `TCP_USER_TIMEOUT` frees a send to a peer that reads nothing;
 * connections that have not yet shown a head are bounded: beyond the bound the oldest goes, since a
-  caller of ours sends its head at once and a slow-loris does not.
+  caller of ours sends its head at once and a slow-loris does not;
+* of a crowd one begins in each turn of the loop, first come first served (`_turnstile`): between
+  two of them the calls that are under way have their turn.
 
 WebSockets are accepted by relay.shell.sockets, which sets their deadlines and limits (64 KiB a
 message, no compression); here they get the certainty that the TCP connection is closed afterwards.
@@ -28,10 +32,10 @@ import re
 import socket
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import h11
 import structlog
@@ -42,10 +46,12 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from quart_trio import QuartTrio
 
+from relay import exchange
 from relay.ports import Socket
 from relay.shell import sockets
 from relay.shell.push_back import PushBack
 
+WEBHOOKS: Final = "/twilio/"
 STREAM_PATH: Final = "/twilio/stream/"
 
 MAX_HEAD_BYTES: Final = 16 * 1024  # h11's own default; Twilio's heads are under 2 KiB
@@ -53,13 +59,11 @@ HEAD_TIMEOUT_S: Final = 5.0
 ADMIT_TIMEOUT_S: Final = 2.0  # the switchboard's own deadlines are far below
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 HTTP_TIMEOUT_S: Final = 30.0  # Twilio gives up on a webhook after 15
-REFUSE_TIMEOUT_S: Final = 2.0
 MAX_WAITING_HEADS: Final = 512
 PATIENCE_S: Final = 0.5  # no head is given up earlier, however many wait
 USER_TIMEOUT_MS: Final = 5_000
 BACKLOG: Final = 1024
 READ_BYTES: Final = 4096
-LINGER_BYTES: Final = 64 * 1024
 
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")  # the base64 of 16 bytes
 
@@ -71,14 +75,17 @@ class Head:
     """A request's head. Header names are lower case; raw is all that was read, body included.
 
     rest: of that, what came behind the head
+    request, parser: what h11 read, and where it stands
     """
 
     method: str
     target: str
     http_version: str
     headers: tuple[tuple[str, str], ...]
-    raw: bytes = field(repr=False, default=b"")
-    rest: bytes = field(repr=False, default=b"")
+    raw: bytes = field(repr=False)
+    rest: bytes = field(repr=False)
+    request: h11.Request = field(repr=False)
+    parser: h11.Connection = field(repr=False)
 
     def header(self, name: str) -> str:
         """The first value of a header, "" when it is absent."""
@@ -99,6 +106,10 @@ class Head:
             and self.header("upgrade").lower() == "websocket"
             and _lists(self.header("connection"), "upgrade")
         )
+
+    @property
+    def is_webhook(self) -> bool:
+        return self.method == "POST" and self.target.startswith(WEBHOOKS)
 
     @property
     def unfit(self) -> int:
@@ -172,10 +183,12 @@ class Door:
         self.counts: Counter[str] = Counter() if counts is None else counts
         self._admit = admit
         self._take = take
+        self._webhooks = cast("exchange.App", app)  # the same, in Hypercorn's types
         self._app = ASGIWrapper(app)  # no lifespan: the app has nothing to start or stop
         self._config = _hypercorn_config()
         self._context = WorkerContext(None)
         self._waiting: OrderedDict[trio.CancelScope, float] = OrderedDict()
+        self._turnstile = trio.Lock()
 
     async def serve(
         self,
@@ -195,13 +208,13 @@ class Door:
             task_status.started()
 
     async def _guarded(self, stream: trio.SocketStream) -> None:
-        """The guard: whatever happens on a connection ends that connection, and nothing else."""
+        """The guard: whatever happens on a connection ends that connection, and nothing else.
+
+        trio.serve_listeners closes it."""
         try:
             await self._connection(stream)
         except* Exception as group:  # noqa: BLE001 - one of the three places that may
             self._report(group)
-        finally:
-            await trio.aclose_forcefully(stream)
 
     def _report(self, group: ExceptionGroup[Exception]) -> None:
         kind = type(_first(group)).__name__
@@ -221,20 +234,34 @@ class Door:
             case head if head.wants_upgrade:
                 await self._refuse(stream, 400)
             case head:
-                await self._http(PushBack(stream, head.raw))
+                await self._http(stream, head)
 
     async def _read_head(self, stream: trio.SocketStream) -> Head | int | None:
         """A head, the status that refuses it, or None when there was none in time."""
-        with trio.move_on_after(HEAD_TIMEOUT_S) as scope:
-            self._waiting[scope] = trio.current_time()
-            self._give_up_oldest()
-            try:
-                return await _receive_head(stream)
-            except trio.BrokenResourceError:
-                return None
-            finally:
-                self._waiting.pop(scope, None)
+        parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
+        raw = bytearray()
+        with trio.move_on_after(HEAD_TIMEOUT_S) as scope, suppress(trio.BrokenResourceError):
+            head = None
+            while head is None:
+                await self._may_read(stream, scope)
+                some = await stream.receive_some(READ_BYTES)
+                if not some:
+                    return None
+                raw += some
+                head = _read_on(parser, some, raw)
+            return head
         return None
+
+    async def _may_read(self, stream: trio.SocketStream, scope: trio.CancelScope) -> None:
+        """Wait until a connection has something to say and it is its turn."""
+        self._waiting[scope] = trio.current_time()
+        self._give_up_oldest()
+        try:
+            await trio.lowlevel.wait_readable(stream.socket)
+        finally:
+            self._waiting.pop(scope, None)
+        async with self._turnstile:  # passes on to the next in line, who runs in the next turn
+            pass
 
     def _give_up_oldest(self) -> None:
         oldest, since = next(iter(self._waiting.items()))
@@ -242,11 +269,15 @@ class Door:
             del self._waiting[oldest]
             oldest.cancel()
 
-    async def _http(self, stream: PushBack) -> None:
+    async def _http(self, stream: trio.SocketStream, head: Head) -> None:
         self.counts["http"] += 1
         with trio.move_on_after(HTTP_TIMEOUT_S):
+            if head.is_webhook:
+                await exchange.answer(self._webhooks, stream, head.parser, head.request)
+                return
+            whole = PushBack(stream, head.raw)
             # Hypercorn declares the stream narrower than it uses it.
-            server = TCPServer(self._app, self._config, self._context, {}, stream)  # type: ignore[arg-type]
+            server = TCPServer(self._app, self._config, self._context, {}, whole)  # type: ignore[arg-type]
             try:
                 await server
             finally:
@@ -275,36 +306,23 @@ class Door:
     async def _refuse(self, stream: trio.SocketStream, status: int) -> None:
         """Answer with an empty page, then let the peer read it: closing at once would reset."""
         self.counts[f"refused:{status}"] += 1
-        with trio.move_on_after(REFUSE_TIMEOUT_S):
-            try:
-                await stream.send_all(_empty_response(status))
-                await stream.send_eof()
-                drained = 0
-                while drained < LINGER_BYTES and (some := await stream.receive_some(READ_BYTES)):
-                    drained += len(some)
-            except trio.BrokenResourceError:
-                return
+        with suppress(trio.BrokenResourceError):
+            await stream.send_all(_empty_response(status))
+            await exchange.linger(stream)
 
 
-async def _receive_head(stream: trio.SocketStream) -> Head | int | None:
-    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
-    raw = bytearray()
-    while True:
-        some = await stream.receive_some(READ_BYTES)
-        if not some:
-            return None
-        raw += some
-        try:
-            parser.receive_data(bytes(some))
-            event = parser.next_event()
-        except h11.RemoteProtocolError as error:
-            error.__traceback__ = None  # h11's frame in it knows the error: a cycle
-            return error.error_status_hint
-        if isinstance(event, h11.Request):
-            return _head(event, bytes(raw), parser.trailing_data[0])
+def _read_on(parser: h11.Connection, some: bytes | bytearray, raw: bytearray) -> Head | int | None:
+    """The head if it is complete with this, or the status that refuses it."""
+    try:
+        parser.receive_data(bytes(some))
+        event = parser.next_event()
+    except h11.RemoteProtocolError as error:
+        error.__traceback__ = None  # h11's frame in it knows the error: a cycle
+        return error.error_status_hint
+    return _head(event, parser, bytes(raw)) if isinstance(event, h11.Request) else None
 
 
-def _head(request: h11.Request, raw: bytes, rest: bytes) -> Head | int:
+def _head(request: h11.Request, parser: h11.Connection, raw: bytes) -> Head | int:
     version = request.http_version.decode("ascii")
     if version not in {"1.0", "1.1"}:
         return 505
@@ -314,7 +332,9 @@ def _head(request: h11.Request, raw: bytes, rest: bytes) -> Head | int:
         http_version=version,
         headers=tuple((k.decode("latin-1"), v.decode("latin-1")) for k, v in request.headers),
         raw=raw,
-        rest=rest,
+        rest=parser.trailing_data[0],
+        request=request,
+        parser=parser,
     )
 
 

@@ -1,20 +1,12 @@
 """Which calls this process expects, carries and has carried, and who may open a stream for one.
 
-A call passes through here in steps, each forward only:
-
-    expected  the webhook has answered: a token is out, good for 60 s and for one stream
-    admitted  its stream was let in, its handshake is under way
-    live      its stream is open
-    over      its stream has ended; what `after-stream` shall do is remembered
-    missed    it ended before any stream was open
+A call passes through here in steps, each forward only (lines.py).
 
 Admission is decided from memory: a webhook never waits for the database. A stream is admitted by
 four locks, and no model is dialled before the last: Twilio's signature over the stream's own
 `wss://` URL, a token that we made and that is fresh, a nonce that this process has not seen, and
 the same nonce never claimed in the store by any process. Only the last may be out of order: with
 the database away the per-process set stands alone, and that is counted.
-
-Everything is bounded: finished calls are forgotten, oldest first.
 """
 
 from __future__ import annotations
@@ -23,12 +15,11 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import Enum, auto
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
@@ -39,6 +30,7 @@ from relay.core.events import CallResumed
 from relay.core.moving import RESUME
 from relay.errors import PhoneProtocolError, StoreError
 from relay.limits import NO_RULES, NumberLimits, NumberRules
+from relay.lines import Line, Lines, Step
 from relay.ports import CallRow, CallStore, Consented, RecordingStore, ReturnStore
 from relay.returns import FALLBACK, Returns
 from relay.wire import signature, ticket
@@ -48,52 +40,11 @@ CLAIM_TIMEOUT_S: Final = 0.3
 ASK_TIMEOUT_S: Final = 1.0
 ASK_S: Final = 0.3  # the caller hears nothing meanwhile
 FRESH_S: Final = 10.0  # `after-stream` is asked within a second of what it asks about
-MAX_REMEMBERED: Final = 10_000
 THREADS: Final = 4  # a hung database holds these, and nobody else's
 
 _log = structlog.get_logger("relay.switchboard")
 _T = TypeVar("_T")
 Ask: TypeAlias = Callable[[Callable[[], Any], float], Awaitable[Any]]
-
-
-class Step(Enum):
-    """How far a call has come in this process."""
-
-    EXPECTED = auto()
-    ADMITTED = auto()
-    LIVE = auto()
-    OVER = auto()
-    MISSED = auto()
-
-
-@dataclass(slots=True)
-class Line:
-    """One call, as this process knows it.
-
-    expires_at: of its token, unix seconds
-    again: why it goes on after a stream that ended; "" for a call that begins
-    """
-
-    caller: str
-    called: str
-    token: str = ""
-    expires_at: float = 0.0
-    step: Step = Step.EXPECTED
-    disposition: str | None = None
-    again: str = ""
-    chosen_at: float = 0.0
-
-    def choose(self, disposition: str, at: float) -> None:
-        """What shall follow its stream. at: unix seconds."""
-        self.disposition, self.chosen_at = disposition, at
-
-    def counts_at(self, now: float) -> bool:
-        """Whether the call takes up room: it is live, or its stream may still come."""
-        return self.step is Step.LIVE or (self.step in _COMING and now < self.expires_at)
-
-
-_COMING: Final = frozenset({Step.EXPECTED, Step.ADMITTED})
-_STREAMED: Final = frozenset({Step.LIVE, Step.OVER})
 
 
 UNTOLD: Final = "untold"  # another process knows why
@@ -158,8 +109,7 @@ class Switchboard:
         self._affords_a_call = affords_a_call
         self._model_admits = model_admits
         self._wall_clock = wall_clock
-        self._lines: OrderedDict[str, Line] = OrderedDict()
-        self._open: dict[str, Line] = {}  # those of them that may take up room
+        self._lines = Lines()
         self._used: dict[str, float] = {}  # nonce -> when it would have expired
         self.returns = Returns(store, self._ask, self.counts, wall_clock)
 
@@ -194,7 +144,7 @@ class Switchboard:
         line.expires_at = expires_at = int(self._wall_clock()) + TOKEN_S
         nonce = secrets.token_urlsafe(16)
         line.token = ticket.issue(self._secret, call_sid, expires_at, nonce, again=bool(line.again))
-        self._enter(call_sid, line)
+        self._lines.enter(call_sid, line, self._wall_clock())
         return line.token
 
     def blocked(self, caller: str) -> bool:
@@ -216,9 +166,7 @@ class Switchboard:
             return "over_budget"
         if self._max_calls is not None and self.busy() >= self._max_calls:
             return "full"
-        calls_now = sum(
-            line.caller == caller and line.counts_at(now) for line in self._open.values()
-        )
+        calls_now = self._lines.of_caller(caller, now) if self._limits.rules.at_once else 0
         if refusal := self._limits.refusal(caller, calls_now, now):
             return refusal
         return "" if self._model_admits() else "model_away"
@@ -257,7 +205,7 @@ class Switchboard:
         line = self._lines.get(claim.call_sid)
         if line is None:
             line = Line("", "", token, claim.expires_at, again=UNTOLD if claim.again else "")
-            self._enter(claim.call_sid, line)
+            self._lines.enter(claim.call_sid, line, self._wall_clock())
         if line.step is not Step.EXPECTED:
             return "second_stream"
         line.step = Step.ADMITTED
@@ -303,7 +251,7 @@ class Switchboard:
     def hung_up(self, call_sid: str) -> None:
         """Twilio says that the call has ended: nobody will open its stream any more."""
         line = self._lines.get(call_sid)
-        if line is not None and line.step in _COMING:
+        if line is not None and line.coming:
             line.step = Step.MISSED
 
     async def follows(self, call_sid: str) -> str:
@@ -317,7 +265,7 @@ class Switchboard:
         chosen = line.disposition if line else None
         if line and chosen and chosen != RESUME and self._wall_clock() - line.chosen_at < FRESH_S:
             return chosen
-        broke = line is not None and line.step in _STREAMED and not chosen and not line.again
+        broke = line is not None and line.streamed and not chosen and not line.again
         try:
             return await self.returns.follows(
                 call_sid, broke_here=broke, here=not self.moving.is_set()
@@ -376,13 +324,11 @@ class Switchboard:
         """Calls that are live, or whose stream may still come."""
         if self.moving.is_set():
             return self.live()
-        now = self._wall_clock()
-        self._open = {sid: line for sid, line in self._open.items() if line.counts_at(now)}
-        return len(self._open)
+        return self._lines.busy(self._wall_clock())
 
     def live(self) -> int:
         """Calls whose stream is open."""
-        return sum(line.step is Step.LIVE for line in self._open.values())
+        return self._lines.live()
 
     def drain(self) -> None:
         """Take no new call. What is expected may still come."""
@@ -391,19 +337,6 @@ class Switchboard:
     def move(self) -> None:
         """Take no stream any more, and let go of those that run: others will carry them."""
         self.moving.set()
-
-    def _enter(self, call_sid: str, line: Line) -> None:
-        self._lines[call_sid] = self._open[call_sid] = line
-        while len(self._lines) > MAX_REMEMBERED and self._forget_oldest():
-            pass
-
-    def _forget_oldest(self) -> bool:
-        """Forget the oldest call; a live one becomes the youngest instead. False for that."""
-        call_sid, line = self._lines.popitem(last=False)
-        if not line.counts_at(self._wall_clock()):
-            return True
-        self._lines[call_sid] = line
-        return False
 
 
 def _derived(auth_token: str) -> str:

@@ -66,6 +66,18 @@ def make_app() -> QuartTrio:
     async def count() -> str:
         return str(len(await http_request.get_data()))
 
+    @app.post("/twilio/count")
+    async def webhook() -> str:
+        return str(len(await http_request.get_data()))
+
+    @app.post("/twilio/deaf")
+    async def deaf() -> str:
+        return "nothing was read"
+
+    @app.post("/twilio/bug")
+    async def webhook_bug() -> str:
+        raise RuntimeError("a bug in a webhook")
+
     @app.get("/bug")
     async def bug() -> str:
         raise RuntimeError("a bug in a page")
@@ -309,6 +321,129 @@ async def test_a_body_that_is_too_large_is_refused_at_its_head() -> None:
     async with open_house() as house:
         head = b"POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n"
         assert status(await house.say(head)) == 413
+
+
+# ---- webhooks, which have no server around the app ------------------------------------------
+
+
+WEBHOOK = b"POST /twilio/count HTTP/1.1\r\nHost: x\r\n"
+
+
+async def test_a_webhook_is_answered_and_its_connection_closed() -> None:
+    async with open_house() as house:
+        answer = await house.say(WEBHOOK + b"Content-Length: 3\r\n\r\nabc")
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert (status(answer), body) == (200, b"3")
+        assert b"connection: close" in head.lower()
+        assert b"\r\ndate: " in head.lower()
+        assert house.door.counts["http"] == 1
+
+
+async def test_a_webhook_s_body_may_come_byte_by_byte_or_in_chunks() -> None:
+    async with open_house() as house:
+        stream = await house.connect()
+        await stream.send_all(WEBHOOK + b"Content-Length: 20\r\n\r\n")
+        for _ in range(20):
+            await trio.testing.wait_all_tasks_blocked(0.001)
+            await stream.send_all(b"x")
+        with trio.fail_after(5):
+            assert (await stream.receive_some()).endswith(b"20")
+        chunked = WEBHOOK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        assert (await house.say(chunked)).endswith(b"\r\n\r\n5")
+
+
+async def test_who_waits_for_leave_to_send_a_body_gets_it() -> None:
+    async with open_house() as house:
+        stream = await house.connect()
+        await stream.send_all(WEBHOOK + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        with trio.fail_after(5):
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 100")
+            await stream.send_all(b"abc")
+            assert (await stream.receive_some()).endswith(b"3")
+
+
+@pytest.mark.parametrize(
+    ("expected", "data"),
+    [
+        (400, WEBHOOK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        (413, WEBHOOK + b"Content-Length: 1000000000\r\n\r\n"),
+        (413, WEBHOOK + b"Transfer-Encoding: chunked\r\n\r\n7d0\r\n" + b"x" * 2000 + b"\r\n"),
+        (404, WEBHOOK.replace(b"count", b"other") + b"Content-Length: 0\r\n\r\n"),
+        (200, WEBHOOK.replace(b"count", b"deaf") + b"Content-Length: 900\r\n\r\n"),
+        (500, WEBHOOK.replace(b"count", b"bug") + b"Content-Length: 0\r\n\r\n"),
+        (400, WEBHOOK + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n"),
+        (400, WEBHOOK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef"),
+    ],
+)
+async def test_what_a_webhook_that_is_out_of_order_gets(expected: int, data: bytes) -> None:
+    async with open_house() as house:
+        assert status(await house.say(data)) == expected
+
+
+async def test_a_webhook_s_slow_body_is_cut_and_a_peer_that_leaves_is_no_failure() -> None:
+    async with open_house() as house:
+        stream = await house.connect()
+        await stream.send_all(WEBHOOK + b"Content-Length: 9\r\n\r\nx")
+        with trio.fail_after(3):
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 408")
+        left = await trio.open_tcp_stream("127.0.0.1", house.port)
+        await left.send_all(WEBHOOK + b"Content-Length: 9\r\n\r\nx")
+        await left.aclose()
+        assert status(await house.say(WEBHOOK + b"Content-Length: 0\r\n\r\n")) == 200
+        assert not any(name.startswith("failed") for name in house.door.counts)
+
+
+async def test_an_app_that_breaks_or_says_nothing_owes_a_500(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def silent(*_: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a bug before the app")
+
+    async with open_house() as house:
+        for app in (silent, broken):
+            monkeypatch.setattr(house.door, "_webhooks", app)
+            assert status(await house.say(WEBHOOK + b"Content-Length: 0\r\n\r\n")) == 500
+        await house.visitors.aclose()  # who still listens is lingered for
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert house.door.counts["failed:RuntimeError"] == 1
+
+
+async def test_of_a_crowd_one_begins_in_each_turn_of_the_loop_first_come_first_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever else has something to do comes in between: one request's work is all that waits."""
+    begun: list[int] = []
+    turns = 0
+
+    async def note(scope: dict[str, str], receive: object, send: object) -> None:
+        begun.append(turns)
+        order.append(int(scope["path"].removeprefix("/twilio/")))
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    order: list[int] = []
+    async with open_house() as house:
+        monkeypatch.setattr(house.door, "_webhooks", note)
+        crowd = [await house.connect() for _ in range(60)]
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        for n, stream in enumerate(crowd):
+            head = f"POST /twilio/{n} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+            stream.socket._sock.send(head.encode())  # all of them are there before the loop turns
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(turn)
+            for stream in crowd:
+                assert (await stream.receive_some()).startswith(b"HTTP/1.1 500")
+            nursery.cancel_scope.cancel()
+        assert sorted(order) == list(range(60))
+        # Within a turn the one that counts comes before the request or behind it.
+        assert max(begun.count(at) for at in begun) <= 2
 
 
 def resident_kib() -> int:

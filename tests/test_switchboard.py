@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import trio
 
-from relay import returns
+from relay import lines, returns
 from relay import switchboard as module
 from relay.core.events import CallResumed
 from relay.core.records import ConsentNoted, SpendAdded, TranscriptLine
 from relay.limits import NumberRules
+from relay.lines import Step
 from relay.ports import Consented, Entry
-from relay.switchboard import Step, Switchboard
+from relay.switchboard import Switchboard
 from relay.wire import signature
 from tests.fakes import FakeStore
 
@@ -330,7 +331,7 @@ async def test_a_call_that_crashes_is_over_and_keeps_what_it_chose() -> None:
 async def test_finished_calls_are_forgotten_and_live_ones_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_REMEMBERED", 5)
+    monkeypatch.setattr(lines, "MAX_REMEMBERED", 5)
     desk = make_desk()
     await desk.open(desk.expect("CAlive"))
     with desk.board.on_line("CAlive"):

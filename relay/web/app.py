@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from quart import Response
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from relay.exchange import App
 from relay.web import health, humans, recordings, twilio
 from relay.web.desk import FrontDesk
+from relay.web.express import Express
 
 MAX_BODY_BYTES: Final = 64 * 1024  # Twilio's forms have one or two KiB
 BODY_TIMEOUT_S: Final = 5
@@ -30,6 +32,10 @@ def create_app(desk: FrontDesk, probe: health.Probe) -> QuartTrio:
         """A stranger learns the status and nothing else."""
         return Response("", error.code or 500, headers=_allow(error))
 
+    # Around the app's own ASGI, as its makers have it: whoever serves the app gets both.
+    behind = cast("App", app.asgi_app)  # the same, in Hypercorn's types
+    express = Express(behind, desk, max_bytes=MAX_BODY_BYTES, body_s=BODY_TIMEOUT_S)
+    app.asgi_app = express  # type: ignore[method-assign, assignment]
     return app
 
 

@@ -9,13 +9,15 @@ read; a forged one gets no more than the status.
 from __future__ import annotations
 
 import re
-from typing import Final, cast
+from collections.abc import Mapping
+from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 
 from quart import Request, abort
 
 from relay.wire import signature
 
+MAX_SID_CHARS: Final = 64
 MAX_FIELDS: Final = 200  # Twilio sends about 40, and may add more at any time
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _CODE = re.compile(r"[A-Z]{2}")
@@ -52,7 +54,7 @@ class Form:
 
 
 async def signed_form(request: Request, *, auth_token: str, public_url: str) -> Form:
-    """The form of a request that Twilio has signed; any other request ends here, with 403.
+    """The form of a request that Twilio has signed; any other request ends here.
 
     public_url: PUBLIC_URL, to which the request's path and query are added
     """
@@ -60,19 +62,26 @@ async def signed_form(request: Request, *, auth_token: str, public_url: str) -> 
     if not claimed:
         abort(403)
     body = cast("bytes", await request.get_data(as_text=False))
+    return believe(claimed, request.scope, body, auth_token=auth_token, public_url=public_url)
+
+
+def believe(
+    claimed: str, scope: Mapping[str, Any], body: bytes, *, auth_token: str, public_url: str
+) -> Form:
+    """The form of a request with that signature: 403 unless it is Twilio's, 400 without a call.
+
+    scope: the request's, of which path and query count, exactly as they were sent
+    """
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope["query_string"]
+    target = (path + b"?" + query if query else path).decode("latin-1")
     params = _params(body)
-    if params is None or not signature.matches(
-        auth_token, public_url + _target(request), params, claimed
-    ):
+    if params is None or not signature.matches(auth_token, public_url + target, params, claimed):
         abort(403)
-    return Form(params)
-
-
-def _target(request: Request) -> str:
-    """Path and query, exactly as they were sent."""
-    path: bytes = request.scope.get("raw_path") or request.path.encode()
-    query: bytes = request.scope["query_string"]
-    return (path + b"?" + query if query else path).decode("latin-1")
+    form = Form(params)
+    if not 0 < len(form.call_sid) <= MAX_SID_CHARS:
+        abort(400)
+    return form
 
 
 def _params(body: bytes) -> list[tuple[str, str]] | None:

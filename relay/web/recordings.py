@@ -17,8 +17,8 @@ from quart import Blueprint, Response, g
 from relay.ports import RecordingNoted
 from relay.shell.recordings import recording_state
 from relay.web.desk import FrontDesk
-from relay.web.forms import Form
-from relay.web.twilio import MAX_SID_CHARS, signed_pages
+from relay.web.forms import MAX_SID_CHARS, Form
+from relay.web.twilio import signed_pages
 
 MAX_SECONDS: Final = 24 * 3600
 

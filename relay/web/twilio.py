@@ -8,7 +8,8 @@
 
 `incoming` answers from memory. `after-stream` and `fallback` ask the store what this process does
 not know of a call, for a second at most; when that does not answer, there is still the human. What
-is written is written behind the answer's back (outcomes.py).
+is written is written behind the answer's back (outcomes.py). The pages are plain functions of a
+form: the blueprint makes routes of them, and express.py answers them without the framework.
 
 A call that our own outbound leg made, or that a human's telephone forwarded to us, gets the
 voicemail and never an agent: it is a transfer that nobody took, on its way round.
@@ -16,36 +17,40 @@ voicemail and never an agent: it is a transfer that nobody took, on its way roun
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 import trio
-from quart import Blueprint, Response, abort, g, request
+from quart import Blueprint, Response, g, request
 
 from relay.core.records import CallOpened
+from relay.lines import Step
 from relay.ports import Entry
 from relay.returns import comes_back
-from relay.switchboard import Step
 from relay.web.desk import APOLOGY, FrontDesk
 from relay.web.forms import Form, signed_form
 from relay.wire import twiml
 
 FINAL: Final = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
-MAX_SID_CHARS: Final = 64
+PREFIX: Final = "/twilio"
+CONTENT_TYPE: Final = "text/xml; charset=utf-8"
+NOTHING: Final = ""  # an answer without a document
+
+# The document that a call gets next, or NOTHING.
+Page: TypeAlias = Callable[[FrontDesk, Form], Awaitable[str]]
 
 _log = structlog.get_logger("relay.web")
 
 
 def signed_pages(desk: FrontDesk, name: str) -> Blueprint:
     """A blueprint under /twilio, every page of it behind Twilio's signature."""
-    pages = Blueprint(name, __name__, url_prefix="/twilio")
+    pages = Blueprint(name, __name__, url_prefix=PREFIX)
 
     @pages.before_request
     async def check() -> None:
         g.form = await signed_form(request, auth_token=desk.auth_token, public_url=desk.public_url)
-        if not 0 < len(g.form.call_sid) <= MAX_SID_CHARS:
-            abort(400)
         structlog.contextvars.bind_contextvars(call_sid=g.form.call_sid)
 
     return pages
@@ -54,33 +59,21 @@ def signed_pages(desk: FrontDesk, name: str) -> Blueprint:
 def blueprint(desk: FrontDesk) -> Blueprint:
     """The webhooks of a caller's call."""
     pages = signed_pages(desk, "twilio")
-
-    @pages.post("/incoming")
-    async def incoming() -> Response:
-        return document(_incoming(desk, g.form))
-
-    @pages.post("/after-stream")
-    async def after_stream() -> Response:
-        return document(await _after_stream(desk, g.form))
-
-    @pages.post("/fallback")
-    async def fallback() -> Response:
-        return document(await _fallback(desk, g.form))
-
-    @pages.post("/stream-status")
-    async def stream_status() -> Response:
-        _log_stream(g.form)
-        return Response("", 204)
-
-    @pages.post("/status")
-    async def status() -> Response:
-        await _status(desk, g.form)
-        return Response("", 204)
-
+    for name, page in PAGES.items():
+        pages.post(name)(_route(desk, page, name))
     return pages
 
 
-def _incoming(desk: FrontDesk, form: Form) -> str:
+def _route(desk: FrontDesk, page: Page, name: str) -> Callable[[], Awaitable[Response]]:
+    async def route() -> Response:
+        text = await page(desk, g.form)
+        return document(text) if text else Response("", 204)
+
+    route.__name__ = name.strip("/")  # the endpoint's
+    return route
+
+
+async def _incoming(desk: FrontDesk, form: Form) -> str:
     """Connect a ringing call to a stream of its own."""
     call_sid, caller, called = form.call_sid, form.number("From"), form.number("To")
     if desk.board.blocked(caller):
@@ -127,20 +120,21 @@ async def _fallback(desk: FrontDesk, form: Form) -> str:
     return desk.go_on(form, what) if comes_back(what) else desk.bridge(form, APOLOGY)
 
 
-def _log_stream(form: Form) -> None:
+async def _stream_status(_: FrontDesk, form: Form) -> str:
     event, error = form["StreamEvent"], form["StreamError"]
     if error:
         _log.warning("! stream failed", call_sid=form.call_sid, error=error)
     else:
         _log.info("= stream", call_sid=form.call_sid, stream_event=event)
+    return NOTHING
 
 
-async def _status(desk: FrontDesk, form: Form) -> None:
+async def _status(desk: FrontDesk, form: Form) -> str:
     """A call's own last word: it must not stay without an outcome, whatever became of it here."""
     call_sid, status = form.call_sid, form["CallStatus"]
     _log.info("= call status", call_sid=call_sid, status=status)
     if status not in FINAL:
-        return
+        return NOTHING
     await desk.humans.caller_gone(call_sid)
     desk.board.hung_up(call_sid)
     line = desk.board.line(call_sid)
@@ -151,8 +145,18 @@ async def _status(desk: FrontDesk, form: Form) -> None:
             desk.outcomes.note(call_sid, "failed", "ended_without_outcome", only_if_none=True)
         case _:
             desk.outcomes.note(call_sid, "abandoned", "ended_without_stream", only_if_none=True)
+    return NOTHING
+
+
+PAGES: Final[Mapping[str, Page]] = {
+    "/incoming": _incoming,
+    "/after-stream": _after_stream,
+    "/fallback": _fallback,
+    "/stream-status": _stream_status,
+    "/status": _status,
+}
 
 
 def document(text: str) -> Response:
     """TwiML as an answer."""
-    return Response(text, 200, content_type="text/xml; charset=utf-8")
+    return Response(text, 200, content_type=CONTENT_TYPE)

@@ -1,0 +1,142 @@
+"""One request and its answer: plain ASGI on a connection whose request head was read already.
+
+    app ◀─ receive ── h11 ◀── the connection        app ── send ─▶ h11 ── one send_all ─▶ it
+
+A webhook is a kilobyte there and a kilobyte back, once a connection. A server's tasks, channels,
+timers and states around it cost more than it does itself (docs/benchmarks.md); this is what is left
+of one: h11 frames both ways, the app gets its scope, and the answer goes out whole.
+
+Nobody watches for a peer that leaves while its request is worked: a webhook that was believed is
+carried out. Whoever calls bounds the whole in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from email.utils import formatdate
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote
+
+import h11
+import trio
+
+READ_BYTES: Final = 4096
+LINGER_BYTES: Final = 64 * 1024
+LINGER_S: Final = 2.0
+
+Message: TypeAlias = MutableMapping[str, Any]  # an ASGI scope is one, too
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+async def answer(
+    app: App, stream: trio.SocketStream, parser: h11.Connection, request: h11.Request
+) -> None:
+    """Have an app answer a request. The connection is to be closed afterwards.
+
+    parser: it has just given the request, and holds what came behind its head
+    """
+    exchange = _Exchange(stream, parser)
+    try:
+        try:
+            await app(_scope(stream, request), exchange.receive, exchange.send)
+        finally:  # an app that failed owes an answer, too
+            await exchange.end()
+    except trio.BrokenResourceError:
+        return
+
+
+async def linger(stream: trio.SocketStream) -> None:
+    """Let a peer that may still be sending read its answer: closing at once would reset."""
+    with trio.move_on_after(LINGER_S):
+        await stream.send_eof()
+        drained = 0
+        while drained < LINGER_BYTES and (some := await stream.receive_some(READ_BYTES)):
+            drained += len(some)
+
+
+class _Exchange:
+    """What the app receives from and sends to."""
+
+    def __init__(self, stream: trio.SocketStream, parser: h11.Connection) -> None:
+        self._stream = stream
+        self._parser = parser
+        self._whole = False
+        self._unanswered = 500  # the status when the app says nothing
+        self._out = bytearray()
+
+    async def receive(self) -> Message:
+        """The next piece of the body. Behind the last one nothing comes any more."""
+        if self._whole:
+            await trio.sleep_forever()
+        body = bytearray()
+        while True:
+            try:
+                event = self._parser.next_event()
+            except h11.RemoteProtocolError as error:
+                self._unanswered = error.error_status_hint
+                error.__traceback__ = None  # h11's frame in it knows the error: a cycle
+                return {"type": "http.disconnect"}
+            match event:
+                case h11.Data():
+                    body += event.data
+                case h11.EndOfMessage():
+                    self._whole = True
+                    return {"type": "http.request", "body": bytes(body), "more_body": False}
+                case _ if body:
+                    return {"type": "http.request", "body": bytes(body), "more_body": True}
+                case _:
+                    await self._read()
+
+    async def _read(self) -> None:
+        if self._parser.they_are_waiting_for_100_continue:
+            go_on = self._parser.send(h11.InformationalResponse(status_code=100, headers=[]))
+            await self._stream.send_all(go_on or b"")
+        self._parser.receive_data(await self._stream.receive_some(READ_BYTES))
+
+    async def send(self, message: Message) -> None:
+        """Take a piece of the answer; the last one sends it."""
+        if message["type"] == "http.response.start":
+            self._begin(message["status"], message.get("headers", ()))
+            return
+        if body := message.get("body"):
+            self._put(h11.Data(data=body))
+        if not message.get("more_body", False):
+            self._put(h11.EndOfMessage())
+            await self._stream.send_all(self._out)
+
+    async def end(self) -> None:
+        """Say something if the app has not, and part so that the peer can read it."""
+        if self._parser.our_state is h11.SEND_RESPONSE and not self._out:
+            self._begin(self._unanswered, [(b"content-length", b"0")])
+            await self.send({"type": "http.response.body"})
+        if not self._whole:
+            await linger(self._stream)
+
+    def _begin(self, status: int, headers: Any) -> None:
+        date = (b"date", formatdate(usegmt=True).encode("ascii"))
+        all_headers = [*headers, date, (b"connection", b"close")]
+        self._put(h11.Response(status_code=status, headers=all_headers))
+
+    def _put(self, event: h11.Event) -> None:
+        self._out += self._parser.send(event) or b""
+
+
+def _scope(stream: trio.SocketStream, request: h11.Request) -> Message:
+    path, _, query = request.target.partition(b"?")
+    return {
+        "type": "http",
+        "asgi": {"spec_version": "2.1", "version": "3.0"},
+        "http_version": request.http_version.decode("ascii"),
+        "method": request.method.decode("ascii"),
+        "scheme": "http",
+        "path": unquote(path.decode("ascii")),
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": list(request.headers),
+        "client": stream.socket.getpeername()[:2],
+        "server": stream.socket.getsockname()[:2],
+        "extensions": {},
+    }
