@@ -13,8 +13,9 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -29,7 +30,9 @@ from relay.adapters.store_engine import parse_url
 from relay.errors import PhoneControlError
 from relay.logs import set_up_logs
 from relay.plainly import told_plainly
-from relay.ports import CallSummary, DayCosts
+from relay.ports import CallSummary, DayCosts, Entry
+from relay.shell.entry_json import UnknownEntry, decode
+from relay.shell.spool import waiting_in
 from relay.wiring_humans import open_phone_control
 
 EXIT_UNKNOWN: Final = 1
@@ -101,7 +104,8 @@ def erase_command(phone: str, yes: bool) -> None:
 
     The calls from this number go, with their words, bookings and messages; recordings and
     voicemails are deleted at Twilio. What the calls have cost stays, as amounts. What is on its
-    way into the database is kept out. Ends with 1 when a recording could not be deleted.
+    way into the database, or waits on this machine's disk (SPOOL_DIR), is kept out. Ends with 1
+    when a recording could not be deleted.
     """
     if not config.is_phone_number(phone):
         raise click.BadParameter("write it as in +14155550123", param_hint="--phone")
@@ -113,7 +117,10 @@ def erase_command(phone: str, yes: bool) -> None:
         for sid in recordings:
             if sid not in left:
                 store.recording_gone(sid)
-        erased = store.erase(phone, datetime.now(UTC))
+        folder = config.load(kind=config.BusinessSettings).spool_folder
+        waiting = _entries_in(folder)
+        theirs = {e.call_sid for e in waiting if getattr(e.record, "caller", "") == phone}
+        erased = store.erase(phone, datetime.now(UTC), theirs)
         clean = _scrubbed(store)
     if recordings:
         click.echo(f"{'recordings':16} {len(recordings) - len(left):6} removed")
@@ -121,12 +128,35 @@ def erase_command(phone: str, yes: bool) -> None:
         click.echo(f"{name:16} {count:6} removed")
     count = len(erased.call_sids)
     click.echo(f"{count} {'call' if count == 1 else 'calls'} of {phone} erased.")
+    left_waiting = sum(entry.call_sid in erased.call_sids for entry in waiting)
+    click.echo(_of_the_disk(left_waiting, folder))
     if not clean:
         click.echo("The database file is in use: its log keeps traces until it is idle.", err=True)
     for sid, why in left.items():
         click.echo(f"relay: delete {sid} in Twilio's console, {why}", err=True)
     if left:
         sys.exit(EXIT_LEFT)
+
+
+def _entries_in(folder: Path) -> list[Entry]:
+    """What waits on disk, as far as this version can read it."""
+    found = []
+    for payload in waiting_in(folder):
+        with suppress(UnknownEntry):  # of another version, which knows what to do with it
+            found.append(decode(payload))
+    return found
+
+
+def _of_the_disk(records: int, folder: Path) -> str:
+    others = (
+        "What waits on another machine's disk is not known here: erase again once it is stored."
+    )
+    if not records:
+        return f"Nothing of theirs waits in {folder}. {others}"
+    return (
+        f"{records} {'record' if records == 1 else 'records'} of theirs still in {folder}: a"
+        f" running relay drops them when it comes to them. {others}"
+    )
 
 
 async def _delete_recordings(sids: list[str]) -> dict[str, str]:

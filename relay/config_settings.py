@@ -28,7 +28,8 @@ MIN_SECRET_CHARS = 16
 
 
 class BusinessSettings(BaseSettings):
-    """What serving the embedded business takes (`relay business`), checked. Made by `load`."""
+    """What serving the embedded business (`relay business`), and looking into records, takes,
+    checked. Made by `load`."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
@@ -45,6 +46,11 @@ class BusinessSettings(BaseSettings):
         default=SecretStr("sqlite:///relay.db"),
         description="where calls are written down: sqlite:///relay.db or postgresql://…",
     )
+    spool_dir: Path | None = Field(
+        default=None,
+        description="folder where records wait while the database is away, one a process;"
+        " unset: spool, beside the SQLite file or here",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="least level that is logged: DEBUG, INFO, WARNING, ERROR"
     )
@@ -60,6 +66,15 @@ class BusinessSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment comes in through `load` alone, so that a test can hand in its own."""
         return init_settings, dotenv_settings
+
+    @property
+    def spool_folder(self) -> Path:
+        """SPOOL_DIR, or where it is without one."""
+        if self.spool_dir is not None:
+            return self.spool_dir
+        scheme, _, rest = self.database_url.get_secret_value().partition(":///")
+        file = rest.partition("?")[0] if scheme == "sqlite" else ""
+        return Path(file).parent / "spool"
 
 
 class Settings(BusinessSettings):
@@ -213,11 +228,6 @@ class Settings(BusinessSettings):
     # ---- this process -----------------------------------------------------------------------
     host: str = Field(default="0.0.0.0", min_length=1, description="address to listen on")  # noqa: S104
     port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0: any free")
-    spool_dir: Path | None = Field(
-        default=None,
-        description="folder where records wait while the database is away, one a process;"
-        " unset: spool, beside the SQLite file or here",
-    )
     max_calls: int | None = Field(
         default=None, ge=1, description="calls at once; more go to the human; unset: no cap"
     )
@@ -359,15 +369,6 @@ class Settings(BusinessSettings):
         if self.emergency_phrases is None:
             return None
         return tuple(each.strip() for each in self.emergency_phrases.split(";") if each.strip())
-
-    @property
-    def spool_folder(self) -> Path:
-        """SPOOL_DIR, or where it is without one."""
-        if self.spool_dir is not None:
-            return self.spool_dir
-        scheme, _, rest = self.database_url.get_secret_value().partition(":///")
-        file = rest.partition("?")[0] if scheme == "sqlite" else ""
-        return Path(file).parent / "spool"
 
     @property
     def stream_url(self) -> str:

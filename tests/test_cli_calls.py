@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +27,8 @@ from relay.core.records import (
     TranscriptLine,
 )
 from relay.ports import Entry
+from relay.shell.entry_json import decode, encode
+from relay.shell.spool import open_spool
 from tests.test_cli import environ
 
 BEGAN = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
@@ -198,10 +201,53 @@ def test_a_person_is_erased_and_nobody_else(folder: Path) -> None:
         ["tool_calls", "1", "removed"],
         ["transcripts", "3", "removed"],
         ["1", "call", "of", ANN, "erased."],
+        told[-1],
     ]
+    assert result.stdout.splitlines()[-1].startswith(f"Nothing of theirs waits in {folder}/spool.")
     assert relay(folder, "export", "CA1").exit_code == 1
     assert relay(folder, "export", "CA2").exit_code == 0
     assert not [f for f in folder.iterdir() if b"A cleaning, please." in f.read_bytes()]
+
+
+def spooled(folder: Path, *entries: Entry) -> None:
+    spool = open_spool(folder)
+    spool.append([encode(entry) for entry in entries])
+    spool.close()
+
+
+@pytest.mark.parametrize("where", ["spool", "spool/worker-2"])
+def test_who_is_known_from_the_disk_alone_is_erased_at_the_first_run(
+    folder: Path, where: str
+) -> None:
+    cat = "+14155550777"
+    (folder / "spool").mkdir(exist_ok=True)
+    opened, said = CallOpened(0.0, "MZ7", cat), line(0, "caller", "It is me, Cat.")
+    spooled(folder / where, at(0, opened, "CA7"), at(1, said, "CA7"), at(2, said, "CA2"))
+    result = relay(folder, "erase", "--phone", cat, "--yes")
+    assert result.exit_code == 0
+    first, second = result.stdout.splitlines()
+    assert first == f"1 call of {cat} erased."
+    assert second.startswith(f"2 records of theirs still in {folder}/spool: a running relay")
+    store = open_store(f"sqlite:///{folder}/relay.db")
+    with closing(open_spool(folder / where)) as spool:
+        store.write([decode(payload) for payload in spool.oldest(9).payloads])
+    assert store.everything("CA7") == {}
+    assert "transcripts" in store.everything("CA2"), "and nobody else is"
+    store.close()
+
+
+def test_words_that_wait_of_a_call_that_is_stored_are_told_of(folder: Path) -> None:
+    spooled(folder / "spool", at(40, line(3, "caller", "One more thing."), "CA1"))
+    result = relay(folder, "erase", "--phone", ANN, "--yes")
+    assert "1 record of theirs still in" in result.stdout.splitlines()[-1]
+
+
+def test_a_disk_that_another_version_wrote_is_no_obstacle(folder: Path) -> None:
+    spool = open_spool(folder / "spool")
+    spool.append([b'{"v":99}', b"no JSON"])
+    spool.close()
+    (folder / "spool" / "00000099.spool").write_bytes(b"no segment")
+    assert relay(folder, "erase", "--phone", ANN, "--yes").exit_code == 0
 
 
 class Twilio(BaseHTTPRequestHandler):

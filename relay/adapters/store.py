@@ -11,7 +11,7 @@ blocks: call them from worker threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -256,10 +256,13 @@ class SqlStore:
 
     # ---- forgetting
 
-    def erase(self, phone: str, at: datetime) -> Erased:
-        """Remove a person, by telephone number, and keep what still comes of them out."""
+    def erase(self, phone: str, at: datetime, others: Collection[str] = ()) -> Erased:
+        """Remove a person, by telephone number, and keep what still comes of them out.
+
+        others: calls of theirs that the database may not know yet
+        """
         with self._write() as connection:
-            return store_forgetting.erase(connection, phone, at)
+            return store_forgetting.erase(connection, phone, at, others)
 
     def recordings_of(self, phone: str) -> list[str]:
         """SIDs of what Twilio has recorded of a person."""

@@ -12,6 +12,7 @@ beside it. PostgreSQL's own vacuum does it there, in its own time.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 
@@ -52,12 +53,17 @@ PORTION: Final = 200
 WITHOUT_COUNTRY: Final = 10
 
 
-def erase(connection: sa.Connection, phone: str, at: datetime) -> Erased:
-    """Remove a person by telephone number (E.164). The caller owns the transaction."""
+def erase(
+    connection: sa.Connection, phone: str, at: datetime, others: Collection[str] = ()
+) -> Erased:
+    """Remove a person by telephone number (E.164). The caller owns the transaction.
+
+    others: calls of theirs of which little or nothing has come yet
+    """
     if connection.dialect.name == "postgresql":  # SQLite lets one transaction write at a time
         connection.execute(sa.text("LOCK TABLE erased_calls IN ACCESS EXCLUSIVE MODE"))
     query = sa.select(calls.c.call_sid).where(_is(calls.c.caller, phone))
-    call_sids = tuple(sorted(connection.execute(query).scalars()))
+    call_sids = tuple(sorted({*connection.execute(query).scalars(), *others}))
     for sid in call_sids:
         inserted(connection, erased_calls, {"call_sid": sid, "at": at})
     rows: dict[str, int] = {}

@@ -126,6 +126,19 @@ def open_spool(folder: Path, disk: Disk | None = None) -> Spool:
         raise ConfigError(f"SPOOL_DIR {folder} cannot be used: {why}") from None
 
 
+def waiting_in(folder: Path) -> list[bytes]:
+    """The frames that wait in a folder and those of its workers, without opening it: a relay may be
+    using it. One that is being written, or is stored meanwhile, may be among them or not. Blocks.
+    """
+    found: list[bytes] = []
+    for path in sorted(folder.rglob(f"*{SUFFIX}")):
+        with suppress(FileNotFoundError):  # stored just now
+            data = path.read_bytes()
+            if data.startswith(MAGIC):
+                found += frames(data[len(MAGIC) :])[0]
+    return found
+
+
 class Spool:
     """An open folder. waiting: frames that are not stored yet, also those of earlier lives.
 
