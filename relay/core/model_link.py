@@ -80,19 +80,21 @@ class ModelLink:
 
         understood: the words of all that was said before are known
         """
-        if self.state is Link.GONE:
+        state, untold = self.state, self._untold
+        if state is Link.GONE:
             return False
-        self._kept.append(frame)
-        self.held_ms += frame.ms
-        ready = self.state is Link.READY
-        understood = understood and not self._untold
-        limit = ONSET_MS if ready and understood else self._policy.hold_audio_ms
-        while self.held_ms > limit:
-            oldest = self._kept.popleft()
-            self.held_ms -= oldest.ms
-            self.dropped_ms += 0 if ready else oldest.ms
-        if self._untold:
-            self._untold.append(frame)
+        kept, held_ms = self._kept, self.held_ms + frame.ms
+        kept.append(frame)
+        ready = state is Link.READY
+        brief = ready and understood and not untold
+        limit = ONSET_MS if brief else self._policy.hold_audio_ms
+        while held_ms > limit:
+            ms = kept.popleft().ms
+            held_ms -= ms
+            self.dropped_ms += 0 if ready else ms
+        self.held_ms = held_ms
+        if untold:
+            untold.append(frame)
             return False
         return ready
 

@@ -45,10 +45,10 @@ def caller_audio(call: State, frame: on.CallerAudio, now: float) -> bool:
     if call.sanity.floods(frame.ms, now - call.started_at):
         fault(call, "phone_flood", now)
         return False
-    now_told = call.link.hear(frame, understood=not call.talk.utterances.unsettled())
-    if now_told and not frame.told:
+    talk = call.talk
+    if call.link.hear(frame, understood=not talk.utterances.unsettled()) and not frame.told:
         call.out.append(do.AppendAudio(frame.audio))
-    if call.talk.caller_frame(frame, now):
+    if talk.caller_frame(frame, now):
         caller_confirmed(call, now)
         return False
     return True

@@ -189,7 +189,9 @@ class Utterances:
 
     def unsettled(self) -> bool:
         """Speech is going on, or words of committed speech are still to come."""
-        return self.open is not None or any(
+        if self.open is not None:
+            return True
+        return bool(self._by_item) and any(
             u.committed_at is not None for u in self._by_item.values()
         )
 

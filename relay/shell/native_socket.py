@@ -21,6 +21,7 @@ import outcome
 import trio
 
 from relay.audio import ModelToPhone, PhoneToModel
+from relay.core.events import CallerAudio
 from relay.errors import SocketClosed
 from relay.shell import pump
 from relay.shell.pouring import Hear, Pouring, Take
@@ -217,7 +218,7 @@ class NativeSocket:
                 kind = ear.next()
             while kind != MORE:
                 if kind == TAKEN:
-                    hear(*ear.frame(), False)
+                    hear(CallerAudio(*ear.frame()))
                 elif (message := self._of_frame(kind)) is not None:
                     take(message)
                 if not link.untaken():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from relay.audio import PhoneToModel
 from relay.core import events as on
@@ -12,7 +12,14 @@ from relay.shell.native_socket import NativeSocket
 from relay.websocket import Ear, Lane
 from relay.wire import twilio
 
-Feed = Callable[[on.Event], None]
+
+class Step(Protocol):
+    """A call that takes its steps. `hear` is `feed` for a frame of the caller, and cheaper."""
+
+    def feed(self, event: on.Event) -> None: ...
+
+    def hear(self, frame: on.CallerAudio) -> None: ...
+
 
 FRAME_MS = 20
 # Silence that is put in for lost frames, at most: beyond this the model's clock may slip.
@@ -46,20 +53,20 @@ class Way:
 
 
 async def read_phone(
-    socket: Socket, codec: PhoneToModel, call_sid: str, feed: Feed, way: Way
+    socket: Socket, codec: PhoneToModel, call_sid: str, call: Step, way: Way
 ) -> None:
     """Feed what Twilio sends until its socket closes. A broken message is counted, not fatal."""
-    reader = _Reader(codec, call_sid, feed)
+    reader = _Reader(codec, call_sid, call)
     try:
         if isinstance(socket, NativeSocket):
             ear = reader.join(socket)
             way.begin(ear)
-            await socket.pour_media(ear, reader.take, reader.hear)
+            await socket.pour_media(ear, reader.take, call.hear)
         else:
             while True:
                 reader.take(await socket.receive())
     except SocketClosed as gone:
-        feed(on.PhoneClosed(gone.code, gone.reason))
+        call.feed(on.PhoneClosed(gone.code, gone.reason))
 
 
 class _Reader:
@@ -68,10 +75,10 @@ class _Reader:
     What the ear leaves is read here, by the same codec, so that both must agree on the last chunk.
     """
 
-    def __init__(self, codec: PhoneToModel, call_sid: str, feed: Feed) -> None:
+    def __init__(self, codec: PhoneToModel, call_sid: str, call: Step) -> None:
         self._codec = codec
         self._call_sid = call_sid
-        self._feed = feed
+        self._feed, self._hear = call.feed, call.hear
         self._stream_sid: str | None = None
         self._last_chunk = 0
         self._ear: Ear | None = None
@@ -80,9 +87,6 @@ class _Reader:
         """Have the socket's frames converted where they are received."""
         self._ear = socket.ear(self._codec)
         return self._ear
-
-    def hear(self, audio: str, ms: int, level_db: float, rises: int, told: bool) -> None:
-        self._feed(on.CallerAudio(audio, ms, level_db, rises, told))
 
     def take(self, text: str | bytes) -> None:
         try:
@@ -109,7 +113,7 @@ class _Reader:
 
     def _hear_text(self, media: twilio.Media) -> None:
         """Feed one frame, silence before it for each that was lost."""
-        codec, feed = self._codec, self._feed
+        codec, hear = self._codec, self._hear
         last_chunk = self._last_chunk if self._ear is None else self._ear.chunk
         missing = media.chunk - last_chunk - 1
         if -MAX_JUMP <= missing < 0:
@@ -119,14 +123,14 @@ class _Reader:
             self._ear.chunk = media.chunk
         if last_chunk and 0 < missing <= MAX_JUMP:
             gap = codec.gap(min(missing * FRAME_MS, MAX_GAP_MS))
-            feed(on.CallerAudio(gap.audio, gap.ms, gap.level_db))
+            hear(on.CallerAudio(gap.audio, gap.ms, gap.level_db))
         try:
             frame = codec.frame(media.payload)
         except AudioError:
             # A bad frame is silence of equal time, so that the model's clock stays right.
             gap = codec.gap(FRAME_MS)
-            feed(on.CallerAudio(gap.audio, gap.ms, gap.level_db))
-            feed(on.PeerMisbehaved("phone", "bad_audio"))
+            hear(on.CallerAudio(gap.audio, gap.ms, gap.level_db))
+            self._feed(on.PeerMisbehaved("phone", "bad_audio"))
             return
         up = frame.rises if frame.level_db > AUDIBLE_DB else 0
-        feed(on.CallerAudio(frame.audio, frame.ms, frame.level_db, up))
+        hear(on.CallerAudio(frame.audio, frame.ms, frame.level_db, up))

@@ -12,13 +12,13 @@ from typing import TypeAlias
 import outcome
 import trio
 
+from relay.core.events import CallerAudio
 from relay.shell.pump import Pump
 from relay.websocket import Ear, Note
 
 #: A whole message.
 Take: TypeAlias = Callable[[str | bytes], None]
-#: A frame of the caller: base64 for the model, ms, level in dBFS, rises, whether it went on.
-Hear: TypeAlias = Callable[[str, int, float, int, bool], None]
+Hear: TypeAlias = Callable[[CallerAudio], None]
 
 # Twilio's frame. Any other length is counted by the codec, which knows of parts of a ms.
 FRAME_BYTES, FRAME_MS = 160, 20
@@ -70,7 +70,8 @@ class Pouring:
         ms = FRAME_MS if mulaw_bytes == FRAME_BYTES else ear.whole_ms(mulaw_bytes)
         if unsent:
             ear.flush_lane()
-        result = outcome.capture(self._run, self._hear, audio, ms, level_db, rises, told == 1)
+        frame = CallerAudio(audio, ms, level_db, rises, told == 1)
+        result = outcome.capture(self._run, self._hear, frame)
         if isinstance(result, outcome.Error):
             self.give_up(result)
         del result  # as above

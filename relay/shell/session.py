@@ -101,7 +101,8 @@ class Session:
     def __init__(
         self, phone: Socket, call_sid: str, kit: CallKit, choose: Choose, past: on.CallResumed
     ) -> None:
-        now = trio.current_time()
+        self._time = trio.lowlevel.current_clock().current_time
+        now = self._time()
         self._phone = phone
         self._kit = kit
         self._choose = choose
@@ -161,9 +162,7 @@ class Session:
                 self.feed(self._past)
             self._nursery.start_soon(self._stay)
             self._alarm.set(self._call.deadline)
-            await read_phone(
-                self._phone, self._to_model, self._facts.call_sid, self.feed, self._way
-            )
+            await read_phone(self._phone, self._to_model, self._facts.call_sid, self, self._way)
 
     def statistics(self) -> Statistics:
         """What the core has seen so far."""
@@ -223,11 +222,24 @@ class Session:
         if self._feeding:
             self._events.append(event)  # route() met a full outbox: its event follows this step
             return
+        if isinstance(event, on.PhoneStarted):
+            self._introduce(event)
+        self._carry_out(self._handle(event, self._time()))
+
+    def hear(self, frame: on.CallerAudio) -> None:
+        """`feed`, for what comes fifty times a second, and mostly leaves nothing to be done."""
+        if self._feeding:
+            self._events.append(frame)
+        elif commands := self._handle(frame, self._time()):
+            self._carry_out(commands)
+
+    def _carry_out(self, commands: list[do.Command]) -> None:
+        """Carry out what a step says, and the steps that follow from that."""
         self._feeding = True
         try:
-            self._step(event)
+            self._route_all(commands)
             while self._events:
-                self._step(self._events.popleft())
+                self._route_all(self._handle(self._events.popleft(), self._time()))
         finally:
             self._feeding = False
         self._model_out.flush()
@@ -237,17 +249,12 @@ class Session:
         self._way.lead(lane, alert=call.can_be_interrupted)
         self._alarm.set(call.deadline)
 
-    def _step(self, event: on.Event) -> None:
-        if isinstance(event, on.PhoneStarted):
-            self._introduce(event)
-        quiet = type(event) is on.CallerAudio
-        for command in self._handle(event, trio.current_time()):
-            # Fifty times a second, and mostly alone: it goes before the rest.
+    def _route_all(self, commands: list[do.Command]) -> None:
+        for command in commands:
             if type(command) is do.AppendAudio and self._model_out.append(command.audio):
-                continue
+                continue  # a caller's frame, framed in C
             self._route(command)
-            quiet = False
-        if not quiet and self._call.spent != self._paid:
+        if self._call.spent != self._paid:
             self._pay(self._call.spent)
 
     def _pay(self, spent: int) -> None:

@@ -34,9 +34,16 @@ def usual(chunk: int, audio: str = VOICE, sid: str = STREAM) -> str:
     )
 
 
+class Steps:
+    """A call that only remembers."""
+
+    def __init__(self, heard: list[on.Event]) -> None:
+        self.feed = self.hear = heard.append
+
+
 def by_reader(texts: list[str], audio_format: str) -> list[on.Event]:
     heard: list[on.Event] = []
-    reader = _Reader(PhoneToModel(audio_format), CALL, heard.append)
+    reader = _Reader(PhoneToModel(audio_format), CALL, Steps(heard))
     for text in texts:
         reader.take(text)
     return [*heard, on.PhoneClosed(1006)]
@@ -53,7 +60,7 @@ def by_ear(texts: list[str], audio_format: str, cut: int = 1 << 20) -> list[on.E
             phone = native(here, client=False)
             async with trio.open_nursery() as nursery:
                 codec = PhoneToModel(audio_format)
-                nursery.start_soon(read_phone, phone, codec, CALL, heard.append, Way())
+                nursery.start_soon(read_phone, phone, codec, CALL, Steps(heard), Way())
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(there.dup()))
                 for at in range(0, len(data), cut):
                     await stream.send_all(data[at : at + cut])

@@ -92,12 +92,15 @@ class Line:
         self.outbox.flush()
         self.way.lead(self.outbox.lane if self.lane else None, alert=self.alert)
 
+    def hear(self, frame: on.CallerAudio) -> None:
+        self.feed(frame)
+
     async def run(self) -> None:
         with suppress(SocketClosed):
             async with trio.open_nursery() as tasks:
                 tasks.start_soon(self.outbox.run, self._there)
                 codec = PhoneToModel("pcmu")
-                await read_phone(self._here, codec, CALL, self.feed, self.way)
+                await read_phone(self._here, codec, CALL, self, self.way)
                 tasks.cancel_scope.cancel()
 
     def close(self) -> None:
