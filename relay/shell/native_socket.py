@@ -49,6 +49,8 @@ CLOSE_S: Final = 2.0
 # What is still read of a peer that was told to go, so that it reads why before the reset.
 LINGER_BYTES: Final = 256 * 1024
 REASON_BYTES: Final = 123  # RFC 6455, 5.5
+# As often one reads what did not fit in at once, before it is another socket's turn.
+READS: Final = 4
 # A step never sends so much at once to a peer that takes it.
 UNSENT_BYTES: Final = 1024 * 1024
 
@@ -186,12 +188,17 @@ class NativeSocket:
         next_frame = link.next if mouth is None else mouth.next
 
         def step() -> bool:
-            came = self._read()
-            while link.untaken() and (kind := next_frame()) != MORE:
-                if kind == SPOKEN and mouth is not None:
-                    speak(*mouth.speech())
-                elif (message := self._of_frame(kind)) is not None:
-                    take(message)
+            came = 0
+            for _ in range(READS):
+                came = self._read()
+                more = link.full
+                while link.untaken() and (kind := next_frame()) != MORE:
+                    if kind == SPOKEN and mouth is not None:
+                        speak(*mouth.speech())
+                    elif (message := self._of_frame(kind)) is not None:
+                        take(message)
+                if came == AGAIN or not more:
+                    break
             return came != AGAIN
 
         while (message := self._next_message()) is not None:

@@ -109,6 +109,11 @@ class Link:
         """Whether bytes were received that are not taken yet."""
         return bool(self.c.end > self.c.start)
 
+    @property
+    def full(self) -> bool:
+        """Whether there was no room to receive more than was."""
+        return bool(self.c.end == self.c.got_size)
+
     def forget(self) -> None:
         """Nothing that was received will be taken any more."""
         self.c.start = self.c.end

@@ -291,3 +291,32 @@ async def test_an_alarm_wakes_a_pump_that_nothing_else_wakes(nursery):
         await rung.wait()
     alarm.stop()
     nursery.cancel_scope.cancel()
+
+
+class Steps(trio.abc.Instrument):
+    """Notes between what is seen where a task went on."""
+
+    def __init__(self, seen: list) -> None:
+        self.seen = seen
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.seen.append("a step")
+
+
+async def test_what_does_not_fit_in_at_once_is_read_in_the_same_step(nursery):
+    """Else a model that has sent several deltas while we were busy is read one a round."""
+    async with pair() as (server, client):
+        seen: list = []
+        texts = [f"{n}" * 1500 for n in range(4)]  # 4 KiB fit in
+        for text in texts:
+            client.send_nowait(text)
+        client.flush(lambda: None)
+        steps = Steps(seen)
+        trio.lowlevel.add_instrument(steps)
+        nursery.start_soon(poured, server, seen)
+        with trio.fail_after(30):
+            await trio.testing.wait_all_tasks_blocked()
+        trio.lowlevel.remove_instrument(steps)
+        first = seen.index(texts[0])
+        assert seen[first : first + 4] == texts
+        nursery.cancel_scope.cancel()
