@@ -60,6 +60,11 @@ class Verdict:
     starved: bool = False
 
     @property
+    def timed(self) -> bool:
+        """Whether a busy machine can make it what it is."""
+        return self.budget.figure not in {"probe", "memory", "cpu"}
+
+    @property
     def kept(self) -> bool:
         return self.starved or (self.got is not None and self.got <= self.limit)
 
@@ -164,18 +169,25 @@ class Calibration:
 
 def noise(before: Calibration, after: Calibration) -> list[str]:
     """Why this machine was no place to measure at; empty when it was."""
-    found = []
-    for name, calibration in (("before", before), ("after", after)):
-        units, echoes = sorted(calibration.units), sorted(calibration.echoes)
-        uneven = quantile(units, 0.9) / quantile(units, 0.1)
-        if uneven > UNEVEN:
-            found.append(f"{name} the run, equal work took {uneven:.1f} times as long at times")
-        slow = quantile(echoes, 0.99)
-        if slow > ECHO_MS:
-            found.append(f"{name} the run, a bare echo took {slow:.1f} ms (p99)")
+    found = busy("before", before) + busy("after", after)
     drift = quantile(sorted(after.units), 0.5) / quantile(sorted(before.units), 0.5)
     if max(drift, 1 / drift) > DRIFT:
         found.append(f"equal work took {drift:.2f} times as long after the run as before")
+    return found
+
+
+def busy(when: str, seen: Calibration) -> list[str]:
+    """What one look at the machine says of it; when: before, beside or after the run."""
+    found = []
+    if seen.units:
+        units = sorted(seen.units)
+        uneven = quantile(units, 0.9) / quantile(units, 0.1)
+        if uneven > UNEVEN:
+            found.append(f"{when} the run, equal work took {uneven:.1f} times as long at times")
+    if seen.echoes:
+        slow = quantile(sorted(seen.echoes), 0.99)
+        if slow > ECHO_MS:
+            found.append(f"{when} the run, a bare echo took {slow:.1f} ms (p99)")
     return found
 
 

@@ -22,6 +22,7 @@ from bench._latency_stats import (  # noqa: E402
     Budget,
     Calibration,
     Figure,
+    Verdict,
     figure,
     judge,
     noise,
@@ -127,6 +128,14 @@ def test_without_time_it_is_the_machine_s_fault_only_if_that_was_busy(
     assert unproven("the stages", LateError(["a bare echo took 30.0 ms"])) == 0
     assert unproven("the stages", LateError([])) == 1
     assert capsys.readouterr().out.count("UNPROVEN") == 2
+
+
+def test_a_busy_machine_excuses_times_and_nothing_that_is_counted() -> None:
+    def held(figure: str) -> Verdict:
+        return Verdict(1, Budget(figure, "max", 1, "x"), limit=1, got=2)
+
+    assert held("inbound").timed
+    assert not any(held(figure).timed for figure in ("probe", "memory", "cpu"))
 
 
 def test_a_budget_holds_for_its_stages_and_ci_has_a_limit_of_its_own() -> None:
