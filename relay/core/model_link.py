@@ -7,7 +7,7 @@
 A *succession* is one mechanism for every way to lose a session (its socket, its 60 minutes, its
 tongue): the next one is dialled, told the conversation as text, and given what the caller has said
 that nobody has understood yet. For that the newest caller audio is kept, bounded: all of an
-utterance whose words have not come, else a second, so that the next one's onset is not lost.
+utterance whose words have not come, else 600 ms, so that the next one's onset is not lost.
 
 What was kept is told to a new session at `FLUSH_PACE` times the speed of speech: in order, and what
 the caller says meanwhile queues behind it. A burst of ten seconds at once would have the server cut
@@ -26,8 +26,9 @@ from relay.core.policy import CallPolicy
 
 #: Waits before the second, third and fourth dial of a successor.
 BACKOFF_S = (0.25, 0.5, 1.0)
-#: Audio kept while nobody speaks: the server's VAD reports speech some 100 ms late, with padding.
-ONSET_MS = 1000
+#: Audio kept while nobody speaks: the server's VAD reports speech some 100 ms late, the report is
+#: under way for some 100 more, and a successor's VAD wants 300 before it. Each frame is 1.4 KiB.
+ONSET_MS = 600
 #: How much faster than speech a new session is told what it has missed, and in what portions.
 FLUSH_PACE = 4
 FLUSH_MS = 100

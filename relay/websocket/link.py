@@ -127,8 +127,6 @@ class Link:
     def put(self, opcode: int, payload: bytes) -> None:
         """Frame a message behind what is not sent yet."""
         c = self.c
-        if c.out_size > _KEPT_OUT_BYTES and c.sent == c.filled:
-            self._grow_out(_FIRST_BYTES)
         if _put(c, opcode, payload, len(payload)) < 0:
             self._make_room(len(payload))
             if _put(c, opcode, payload, len(payload)) < 0:
@@ -148,7 +146,11 @@ class Link:
 
     def flush(self) -> int:
         """Send. Returns the bytes that the peer does not take now, or ENDED."""
-        return _flush(self.c)
+        c = self.c
+        left = _flush(c)
+        if not left and c.out_size > _KEPT_OUT_BYTES:
+            self._grow_out(_FIRST_BYTES)
+        return left
 
     def waiting(self) -> memoryview:
         """What is framed and not sent, for whoever sends for us; `sent` says how much that was."""
@@ -156,6 +158,8 @@ class Link:
 
     def sent(self, n: int) -> None:
         self.c.sent += n
+        if self.c.out_size > _KEPT_OUT_BYTES and not self.unsent:
+            self._grow_out(_FIRST_BYTES)
 
     @property
     def unsent(self) -> int:

@@ -611,8 +611,8 @@ def test_words_that_nobody_understood_yet_are_heard_by_the_successor(driver: Dri
     driver.feed(on.ModelClosed(1006))
     driver.hear(0.5)
     commands = come_back(driver) + driver.wait(1.0)
-    # The second before it was suspected (its onset is in there), the speech, and what followed.
-    assert len(of(commands, do.AppendAudio)) == 50 + 75 + 25
+    # The 600 ms before it was suspected (its onset is in there), the speech, and what followed.
+    assert len(of(commands, do.AppendAudio)) == 30 + 75 + 25
 
 
 def frame(name: str, *, told: bool = False) -> on.CallerAudio:

@@ -41,10 +41,19 @@ def test_room_that_a_long_message_needed_is_given_back() -> None:
         ours.put(TEXT, b"settings" * 4000)
         assert ours.c.out_size > 32_000
         assert ours.flush() == 0
-        ours.put(TEXT, b"short")
         assert ours.c.out_size == 4096
+        ours.put(TEXT, b"short")
         assert ours.flush() == 0
         assert receive(theirs) == [b"settings" * 4000, b"short"]
+
+
+def test_room_is_given_back_as_well_where_somebody_else_sends() -> None:
+    with pair() as (ours, _):
+        ours.put(TEXT, b"settings" * 4000)
+        ours.sent(len(ours.waiting()) - 1)
+        assert ours.c.out_size > 32_000
+        ours.sent(1)
+        assert (ours.c.out_size, ours.unsent) == (4096, 0)
 
 
 @settings(deadline=None)
