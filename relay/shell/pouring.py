@@ -27,7 +27,9 @@ FRAME_BYTES, FRAME_MS = 160, 20
 class Pouring:
     """What a pump calls for one socket. Made by the task that is going to wait."""
 
-    __slots__ = ("_by", "_ear", "_fd", "_go_on", "_hear", "_run", "_step", "_take", "_task")
+    __slots__ = (
+        "_by", "_ear", "_fd", "_go_on", "_hear", "_over", "_run", "_step", "_take", "_task",
+    )  # fmt: skip
 
     def __init__(self, by: Pump, fd: int, step: Callable[[], object]) -> None:
         """step: receives and hands on what came"""
@@ -35,6 +37,7 @@ class Pouring:
         self._task = trio.lowlevel.current_task()
         self._run = self._task.context.run
         self._ear: Ear | None = None
+        self._over = False
 
     async def wait(self) -> None:
         """Until something is raised, which then is raised here."""
@@ -77,10 +80,15 @@ class Pouring:
         del result  # as above
 
     def give_up(self, result: outcome.Outcome[None]) -> None:
-        """Wake the task with this: it is over."""
-        self._by.forget(self._fd)
-        trio.lowlevel.reschedule(self._task, result)
+        """Wake the task with this: it is over. Until it has woken, others may find that as well."""
+        if not self._over:
+            self._end()
+            trio.lowlevel.reschedule(self._task, result)
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
-        self._by.forget(self._fd)
+        self._end()
         return trio.lowlevel.Abort.SUCCEEDED
+
+    def _end(self) -> None:
+        self._over = True
+        self._by.forget(self._fd)

@@ -154,6 +154,27 @@ async def test_our_own_close_ends_the_pouring_with_our_code(pumped, nursery):
     nursery.cancel_scope.cancel()
 
 
+async def test_our_close_behind_the_peer_s_changes_nothing(nursery):
+    """Both may be seen before the task that pours has woken from the first."""
+    nursery.start_soon(pump.Pump().run)
+    await trio.testing.wait_all_tasks_blocked()
+    async with pair() as (server, client), trio.open_nursery() as tasks:
+        closed: list = []
+
+        async def read() -> None:
+            closed.append(await poured(server, []))
+
+        tasks.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        client._say_goodbye(4000, "enough")
+        assert server._pouring is not None
+        server._pouring.ready()  # as the pump does
+        with trio.move_on_after(0):
+            await server.aclose()
+    assert (closed[0].code, closed[0].reason) == (4000, "enough")
+    nursery.cancel_scope.cancel()
+
+
 async def test_what_came_together_leaves_together(nursery):
     """Ten messages in one read: what they cause goes out in one write, after the last."""
     nursery.start_soon(pump.Pump().run)
