@@ -239,11 +239,11 @@ class Door:
     async def _read_head(self, stream: trio.SocketStream) -> Head | int | None:
         """A head, the status that refuses it, or None when there was none in time."""
         parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
-        raw = bytearray()
+        raw, since = bytearray(), trio.current_time()
         with trio.move_on_after(HEAD_TIMEOUT_S) as scope, suppress(trio.BrokenResourceError):
             head = None
             while head is None:
-                await self._may_read(stream, scope)
+                await self._may_read(stream, scope, since, again=bool(raw))
                 some = await stream.receive_some(READ_BYTES)
                 if not some:
                     return None
@@ -252,9 +252,16 @@ class Door:
             return head
         return None
 
-    async def _may_read(self, stream: trio.SocketStream, scope: trio.CancelScope) -> None:
-        """Wait until a connection has something to say and it is its turn."""
-        self._waiting[scope] = trio.current_time()
+    async def _may_read(
+        self, stream: trio.SocketStream, scope: trio.CancelScope, since: float, *, again: bool
+    ) -> None:
+        """Wait until a connection has something to say and it is its turn.
+
+        since: when it came; again: it has said something, and gets no younger by that
+        """
+        self._waiting[scope] = since
+        if again:
+            self._waiting.move_to_end(scope, last=False)
         self._give_up_oldest()
         try:
             await trio.lowlevel.wait_readable(stream.socket)

@@ -56,12 +56,17 @@ class Returns:
         ask: Ask,
         counts: Counter[str],
         wall_clock: Callable[[], float],
+        larger_model: str = "",
     ) -> None:
-        """ask: a blocking question to the store, within seconds, else StoreError."""
+        """ask: a blocking question to the store, within seconds, else StoreError.
+
+        larger_model: the name of the model for hard calls, if there is one
+        """
         self._store = store
         self._ask = ask
         self._counts = counts
         self._wall_clock = wall_clock
+        self._larger_model = larger_model
 
     async def follows(self, call_sid: str, *, broke_here: bool, here: bool) -> str:
         """What is done with a call whose stream ended: a disposition, or why it comes back.
@@ -148,6 +153,7 @@ class Returns:
             past.tools,
             past.outcomes,
             past.notices,
+            hard=bool(self._larger_model) and self._larger_model in past.models,
         )
 
 

@@ -85,6 +85,7 @@ class Switchboard:
         ask: Ask | None = None,
         affords_a_call: Callable[[], bool] = lambda: True,
         model_admits: Callable[[], bool] = lambda: True,
+        larger_model: str = "",
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """stream_base: PUBLIC_URL as wss://, to which a stream's path is added.
@@ -92,6 +93,7 @@ class Switchboard:
         strained, memory_tight: whether the process has no time, no memory for another call
         ask: how the store is asked; in threads unless given
         affords_a_call: whether the day's cap on money has room; from memory
+        larger_model: the name of the model for hard calls, if there is one
         model_admits: whether the model can be had, or this call may try; asked last
         """
         self.counts: Counter[str] = Counter()
@@ -111,7 +113,7 @@ class Switchboard:
         self._wall_clock = wall_clock
         self._lines = Lines()
         self._used: dict[str, float] = {}  # nonce -> when it would have expired
-        self.returns = Returns(store, self._ask, self.counts, wall_clock)
+        self.returns = Returns(store, self._ask, self.counts, wall_clock, larger_model)
 
     # ---- admission --------------------------------------------------------------------------
 
@@ -247,6 +249,11 @@ class Switchboard:
     def line(self, call_sid: str) -> Line | None:
         """What this process knows of a call."""
         return self._lines.get(call_sid)
+
+    def carries(self, call_sid: str) -> bool:
+        """Whether a call's stream is open here."""
+        line = self._lines.get(call_sid)
+        return line is not None and line.step is Step.LIVE
 
     def hung_up(self, call_sid: str) -> None:
         """Twilio says that the call has ended: nobody will open its stream any more."""

@@ -36,6 +36,7 @@ from relay.shell.recorder import Recorder, into_folder
 from relay.shell.recordings import Recordings
 from relay.shell.session import run_call
 from relay.shell.spool import Spool, open_spool
+from relay.shell.stragglers import Stragglers
 from relay.shell.tool_runner import UNAVAILABLE, attempt_again
 from relay.switchboard import Asker, Switchboard
 from relay.tools import Tool, registry
@@ -43,6 +44,7 @@ from relay.web.app import create_app
 from relay.web.desk import FrontDesk
 from relay.web.health import Probe
 from relay.web.outcomes import Outcomes
+from relay.web.twilio import ended
 from relay.wiring_business import open_business, ways_away
 from relay.wiring_clips import load_clips, make_cabinet, open_cabinet, texts_and_clips
 from relay.wiring_humans import make_humans, open_phone_control
@@ -169,6 +171,7 @@ def _parts(
         memory_tight=lambda: process.memory.tight,
         affords_a_call=purse.affords_a_call if purse else lambda: True,
         model_admits=model_watch.admits,
+        larger_model=settings.realtime_model_hard or "",
     )
     journal = Journal(store, spool)
     intents = Intents(store, journal, unavailable=UNAVAILABLE)
@@ -236,6 +239,14 @@ def _parts(
         humans.run,
         recordings.run,
         partial(recordings.sweep, store, Asker()),
+        Stragglers(
+            store,
+            phone_control,
+            humans,
+            ask=Asker(),
+            carried=board.carries,
+            ended=lambda call: ended(desk, call.call_sid, had_stream=call.had_stream),
+        ).run,
         notifier.run,
         partial(intents.finish_others, again, business),
     ]

@@ -35,6 +35,7 @@ from relay.ports import (
     Entry,
     Leg,
     Message,
+    OpenCall,
     OutcomeSettled,
     RecordingNoted,
     Standing,
@@ -65,6 +66,9 @@ class FakePhone:
     ended: list[str] = field(default_factory=list)
     redirected: dict[str, str] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
+    statuses: dict[str, str] = field(default_factory=dict)
+    looked: list[str] = field(default_factory=list)
+    deaf: PhoneControlError | None = None  # raised by status
     texts: list[tuple[str, str]] = field(default_factory=list)
 
     async def place(self, leg: Leg) -> str:
@@ -77,6 +81,15 @@ class FakePhone:
     async def hang_up(self, call_sid: str) -> None:
         await trio.lowlevel.checkpoint()
         self.ended.append(call_sid)
+
+    async def status(self, call_sid: str) -> str:
+        await trio.lowlevel.checkpoint()
+        self.looked.append(call_sid)
+        if self.deaf is not None:
+            raise self.deaf
+        if call_sid not in self.statuses:
+            raise PhoneControlError("20404", gone=True)
+        return self.statuses[call_sid]
 
     async def redirect(self, call_sid: str, twiml: str) -> None:
         await trio.lowlevel.checkpoint()
@@ -142,6 +155,7 @@ class FakeStore:
     nonces: dict[str, datetime] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     attempts: dict[str, Attempt] = field(default_factory=dict)
+    open: dict[str, OpenCall] = field(default_factory=dict)
     writes: dict[str, WriteRow] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     release: threading.Event = field(default_factory=threading.Event)
@@ -238,6 +252,11 @@ class FakeStore:
             tuple(row.outcome for row in self.writes.values() if row.outcome),
             tuple(e.record.text for e in mine if isinstance(e.record, OwnerNotice)),
             sum(costs.values()),
+            frozenset(
+                r.record.model
+                for r in mine
+                if isinstance(r.record, SpendAdded) and r.record.kind == "response"
+            ),
         )
 
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
@@ -274,6 +293,16 @@ class FakeStore:
         self.attempts[attempt] = replace(
             row, leg_sid=leg_sid or row.leg_sid, summary=summary or row.summary
         )
+
+    def open_calls(self, since: datetime, before: datetime, limit: int) -> list[OpenCall]:
+        self._asked()
+        found = [each for each in self.open.values() if since <= each.started_at <= before]
+        return sorted(found, key=lambda each: each.started_at)[:limit]
+
+    def open_legs(self, since: datetime, before: datetime, limit: int) -> list[Attempt]:
+        self._asked()
+        rows = [each for each in self.attempts.values() if each.state in BEFORE["lost"]]
+        return [each for each in rows if since <= each.changed_at < before][:limit]
 
     def change(self, call_sid: str, **changes: str) -> None:
         row = self.rows.get(call_sid) or CallRow(call_sid, SOME_TIME, "", "", None, None, None)

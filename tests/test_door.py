@@ -309,6 +309,25 @@ async def test_a_crowd_of_silent_sockets_gives_way_to_those_who_speak(
         assert house.door.counts["no_head"] >= 40
 
 
+async def test_who_dribbles_a_head_gets_no_younger_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door_module, "MAX_WAITING_HEADS", 3)
+    monkeypatch.setattr(door_module, "PATIENCE_S", 0.0)
+    async with open_house() as house:
+        dribbles = await house.connect()
+        silent = [await house.connect() for _ in range(2)]
+        for byte in b"GET":
+            await trio.testing.wait_all_tasks_blocked(0.001)
+            await dribbles.send_all(bytes([byte]))
+        await trio.testing.wait_all_tasks_blocked(0.001)
+        silent.append(await house.connect())
+        with trio.fail_after(2), suppress(trio.BrokenResourceError):
+            assert await dribbles.receive_some() == b""
+        for stream in silent:
+            await stream.send_all(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+            with trio.fail_after(2):
+                assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
+
+
 async def test_a_slow_body_is_cut() -> None:
     async with open_house() as house:
         stream = await house.connect()

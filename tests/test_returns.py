@@ -32,7 +32,7 @@ class Place:
         self.keep(DispositionChosen(0.0, disposition))
 
     def process(self) -> Returns:
-        return Returns(self.store, ask_inline, Counter(), lambda: self.now)
+        return Returns(self.store, ask_inline, Counter(), lambda: self.now, "large")
 
     async def follows(self, *, broke_here: bool = False, here: bool = True) -> str:
         self.now += 1
@@ -129,6 +129,14 @@ async def test_the_story_of_a_call() -> None:
     lines = (("assistant", "Hello!"), ("user", "Nine?"))
     assert story == CallResumed(lines, 700, 42.0, 1)
     assert await place.process().story("CA2", journal_flushed=_nothing) == CallResumed()
+
+
+async def test_a_call_that_had_gone_to_the_larger_model_goes_on_with_it() -> None:
+    place = Place()
+    place.keep(SpendAdded(0.0, "r1", "response", 700, "small"))
+    assert not (await place.process().story("CA1", journal_flushed=_nothing)).hard
+    place.keep(SpendAdded(1.0, "r2", "response", 900, "large"))
+    assert (await place.process().story("CA1", journal_flushed=_nothing)).hard
 
 
 def test_only_returns_are_streams() -> None:

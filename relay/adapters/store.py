@@ -26,6 +26,7 @@ from relay.adapters import (
     store_consents,
     store_forgetting,
     store_intents,
+    store_loose_ends,
     store_messages,
     store_notices,
     store_reading,
@@ -55,6 +56,7 @@ from relay.ports import (
     Erased,
     Message,
     Notice,
+    OpenCall,
     Settled,
     Standing,
     StoredClip,
@@ -365,6 +367,18 @@ class SqlStore:
         """Note what has become known of an attempt."""
         with self._write() as connection:
             store_attempts.note(connection, attempt, leg_sid=leg_sid, summary=summary)
+
+    # ---- LooseEndStore
+
+    def open_calls(self, since: datetime, before: datetime, limit: int) -> list[OpenCall]:
+        """Calls without an outcome."""
+        with self._read() as connection:
+            return store_loose_ends.open_calls(connection, since, before, limit)
+
+    def open_legs(self, since: datetime, before: datetime, limit: int) -> list[Attempt]:
+        """Tries to reach a human that nobody has ended."""
+        with self._read() as connection:
+            return store_loose_ends.open_legs(connection, since, before, limit)
 
     # ---- ClipStore
 

@@ -46,6 +46,7 @@ _NOTICES: Final = (
     _query(notices, notices.c.text).where(notices.c.kind.not_in(_NO_DEEDS)).order_by(notices.c.at)
 )
 _COST: Final = _query(spend, sa.func.sum(spend.c.micro_usd))
+_MODELS: Final = _query(spend, spend.c.model).where(spend.c.kind == "response").distinct()
 
 
 def standing(connection: sa.Connection, call_sid: str) -> Standing | None:
@@ -83,6 +84,7 @@ def past(connection: sa.Connection, call_sid: str) -> CallPast | None:
         _once(_of_call(connection, _OUTCOMES, call_sid)),
         _once(_of_call(connection, _NOTICES, call_sid)),
         int(cost[0][0] or 0),
+        frozenset(model for (model,) in _of_call(connection, _MODELS, call_sid)),
     )
 
 

@@ -1,7 +1,7 @@
 """Twilio's REST API: calls that we place, end, redirect and record, and text messages.
 
 The twilio SDK spells the requests. It sends them through `_Http`, which is httpx on Trio: one
-pool, one deadline a try, no redirect, a bounded answer, of which the SDK is given the SID alone.
+pool, one deadline a try, no redirect, a bounded answer, of which the SDK is given SID and status.
 
 What failed is one of four, and only that decides whether a second try is safe:
 
@@ -119,6 +119,14 @@ class TwilioPhone:
             return await self._calls(call_sid).update_async(status="completed")
 
         await self._unless_gone("hang up", ask)
+
+    async def status(self, call_sid: str) -> str:
+        """GET Calls/CA…"""
+
+        async def ask() -> Any:
+            return await self._calls(call_sid).fetch_async()
+
+        return str((await self._tried("look", REPEATS, ask)).status or "")
 
     async def redirect(self, call_sid: str, twiml: str) -> None:
         """POST Calls/CA…, Twiml=…; URLs in it must be absolute."""
@@ -270,7 +278,7 @@ class _Http(AsyncHttpClient):  # type: ignore[misc]
         if not 200 <= status < 300:
             code = answer.get("code")
             raise _refusal(status, code if isinstance(code, int) else None)
-        return Response(status, _sid_alone(answer) if method != "DELETE" else "")
+        return Response(status, _no_more(answer) if method != "DELETE" else "")
 
 
 async def _bounded(response: httpx.Response) -> bytes:
@@ -304,9 +312,10 @@ def _refusal(status: int, code: int | None) -> _Failed:
     return _Failed("broken" if status >= 500 else "refused", text, code)
 
 
-def _sid_alone(answer: dict[str, Any]) -> str:
-    """All that the SDK gets to read: it believes what it reads, and we need no more."""
+def _no_more(answer: dict[str, Any]) -> str:
+    """All that the SDK gets to read: it believes what it reads, and we need SID and status."""
     sid = answer.get("sid")
     if not isinstance(sid, str) or not sid:
         raise _Failed("lost", "an answer that names no SID")
-    return json.dumps({"sid": sid})
+    status = answer.get("status")
+    return json.dumps({"sid": sid, "status": status if isinstance(status, str) else None})

@@ -308,8 +308,11 @@ class Conversation:
 
     # ---- the cut ----------------------------------------------------------------------------
 
-    def cut(self, now: float) -> list[Command]:
-        """Yield to the caller: stop all speech, and make the model forget what was not heard."""
+    def cut(self, now: float, *, for_caller: bool = True) -> list[Command]:
+        """Stop all speech, and make the model forget what was not heard.
+
+        for_caller: to yield to them, which counts as a barge-in
+        """
         audible = self.playout.has_audio()
         out: list[Command] = []
         cancel = self.responses.cut()
@@ -317,7 +320,7 @@ class Conversation:
         items = self.playout.cut(now)
         if audible:
             self._heard_something(now)
-            self.barge_ins += 1
+            self.barge_ins += for_caller
             out += [do.ClearPhone(), do.ResetCodec()]
         if cancel is not None:
             out.append(do.CancelResponse(cancel))

@@ -285,6 +285,7 @@ class CallResumed:
     outcomes, notices: as of a ToolFinished, of what those did
     consent: its answer; "" when there was none yet, unknown when nobody could be asked
     recording: the SID of what is being recorded, or ""
+    hard: the call had gone to the larger model
     """
 
     lines: tuple[tuple[str, str], ...] = ()
@@ -296,6 +297,7 @@ class CallResumed:
     notices: tuple[str, ...] = ()
     consent: str = ""
     recording: str = ""
+    hard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

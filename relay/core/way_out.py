@@ -78,7 +78,7 @@ def move_anyway(call: State, now: float) -> None:
     if call.phase is Phase.LEAVING:
         act(call, now)
     else:
-        call.out += call.talk.cut(now)
+        call.out += call.talk.cut(now, for_caller=False)
         leave(call, RESUME, REASON, "one_moment", now, revocable=False)
 
 

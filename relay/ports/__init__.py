@@ -17,6 +17,7 @@ RecordingStore  which recordings must go (adapters/store.py); synchronous
 RecordingDesk   where a call's recording is paused and refused (shell/recordings.py)
 HumanDesk    where a call asks for a human (shell/humans.py)
 AttemptStore what came of that, for every process (adapters/store.py); synchronous
+LooseEndStore   calls and legs whose end nobody has told (adapters/store.py); synchronous
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ from relay.ports.business import (
 )
 from relay.ports.clips import ClipStore, StoredClip
 from relay.ports.humans import Attempt, AttemptStore, HumanDesk
+from relay.ports.loose_ends import LooseEndStore, OpenCall
 from relay.ports.notices import Claimed, Notice, NoticeStore, Settled, Webhook
-from relay.ports.phone import Leg, PhoneControl, RecordingDesk
+from relay.ports.phone import ENDED, Leg, PhoneControl, RecordingDesk
 from relay.ports.records import (
     CallRow,
     CallStore,
@@ -83,6 +85,7 @@ from relay.ports.voice import Voice, VoiceOver, VoiceSays, VoiceSound
 # Adapters see records, and the breaker, through this seam: they never import the core.
 __all__ = [
     "CALL_FAILED",
+    "ENDED",
     "Account",
     "Appointment",
     "Attempt",
@@ -115,12 +118,14 @@ __all__ = [
     "HumanDesk",
     "Kept",
     "Leg",
+    "LooseEndStore",
     "Message",
     "NotBooked",
     "Notice",
     "NoticeStore",
     "Number",
     "NumberRoutes",
+    "OpenCall",
     "OutcomeSettled",
     "OwnerNotice",
     "PhoneAccount",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+#: Twilio's words for a call that is over.
+ENDED: Final = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,10 @@ class PhoneControl(Protocol):
 
     async def hang_up(self, call_sid: str) -> None:
         """End a call, answered or ringing. One that is over already is no error."""
+        ...
+
+    async def status(self, call_sid: str) -> str:
+        """How a call is, in Twilio's words (ENDED among them); one that is not known is `gone`."""
         ...
 
     async def redirect(self, call_sid: str, twiml: str) -> None:

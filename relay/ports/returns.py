@@ -39,7 +39,7 @@ class CallPast:
 
     lines: speaker (caller | agent) and heard text, in order; answers: those of the model's own
     tools: name, arguments, status, output; outcomes, notices: of what those did, in order
-    micro_usd: what it has cost
+    micro_usd: what it has cost; models: which of them answered it
     """
 
     started_at: datetime
@@ -49,6 +49,7 @@ class CallPast:
     outcomes: tuple[str, ...]
     notices: tuple[str, ...]
     micro_usd: int
+    models: frozenset[str] = frozenset()
 
 
 class ReturnStore(Protocol):

@@ -33,7 +33,7 @@ import trio
 
 from relay.core import events as on
 from relay.errors import PhoneControlError
-from relay.ports import Attempt, AttemptStore, Leg, PhoneControl
+from relay.ports import ENDED, Attempt, AttemptStore, Leg, PhoneControl
 from relay.ports.humans import BEFORE
 from relay.shell.attempts import BRIEF_S, Ask, SharedAttempts
 from relay.wire import twiml
@@ -214,7 +214,7 @@ class Humans:
         one = self._tries.get(attempt)
         if one is not None and not one.leg_sid:
             one.leg_sid = leg_sid
-        if status not in {"completed", "busy", "failed", "no-answer", "canceled"}:
+        if status not in ENDED:
             return
         row = await self._shared.row(attempt) if one is None else None
         state = one.state if one is not None else row.state if row is not None else "lost"
@@ -264,6 +264,19 @@ class Humans:
         if row is not None and row.state in {"ringing", "answered", "accepted"} and row.leg_sid:
             await self._shared.moved(row.attempt, "lost", "dropped")
             self._later(self._say_gone, row.leg_sid)
+
+    async def forgotten(self, row: Attempt, *, answered: bool) -> None:
+        """A leg that nobody looks after any more is ended or told so, by one process.
+
+        answered: somebody is on it
+        """
+        if row.attempt in self._tries:
+            return
+        if not await self._shared.moved(row.attempt, "lost", "forgotten"):
+            return
+        log.warning("! a human's leg was forgotten", call_sid=row.call_sid, state=row.state)
+        if row.leg_sid:
+            await (self._say_gone if answered else self._hang_up)(row.leg_sid)
 
     # ---- one leg's life ---------------------------------------------------------------------
 

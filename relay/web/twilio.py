@@ -27,13 +27,12 @@ from quart import Blueprint, Response, g, request
 
 from relay.core.records import CallOpened
 from relay.lines import Step
-from relay.ports import Entry
+from relay.ports import ENDED, Entry
 from relay.returns import comes_back
 from relay.web.desk import APOLOGY, FrontDesk
 from relay.web.forms import Form, signed_form
 from relay.wire import twiml
 
-FINAL: Final = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 PREFIX: Final = "/twilio"
 CONTENT_TYPE: Final = "text/xml; charset=utf-8"
 NOTHING: Final = ""  # an answer without a document
@@ -93,7 +92,7 @@ async def _incoming(desk: FrontDesk, form: Form) -> str:
 
 async def _after_stream(desk: FrontDesk, form: Form) -> str:
     """Do what the call decided before its stream was closed; or bring it back, if it is there."""
-    if form["CallStatus"] in FINAL:
+    if form["CallStatus"] in ENDED:
         return twiml.hang_up()
     what = await desk.board.follows(form.call_sid)
     _log.info("= after the stream", call_sid=form.call_sid, follows=what)
@@ -133,19 +132,27 @@ async def _status(desk: FrontDesk, form: Form) -> str:
     """A call's own last word: it must not stay without an outcome, whatever became of it here."""
     call_sid, status = form.call_sid, form["CallStatus"]
     _log.info("= call status", call_sid=call_sid, status=status)
-    if status not in FINAL:
+    if status not in ENDED:
         return NOTHING
+    await ended(desk, call_sid)
+    return NOTHING
+
+
+async def ended(desk: FrontDesk, call_sid: str, *, had_stream: bool = False) -> None:
+    """Twilio says that a call is over: nobody waits for it, and it gets an outcome if it has none.
+
+    had_stream: somewhere, once
+    """
     await desk.humans.caller_gone(call_sid)
     desk.board.hung_up(call_sid)
     line = desk.board.line(call_sid)
     match line.step if line else None:
         case Step.LIVE:
             pass  # its stream notices by itself, and says what became of it
-        case Step.OVER:
+        case step if had_stream or step is Step.OVER:
             desk.outcomes.note(call_sid, "failed", "ended_without_outcome", only_if_none=True)
         case _:
             desk.outcomes.note(call_sid, "abandoned", "ended_without_stream", only_if_none=True)
-    return NOTHING
 
 
 PAGES: Final[Mapping[str, Page]] = {

@@ -98,4 +98,5 @@ def test_what_a_call_has_come_to(store: SqlStore) -> None:
         ("booked",),
         ("A cleaning",),
         750,
+        frozenset({"m"}),
     )

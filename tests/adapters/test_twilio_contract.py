@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from relay.adapters.twilio_rest import TwilioPhone
 from relay.errors import PhoneControlError
-from relay.ports import Leg, PhoneControl
+from relay.ports import ENDED, Leg, PhoneControl
 from relay.sim.twilio_dial import HumanPhone
 from relay.sim.twilio_rest import (
     BROKEN,
@@ -62,6 +62,19 @@ async def open_line(*, port: bool = False, **phone: Any) -> AsyncIterator[Line]:
             way = {"api_url": await twilio.rest.nursery.start(serve_rest, twilio.rest)}
         async with aclosing(TwilioPhone(ACCOUNT, TOKEN, NUMBER.number, **way)) as control:
             yield Line(control, twilio, relay)
+
+
+async def test_how_a_call_is() -> None:
+    async with open_line() as line:
+        call_sid = await line.answered()
+        assert await line.control.status(call_sid) == "in-progress"
+        await line.control.hang_up(call_sid)
+        with trio.fail_after(5):
+            while await line.control.status(call_sid) not in ENDED:  # noqa: ASYNC110 - as Twilio
+                await trio.sleep(0.1)
+        with pytest.raises(PhoneControlError) as unknown:
+            await line.control.status("CA" + "0" * 32)
+        assert unknown.value.gone
 
 
 @pytest.fixture

@@ -95,6 +95,7 @@ def test_no_turn_is_waited_for_longer_than_a_few_seconds() -> None:
     assert how == "resume"
     assert 4.99 <= at - asked_at <= 5.2, "the clip was heard out"
     assert any("clip_one_moment" in mark.name for mark in driver.sent(do.SendMark))
+    assert driver.call.statistics().barge_ins == 0, "nobody interrupted"
 
 
 def test_a_move_that_is_asked_twice_is_asked_once() -> None:
@@ -132,6 +133,12 @@ def test_whoever_rings_meanwhile_is_not_wanted_any_more() -> None:
     driver.wait(6)
     assert driver.sent(do.DropHuman) == [do.DropHuman("h1")]
     assert [how for _, how in closed(driver)] == ["resume"]
+
+
+@pytest.mark.parametrize("there_is_one", [True, False])
+def test_a_call_that_had_gone_to_the_larger_model_dials_it_again(there_is_one: bool) -> None:
+    driver = taken_up(on.CallResumed(LINES, hard=True), hard_model=there_is_one)
+    assert driver.sent(do.DialModel) == [do.DialModel(hard=there_is_one)]
 
 
 @pytest.mark.parametrize("when", ["before start", "while greeting"])
