@@ -201,6 +201,8 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
                 on_human.refused(call, now)
             call.out += call.budget.words(item_id, usage, talk.spoken_ms(item_id), now)
             call.out += talk.caller_transcribed(event, now)
+            if event.text.strip():
+                call.idle.prompted = False  # however quietly they said it: they are still there
             if event.alarming:
                 on_human.warn(call, event, now)
         case on.ResponseStarted(response_id, purpose):

@@ -66,6 +66,7 @@ class Conversation:
         self._spoken_at: float | None = None
         self._items: dict[str, str] = {}  # item with audio -> its response
         self._loudness: dict[str, float] = {}  # committed utterance without words yet -> dBFS
+        self._untold: set[str] = set()  # what a lost session said, still on its way to the ear
         self._clips = 0
 
     # ---- the caller -------------------------------------------------------------------------
@@ -293,7 +294,16 @@ class Conversation:
         for item in items:
             self.answers += not item.local
             out += [do.Keep(row) for row in self.transcript.agent_heard(item)]
+            out += self._tell_heard(item)
         return out
+
+    def _tell_heard(self, item: Heard) -> list[Command]:
+        """Tell a session what was still being said when it took over, now that it is known."""
+        if item.item_id not in self._untold:
+            return []
+        self._untold.discard(item.item_id)
+        text = self.transcript.heard_text(item.item_id)
+        return [do.AddText("assistant", text)] if text else []
 
     def ask(self, now: float) -> list[Command]:
         """The response that is wished for, if the floor is free."""
@@ -328,6 +338,7 @@ class Conversation:
             out += self.voicing.drop(item.item_id)
             out += self._forget_unheard(item)
             out += [do.Keep(row) for row in self.transcript.agent_heard(item)]
+            out += self._tell_heard(item)
         return out + self.stop_waiting(now)
 
     def stop_waiting(self, now: float) -> list[Command]:
@@ -342,7 +353,10 @@ class Conversation:
         if item.local or not item.interrupted:
             return []
         if self.voicing.has(item.item_id):
+            self._untold.discard(item.item_id)
             return self.voicing.cut(item)
+        if item.item_id not in self._items:
+            return []
         if item.heard_ms <= 0:
             return [do.DeleteItem(item.item_id)]
         return [do.TruncateItem(item.item_id, item.heard_ms)]
@@ -379,11 +393,15 @@ class Conversation:
         self.parting, self._collecting = None, False
         self.rest.drop()
         voiced, heard = self.end_speech(now)
+        # What is still being said is nothing that the next session could be made to forget.
+        self._items.clear()
+        self.voicing.forgotten()
         out = voiced + self.heard(heard, now) + self.tools.orphan(now)
         return out, unheard or owed, owed and not unheard
 
     def retell(self) -> list[Command]:
         """What a new session must know: who said what, and what functions returned."""
+        self._untold = self.playout.speech()
         told: list[Command] = [do.AddText(role, text) for role, text in self.transcript.retell()]
         return told + [do.AddText("system", text) for text in self.tools.retell()]
 

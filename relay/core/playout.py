@@ -261,6 +261,10 @@ class Playout:
         limit = next((ms for mark_item, ms in self._marks if mark_item == item_id), echoed_ms)
         return min(echoed_ms + int((now - at) * 1000), limit)
 
+    def speech(self) -> set[str]:
+        """Items on the ledger that are no clips."""
+        return {item.item_id for item in self._items.values() if not item.local}
+
     def quiet(self) -> bool:
         """Nothing is to be said, being said, or on its way to the ear."""
         return not self._items

@@ -182,6 +182,11 @@ class Transcript:
                 told.append(("assistant", text))
         return told
 
+    def heard_text(self, item_id: str) -> str:
+        """What the caller heard of an agent's item that is over."""
+        line = self._lines.get(item_id)
+        return "" if line is None else line.heard_text()
+
     def first_words(self) -> str:
         """What the caller said first, of what is kept."""
         said = [text for role, text in self._before if role == "user"]

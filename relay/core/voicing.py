@@ -229,6 +229,11 @@ class Voicing:
             out.append(AddText("assistant", text, written.memory))
         return out
 
+    def forgotten(self) -> None:
+        """The session that remembers what is written is gone."""
+        for written in self._items.values():
+            written.memory = ""
+
     # ---- the voice is gone ------------------------------------------------------------------
 
     def shorten(self, written: Written, now: float) -> tuple[list[Command], list[Heard]]:

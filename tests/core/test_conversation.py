@@ -222,3 +222,47 @@ def test_quiet_words_are_not_answered_twice():
     driver.agent_says("a2", 500, response="r2")
     driver.wait(3)
     assert asked(driver) == ["turn", "tool"]
+
+
+def test_what_a_lost_session_said_is_nothing_that_the_next_one_could_forget():
+    """Its error would be taken for a refusal of our configuration, and end the call."""
+    driver = talked_over()
+    driver.feed(on.ModelClosed(1006))
+    out = driver.hear(0.6)
+    assert of(out, do.ClearPhone)
+    assert not of(out, do.TruncateItem) + of(out, do.DeleteItem)
+
+
+def test_who_answers_quietly_that_they_are_still_there_is_asked_again():
+    driver = Driver()
+    driver.greeted()
+    driver.wait(12)
+    driver.hear(0.1, -45.0)
+    driver.feed(on.SpeechStarted("u1", 5000))
+    driver.hear(0.6, -45.0)
+    driver.feed(on.SpeechStopped("u1", 6500), on.InputCommitted("u1"))
+    driver.feed(on.CallerTranscribed("u1", "Yes, I am."))
+    driver.agent_says("a1", 500)
+    driver.wait(17)
+    asked = {mark.name for mark in driver.sent(do.SendMark) if "clip_still_there" in mark.name}
+    assert len({name.split(":")[1] for name in asked}) == 2
+    assert not driver.sent(do.ClosePhone)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(8.0, "You may come on Tuesday at nine."), (1.0, "You may")]
+)
+def test_a_new_session_learns_what_was_still_being_said_as_far_as_it_was_heard(seconds, told):
+    driver = Driver()
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 8000, text="You may come on Tuesday at nine.")
+    driver.wait(1.0)
+    driver.feed(on.ModelClosed(1006))
+    driver.wait(0.5)
+    driver.feed(on.ModelOpened("s2"), on.ModelReady())
+    driver.wait(seconds)
+    driver.caller_says("u2")
+    said = [text.text for text in driver.sent(do.AddText) if text.role == "assistant"]
+    assert said[-1] == told
+    assert said.count(told) == 1

@@ -142,6 +142,17 @@ def test_what_was_heard_to_its_end_is_left_as_it_is() -> None:
     assert of(out, do.DeleteItem) == of(out, do.ClearPhone) == []
 
 
+def test_of_what_a_lost_session_wrote_the_next_one_is_told_what_was_heard() -> None:
+    call = asked()
+    writes(call)
+    sounds(call, 3000, (5, 300), (len(TEXT), 3000))
+    call.wait(0.5)
+    call.feed(on.ModelClosed(1006))
+    out = call.caller_says("u2")
+    assert of(out, do.DeleteItem) == [], "the next one has no such item"
+    assert of(out, do.AddText) == [do.AddText("assistant", "Nine", "heard_1")]
+
+
 # ---- the voice is gone ----------------------------------------------------------------------
 
 
