@@ -35,6 +35,7 @@ class Line:
 
     expires_at: of its token, unix seconds
     again: why it goes on after a stream that ended; "" for a call that begins
+    fresh_until: how long what was answered may be answered once more; repeated: it was
     """
 
     caller: str
@@ -44,6 +45,8 @@ class Line:
     step: Step = Step.EXPECTED
     disposition: str | None = None
     again: str = ""
+    fresh_until: float = 0.0
+    repeated: bool = False
     chosen_at: float = 0.0
 
     def choose(self, disposition: str, at: float) -> None:
@@ -59,6 +62,11 @@ class Line:
     def streamed(self) -> bool:
         """Whether its stream is open, or has been."""
         return self.step is Step.LIVE or self.step is Step.OVER
+
+    def returns_at(self, now: float) -> bool:
+        """Whether its next stream was announced a moment ago, and may be on its way. Later than
+        that another process may have carried it, to its end even."""
+        return bool(self.again) and self.step is Step.EXPECTED and now < self.fresh_until
 
     def counts_at(self, now: float) -> bool:
         """Whether the call takes up room: it is live, or its stream may still come."""

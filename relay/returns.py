@@ -36,6 +36,8 @@ from relay.ports.returns import MAX_RETURNS, WHYS, return_nonce
 ASK_S: Final = 1.0
 CLAIM_S: Final = 0.3
 STORY_S: Final = 1.0
+# A process writes down what it has chosen within some 100 ms, and Twilio may be as quick to ask.
+LATE_S: Final = 0.3
 # A stream that breaks this soon after one that was replaced has no successor.
 RELAPSE: Final = timedelta(seconds=60)
 FALLBACK: Final = "fallback"
@@ -76,9 +78,11 @@ class Returns:
         Raises StoreError for a call of which nothing is known because the store does not answer.
         """
         try:
-            standing: Standing | None = await self._ask(
-                partial(self._store.standing, call_sid), ASK_S
-            )
+            standing = await self._standing(call_sid)
+            if not (broke_here or standing is None or _chosen(standing)):
+                # What its process has chosen may be on its way to the store.
+                await trio.sleep(LATE_S)
+                standing = await self._standing(call_sid)
         except StoreError as error:
             self._counts["store_silent"] += 1
             _log.warning("! store does not answer", error=str(error))
@@ -87,10 +91,7 @@ class Returns:
             raise
         if standing is None:
             return "broke" if broke_here and here else FALLBACK
-        last = max((at for _, at in standing.returns), default=None)
-        chosen = standing.disposition
-        if chosen and last and standing.disposition_at and standing.disposition_at <= last:
-            chosen = None  # that was for a stream before the last
+        chosen = _chosen(standing)
         if chosen and chosen != RESUME:
             return chosen
         if not here or not (standing.had_stream or broke_here):
@@ -100,6 +101,10 @@ class Returns:
             _log.warning("! broke again", call_sid=call_sid)
             return FALLBACK
         return why if await self._claim(why, call_sid, standing) else FALLBACK
+
+    async def _standing(self, call_sid: str) -> Standing | None:
+        found: Standing | None = await self._ask(partial(self._store.standing, call_sid), ASK_S)
+        return found
 
     def _relapses(self, standing: Standing) -> bool:
         now = datetime.fromtimestamp(self._wall_clock(), UTC)
@@ -155,6 +160,14 @@ class Returns:
             past.notices,
             hard=bool(self._larger_model) and self._larger_model in past.models,
         )
+
+
+def _chosen(standing: Standing) -> str | None:
+    """What was chosen for a call's last stream; None: nothing was."""
+    last = max((at for _, at in standing.returns), default=None)
+    if last and standing.disposition_at and standing.disposition_at <= last:
+        return None  # that was for a stream before the last
+    return standing.disposition
 
 
 def comes_back(what: str) -> bool:

@@ -137,13 +137,15 @@ class Switchboard:
         """A token for another stream of a call that is under way. There is room for it: it was
         let in before, also by a process that drains by now."""
         line = self._lines.get(call_sid)
-        if line is not None and line.step is Step.EXPECTED and line.again:
+        if line is not None and line.returns_at(self._wall_clock()):
             return line.token
         self.counts["expected_again"] += 1
         return self._issue(call_sid, Line(caller, called, again=why))
 
     def _issue(self, call_sid: str, line: Line) -> str:
-        line.expires_at = expires_at = int(self._wall_clock()) + TOKEN_S
+        now = self._wall_clock()
+        line.expires_at = expires_at = int(now) + TOKEN_S
+        line.fresh_until = now + FRESH_S
         nonce = secrets.token_urlsafe(16)
         line.token = ticket.issue(self._secret, call_sid, expires_at, nonce, again=bool(line.again))
         self._lines.enter(call_sid, line, self._wall_clock())
@@ -268,7 +270,10 @@ class Switchboard:
         """
         line = self._lines.get(call_sid)
         if line is not None and line.again and line.step is Step.EXPECTED:
-            return line.again  # asked twice: the same answer
+            if line.returns_at(self._wall_clock()) and not line.repeated:
+                line.repeated = True
+                return line.again  # asked twice: the same answer
+            line.step = Step.MISSED
         chosen = line.disposition if line else None
         if line and chosen and chosen != RESUME and self._wall_clock() - line.chosen_at < FRESH_S:
             return chosen

@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
+import trio
 
 from relay.core.events import CallResumed
 from relay.core.records import CallOpened, DispositionChosen, SpendAdded, TranscriptLine
@@ -15,6 +16,9 @@ from relay.returns import Returns, comes_back
 from tests.fakes import FakeStore, ask_inline
 
 START = datetime(2026, 11, 20, 15, 0, tzinfo=UTC).timestamp()
+
+
+pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 
 class Place:
@@ -73,6 +77,19 @@ async def test_what_was_chosen_before_a_return_is_history() -> None:
     place.now += 1
     place.choose("hang_up")
     assert await place.follows() == "hang_up"
+
+
+async def test_what_another_process_has_chosen_is_waited_for_a_moment() -> None:
+    """Its stream is closed, and Twilio asks, before its journal has written why."""
+    place = Place()
+    async with trio.open_nursery() as nursery:
+
+        async def write() -> None:
+            await trio.sleep(0.1)
+            place.choose("hang_up")
+
+        nursery.start_soon(write)
+        assert await place.follows() == "hang_up"
 
 
 async def test_a_call_that_was_never_connected_does_not_come_back() -> None:

@@ -16,7 +16,7 @@ from relay.lines import Step
 from relay.ports import Consented, Entry
 from relay.switchboard import Switchboard
 from relay.wire import signature
-from tests.fakes import FakeStore
+from tests.fakes import FakeStore, ask_inline
 
 AUTH = "12345"
 BASE = "wss://relay.example.com"
@@ -350,3 +350,32 @@ async def test_used_nonces_are_forgotten_once_their_tokens_are_stale() -> None:
         await desk.open(desk.expect(f"CA{number}"))
         desk.clock.now += 61
     assert len(desk.board._used) == 1
+
+
+async def test_a_return_that_another_process_carried_is_history() -> None:
+    """A stream that was announced here may have come there, and ended there as it was meant to."""
+    ours = make_desk(ask=ask_inline)
+    theirs = make_desk(store=ours.store, ask=ask_inline)
+    token = ours.board.expect_again("CA1", "+14155550123", "", "moved")
+    assert await theirs.open(token) == "CA1"
+    with theirs.board.on_line("CA1") as choose:
+        choose("hang_up")
+        ours.store.change("CA1", disposition="hang_up")
+    ours.clock.now += module.FRESH_S
+    assert await ours.board.follows("CA1") == "hang_up"
+
+
+async def test_a_return_that_is_asked_for_again_has_the_same_token_for_a_moment_only() -> None:
+    desk = make_desk(ask=ask_inline)
+    token = desk.board.expect_again("CA1", "", "", "moved")
+    assert await desk.board.follows("CA1") == "moved"
+    assert desk.board.expect_again("CA1", "", "", "moved") == token
+    desk.clock.now += module.FRESH_S
+    assert desk.board.expect_again("CA1", "", "", "moved") != token
+
+
+async def test_a_stream_that_cannot_be_opened_is_not_announced_for_ever() -> None:
+    desk = make_desk(ask=ask_inline)
+    desk.store.change("CA1", caller="+14155550123")
+    desk.board.expect_again("CA1", "", "", "moved")
+    assert [await desk.board.follows("CA1") for _ in range(3)] == ["moved", "fallback", "fallback"]

@@ -155,6 +155,8 @@ class Humans:
             return "failed"
         log.info("human rung", call_sid=call_sid, person=person)
         feed(on.HumanRinging(one.attempt))
+        if one.state == "accepted":  # before Twilio had answered us that it rings
+            feed(on.HumanAccepted(one.attempt))
         self._later(self._look_after, one)
         return ""
 
@@ -231,10 +233,18 @@ class Humans:
             self._step(one, "lost", reason)
 
     async def joins(self, call_sid: str) -> str | None:
-        """A caller comes to the room: its name, or None when nobody waits there."""
+        """A caller comes to the room: its name, or None when nobody waits there.
+
+        Asked twice, it is the same room. That the human has hung up meanwhile may have been told to
+        another process: then the caller would sit in there alone, and in silence.
+        """
         one = self._newest(call_sid)
         if one is not None:
-            return self.room(call_sid) if self._step(one, "joined") else None
+            if self._look_s is not None:
+                await self._take_news(one)
+            return (
+                self.room(call_sid) if self._step(one, "joined") or one.state == "joined" else None
+            )
         row = await self._shared.newest(call_sid)
         if row is None or row.state not in {"accepted", "joined"}:
             return None

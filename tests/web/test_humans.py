@@ -136,6 +136,30 @@ async def test_who_leaves_the_room_at_once_sends_the_caller_back_to_the_agent(
     assert verbs(document) == (["Connect", "Redirect"] if back else ["Hangup"])
 
 
+async def test_a_caller_who_is_sent_to_the_room_twice_is_sent_to_the_same(
+    autojump_clock, office, nursery
+) -> None:
+    await carry(office, "join")
+    attempt, _ = await ring(office, nursery)
+    room = (await press(office, attempt, "1")).findtext("Dial/Conference")
+    asked = [(await office.twiml("after-stream")).findtext("Dial/Conference") for _ in range(2)]
+    assert asked == [room, room]
+
+
+async def test_a_key_that_is_pressed_before_twilio_has_answered_us_counts(
+    autojump_clock, office, nursery
+) -> None:
+    heard: list = []
+    office.phone.place_s = 2.0
+    nursery.start_soon(office.humans.run)
+    nursery.start_soon(office.humans.ring, "CA1", "", "a bill", heard.append)
+    await trio.sleep(1)
+    attempt = office.phone.attempt
+    await press(office, attempt, "1")
+    await trio.sleep(2)
+    assert heard[-2:] == [on.HumanRinging(attempt), on.HumanAccepted(attempt)]
+
+
 async def test_a_caller_who_comes_back_is_let_in_again(autojump_clock, office, nursery) -> None:
     await carry(office, "join")
     attempt, _ = await ring(office, nursery)
@@ -214,6 +238,20 @@ async def test_a_key_that_reaches_another_process_brings_caller_and_human_togeth
     assert (await theirs.twiml("after-stream")).findtext("Dial/Conference") == room
     await trio.sleep(15)
     assert not ours.phone.redirected, "it is known here, too, that the caller has arrived"
+
+
+async def test_a_human_whose_hanging_up_was_told_elsewhere_is_not_joined(
+    autojump_clock, nursery
+) -> None:
+    store = FakeStore()
+    ours, theirs = (make_office(store=store, look_s=0.25) for _ in range(2))
+    await carry(ours, "join")
+    attempt, _ = await ring(ours, nursery)
+    await press(ours, attempt, "1")
+    await trio.testing.wait_all_tasks_blocked()
+    await theirs.post(f"leg-status/{attempt}", CallSid="CAleg1", CallStatus="completed")
+    document = await ours.twiml("after-stream")
+    assert verbs(document) == ["Connect", "Redirect"], "back to the agent"
 
 
 async def test_the_same_key_is_taken_by_one_process_only(autojump_clock, nursery) -> None:
