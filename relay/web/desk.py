@@ -97,6 +97,8 @@ class FrontDesk:
             self.numbers[""],
             action_url=self.url("after-dial"),
             screen_url=self.url("whisper"),
+            # Twilio shows the caller's own number; a call that has none must show one of ours.
+            caller_id=None if form.number("From") else self.own_number,
             timeout_s=RING_S,
             say=say,
         )

@@ -128,6 +128,14 @@ async def test_after_the_stream_the_call_does_what_it_chose(office: Office) -> N
     assert dials_human(await office.twiml("after-stream", CallSid="CA3"))
 
 
+@pytest.mark.parametrize("number", ["anonymous", "sip:ann@example.com", "+266696687"])
+async def test_who_has_no_number_is_put_through_under_ours(office: Office, number: str) -> None:
+    await carry(office, "fallback")
+    document = await office.twiml("after-stream", From=number)
+    assert document.find("Dial").get("callerId") == OURS
+    assert "callerId" not in (await office.twiml("after-stream")).find("Dial").attrib
+
+
 async def test_out_of_hours_nobody_is_rung() -> None:
     office = make_office(there=lambda: False)
     await carry(office, "fallback")
