@@ -128,7 +128,7 @@ typedef struct {
     int32_t told, unsent;
 } round_note;
 typedef struct {
-    int epoll; media_ear **ears; size_t ears_n; int patient, ready;
+    int epoll, eager; media_ear **ears; size_t ears_n; int patient, ready;
     round_note notes[...]; char sound[...];
 } media_round;
 int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #ifdef __linux__
+#include <poll.h>
 #include <sys/epoll.h>
 #include <time.h>
 
@@ -127,11 +128,13 @@ static void look_once(look *now)
     }
 }
 
+enum { SECOND = 1000000000 }; /* in ns */
+
 static int64_t clock_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
 }
 
 /* Whether every socket can be noted once more, with a frame each. */
@@ -144,12 +147,13 @@ static int room_for_more(const look *now)
 int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns)
 {
     look now = {.round = round};
-    struct timespec tick = {.tv_nsec = (long)tick_ns};
+    struct timespec tick = {.tv_sec = tick_ns / SECOND, .tv_nsec = (long)(tick_ns % SECOND)};
+    struct pollfd eager = {.fd = round->eager, .events = POLLIN};
     int64_t until = slice_ns > 0 ? clock_ns() + slice_ns : 0;
     round->ready = 0;
     look_once(&now);
     while (!now.urgent && room_for_more(&now) && until != 0 && clock_ns() + tick_ns <= until) {
-        clock_nanosleep(CLOCK_MONOTONIC, 0, &tick, NULL);
+        ppoll(&eager, 1, &tick, NULL);
         look_once(&now);
     }
     return (int)now.notes;

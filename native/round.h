@@ -10,7 +10,7 @@
  * back. The first message that is neither ends the look at that ear: the note says what it is, and
  * whoever reads it goes on from there.
  *
- * A wake costs more than a frame. So a look may last: it sleeps a tick, looks again, and comes back when
+ * A wake costs more than a frame. So a look may last: it sleeps a tick (less, if an eager socket can be read), looks again, and comes back when
  * its time is over or when something came that cannot wait for that: whatever is no frame and no mark,
  * a frame that could not be sent from here, or a voice where somebody may be interrupted by it. Nothing
  * here allocates.
@@ -41,6 +41,7 @@ typedef struct {
 
 typedef struct {
     int epoll;        /* each socket's data is its fd */
+    int eager;        /* an epoll set of those among them that end a tick when they can be read */
     media_ear **ears; /* by fd; NULL: none */
     size_t ears_n;
     int patient;      /* an fd whose news can wait until the look is over anyway; -1: none */

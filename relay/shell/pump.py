@@ -32,7 +32,7 @@ from relay.websocket import HEARD, MARK, READABLE, Ear, Note, Round
 
 # How often one looks for more before other tasks get a turn, while nothing is paced.
 ROUNDS: Final = 4
-TICK_NS: Final = 1_000_000
+TICK_NS: Final = 750_000
 # What a call is told of a frame that has gone on already is nothing that a caller could hear.
 SLICE_NS: Final = 5_000_000
 # Others that always have something to do get this long before one looks all the same.
@@ -73,13 +73,18 @@ class Pump:
         self.clock = Clock()
         self._epoll = select.epoll()
         self._epoll.register(self.clock.fd, select.EPOLLIN)
-        self._round = Round(self._epoll.fileno(), patient=self.clock.fd)
+        self._eager = select.epoll()  # of models: they seldom speak, and never to be kept waiting
+        self._round = Round(
+            self._epoll.fileno(), eager_fd=self._eager.fileno(), patient=self.clock.fd
+        )
         self._poured: dict[int, Poured] = {}
 
     def watch(self, fd: int, poured: Poured, ear: Ear | None = None) -> None:
         """Have a socket read whenever it can be, by its ear if it has one."""
         self._poured[fd] = poured
-        if ear is not None:
+        if ear is None:
+            self._eager.register(fd, select.EPOLLIN)
+        else:
             self._round.lend(fd, ear)
         self._epoll.register(fd, select.EPOLLIN)
 
@@ -87,7 +92,8 @@ class Pump:
         """Watch it no more. Must be said before fd is closed; may be said twice."""
         if self._poured.pop(fd, None) is not None:
             self._epoll.unregister(fd)
-            self._round.take_back(fd)
+            if not self._round.take_back(fd):
+                self._eager.unregister(fd)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -97,6 +103,7 @@ class Pump:
         finally:
             current.set(None)
             self._epoll.close()
+            self._eager.close()
             self.clock.close()
 
     async def _pump(self) -> None:

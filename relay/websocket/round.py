@@ -35,10 +35,14 @@ class Round:
 
     __slots__ = ("_c", "_ears", "_notes", "_table", "sound")
 
-    def __init__(self, epoll_fd: int, *, patient: int = -1) -> None:
-        """patient: an fd in the set whose news can wait for a look that lasts"""
+    def __init__(self, epoll_fd: int, *, eager_fd: int = -1, patient: int = -1) -> None:
+        """In a look that lasts:
+
+        eager_fd: an epoll set of those whose news ends a tick before its time
+        patient: an fd whose news can wait until the look is over
+        """
         self._c: Any = ffi.new("media_round *")
-        self._c.epoll, self._c.patient = epoll_fd, patient
+        self._c.epoll, self._c.eager, self._c.patient = epoll_fd, eager_fd, patient
         self._notes = ffi.buffer(self._c.notes)
         self.sound = ffi.buffer(self._c.sound)  # what a note's audio is a slice of
         self._ears: dict[int, Ear] = {}
@@ -51,9 +55,12 @@ class Round:
         self._ears[fd] = ear
         self._table[fd] = ear.c
 
-    def take_back(self, fd: int) -> None:
-        if self._ears.pop(fd, None) is not None:
-            self._table[fd] = ffi.NULL
+    def take_back(self, fd: int) -> bool:
+        """False: nothing was lent there."""
+        if self._ears.pop(fd, None) is None:
+            return False
+        self._table[fd] = ffi.NULL
+        return True
 
     def look(self, slice_ns: int = 0, tick_ns: int = 0) -> Iterator[Note]:
         """Look at all of them. The notes are to be read in order, and before the next look.

@@ -211,6 +211,19 @@ def test_an_end_is_in_a_hurry(place) -> None:
     assert found == [HEARD, ENDED]
 
 
+def test_an_eager_socket_ends_the_tick(epoll) -> None:
+    here, there = sockets.socketpair()
+    with select.epoll() as eager, here, there:
+        where = Round(epoll.fileno(), eager_fd=eager.fileno())
+        for each in (epoll, eager):
+            each.register(here.fileno(), select.EPOLLIN)
+        other = threading.Timer(0.02, lambda: there.send(b"x"))
+        other.start()
+        notes = list(where.look(LONG_NS, LONG_NS // 2))
+        other.join()
+    assert [note[1] for note in notes] == [READABLE]
+
+
 def test_a_look_that_has_no_more_room_is_over(place) -> None:
     where, begin = place
     for _ in range(40):
