@@ -14,6 +14,7 @@ from relay.config_types import (
     Callers,
     DatabaseUrl,
     HookUrl,
+    Languages,
     MoneyCap,
     OptionalSecret,
     People,
@@ -21,8 +22,12 @@ from relay.config_types import (
     Secret,
     SocketUrl,
     pairs,
+    phrases,
 )
+from relay.core.consent import PHRASES as REFUSALS
 from relay.core.consent import STATES
+from relay.core.emergency import PHRASES as EMERGENCIES
+from relay.core.emergency import phrases_of
 
 MIN_SECRET_CHARS = 16
 
@@ -191,9 +196,19 @@ class Settings(BusinessSettings):
     prompts_dir: Path = Field(
         default=Path("prompts"), description="folder with system.md, greeting.md, …"
     )
+    languages: Languages = Field(
+        default=("en", "es"),
+        description="what callers speak, as ISO 639-1 codes with commas: what is recognised, and"
+        " whose packaged phrases are looked for (there are en and es)",
+    )
     emergency_phrases: str | None = Field(
         default=None,
-        description="words that bring the emergency line, separated by ; (unset: a packaged list)",
+        description="words that bring the emergency line, separated by ; (unset: packaged lists)",
+    )
+    refusal_phrases: str | None = Field(
+        default=None,
+        description="words after which nothing of the call is kept, separated by ; (unset:"
+        " packaged lists)",
     )
 
     # ---- what the owner is told -------------------------------------------------------------
@@ -364,11 +379,18 @@ class Settings(BusinessSettings):
         return {"": self.human_transfer_number, **dict(pairs(self.transfer_numbers))}
 
     @property
-    def alarms(self) -> tuple[str, ...] | None:
-        """EMERGENCY_PHRASES one by one; None: the packaged ones."""
+    def alarms(self) -> tuple[str, ...]:
+        """EMERGENCY_PHRASES one by one, or the packaged ones of the languages."""
         if self.emergency_phrases is None:
-            return None
-        return tuple(each.strip() for each in self.emergency_phrases.split(";") if each.strip())
+            return phrases_of(EMERGENCIES, self.languages)
+        return phrases(self.emergency_phrases)
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """REFUSAL_PHRASES, likewise."""
+        if self.refusal_phrases is None:
+            return phrases_of(REFUSALS, self.languages)
+        return phrases(self.refusal_phrases)
 
     @property
     def stream_url(self) -> str:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_LANGUAGE = re.compile(r"[a-z]{2}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _CALLERS = re.compile(r"\+[1-9][0-9]{0,14}\*|\+[1-9][0-9]{6,14}|withheld")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -117,6 +118,21 @@ def _callers(listed: object) -> object:
     return entries
 
 
+def _languages(listed: object) -> object:
+    if not isinstance(listed, str):
+        return listed
+    codes = tuple(code.strip().lower() for code in listed.split(",") if code.strip())
+    if not codes or not all(_LANGUAGE.fullmatch(code) for code in codes):
+        raise ValueError("must list languages as ISO 639-1 writes them: en,es")
+    return tuple(dict.fromkeys(codes))
+
+
+def phrases(text: str) -> tuple[str, ...]:
+    """A list with semicolons."""
+    return tuple(each.strip() for each in text.split(";") if each.strip())
+
+
+Languages = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_languages)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 HookUrl = Annotated[str, AfterValidator(_hook_url)]
 SocketUrl = Annotated[str, AfterValidator(_socket_url)]

@@ -319,6 +319,7 @@ def _policy(settings: Settings, policy: CallPolicy, tools: Mapping[str, Tool]) -
         server_turns=settings.server_turns,
         second_voice=settings.voice_provider == "elevenlabs",
         hard_model=settings.realtime_model_hard is not None,
-        emergency_phrases=policy.emergency_phrases if settings.alarms is None else settings.alarms,
+        emergency_phrases=settings.alarms,
+        refusal_phrases=settings.refusals,
         effects={tool.name: Effect(tool.effect) for tool in tools.values()},
     )

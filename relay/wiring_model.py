@@ -21,7 +21,6 @@ from relay.wire.realtime import SessionSettings
 
 # gpt-transcribe replaces the models that are shut down on 2027-02-26.
 TRANSCRIPTION_MODEL: Final = "gpt-transcribe"
-LANGUAGE: Final = "en"
 # OpenAI's advice for voice: the caller waits while the model thinks.
 REASONING_EFFORT: Final = "low"
 MAX_OUTPUT_TOKENS: Final = 4096  # the most that can be named; ends a response that runs away
@@ -76,7 +75,7 @@ def session_settings(
         ),
         audio_format=settings.realtime_audio_format,
         transcription_model=TRANSCRIPTION_MODEL,
-        language=LANGUAGE,
+        languages=settings.languages,
         vad_threshold=settings.vad_threshold,
         silence_ms=settings.vad_silence_ms,
         prefix_padding_ms=policy.prefix_padding_ms,

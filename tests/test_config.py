@@ -278,6 +278,7 @@ def test_env_example_lists_every_setting_and_shows_the_defaults() -> None:
         "business_api_base",
         "business_file",
         "emergency_phrases",
+        "refusal_phrases",
         "log_format",
         "max_call_usd",
         "max_calls",
@@ -289,6 +290,27 @@ def test_env_example_lists_every_setting_and_shows_the_defaults() -> None:
         "realtime_tokens_per_minute",
     }
     assert shown.model_dump(exclude=silent) == load(ENVIRON).model_dump(exclude=silent)
+
+
+@pytest.mark.parametrize("name", ["EMERGENCY_PHRASES", "REFUSAL_PHRASES"])
+def test_phrases_are_those_of_the_languages_unless_others_are_set(name: str) -> None:
+    def looked_for(**changes: str) -> tuple[str, ...]:
+        settings = load({**ENVIRON, **changes})
+        return settings.alarms if name == "EMERGENCY_PHRASES" else settings.refusals
+
+    english, spanish = looked_for(LANGUAGES="en"), looked_for(LANGUAGES="es")
+    assert min(len(english), len(spanish)) > 10
+    assert not set(english) & set(spanish)
+    assert looked_for() == english + spanish
+    assert looked_for(LANGUAGES="fr") == ()
+    assert looked_for(**{name: "au secours; à l'aide ;"}) == ("au secours", "à l'aide")
+    assert looked_for(**{name: ";"}) == ()
+
+
+@pytest.mark.parametrize("listed", ["english", "en;es", ",", "e"])
+def test_languages_are_iso_codes(listed: str) -> None:
+    with pytest.raises(ConfigError, match="LANGUAGES"):
+        load({**ENVIRON, "LANGUAGES": listed})
 
 
 def rows(page: Path) -> list[tuple[list[str], str]]:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from relay.core.budget import Prices
 from relay.core.consent import PHRASES as REFUSALS
 from relay.core.consent import ConsentPolicy
-from relay.core.emergency import PHRASES
+from relay.core.emergency import PHRASES, phrases_of
 
 
 class Effect(StrEnum):
@@ -164,13 +164,13 @@ class CallPolicy:
     # One that is lost in a silence is called back, unless it did not last for so long.
     voice_relapse_s: float = 10.0
     # Words of the caller after which the emergency line is played and the call is flagged.
-    emergency_phrases: tuple[str, ...] = PHRASES
+    emergency_phrases: tuple[str, ...] = phrases_of(PHRASES, PHRASES)
     # Whether the call is recorded once its greeting was heard, and who must hear the notice in it.
     record_calls: bool = False
     consent_policy: ConsentPolicy = "always"
     business_state: str = ""
     # Words of the caller after which nothing of the call is kept.
-    refusal_phrases: tuple[str, ...] = REFUSALS
+    refusal_phrases: tuple[str, ...] = phrases_of(REFUSALS, REFUSALS)
     # A pause for what must not be kept ends by itself: a card's number takes half a minute.
     pause_s: float = 120.0
     # What the call's parts cost, and what the whole may: micro-USD, None for no cap.

@@ -74,7 +74,7 @@ def studio_settings(
         tools=(),
         audio_format=audio_format,
         transcription_model="",
-        language="",
+        languages=(),
         vad_threshold=0.5,
         silence_ms=500,
         prefix_padding_ms=300,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from relay.core.consent import ALL_PARTY, ONE_PARTY, PHRASES, STATES, notice_needed
-from relay.core.emergency import alarming
+from relay.core.emergency import alarming, phrases_of
 
+EVERY = phrases_of(PHRASES, PHRASES)
 TEXAN = {"caller": "+12145550100", "country": "US", "state": "TX"}
 
 
@@ -61,10 +62,15 @@ def test_parameters_that_are_missing_ask_for_the_notice() -> None:
         "Turn the recording off.",
         "I don't consent to that.",
         "Do not transcribe what I say.",
+        "Por favor, no me grabe.",
+        "No quiero que se grabe esta llamada.",
+        "¿Puede parar? Deje de grabar, por favor.",
+        "Borre la grabacion",
+        "Prefiero hablar sin ser grabada.",
     ],
 )
 def test_a_refusal_is_understood(said: str) -> None:
-    assert alarming(said, PHRASES)
+    assert alarming(said, EVERY)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +80,11 @@ def test_a_refusal_is_understood(said: str) -> None:
         "I would like a copy of the recording.",
         "My records are with another dentist.",
         "We set a record, don't we?",
+        "¿Esta llamada se graba?",
+        "Quiero una copia de la grabación.",
+        "No me gusta el anillo grabado.",
         "",
     ],
 )
 def test_what_is_no_refusal_is_not(said: str) -> None:
-    assert not alarming(said, PHRASES)
+    assert not alarming(said, EVERY)

@@ -6,15 +6,36 @@ import pytest
 
 from relay.core import commands as do
 from relay.core import events as on
-from relay.core.emergency import PHRASES, alarming
+from relay.core.emergency import PHRASES, alarming, phrases_of
 from relay.core.phases import Phase
 from relay.core.records import OwnerNotice, TranscriptLine
 from tests.core.driver import MS, Driver, of
 
+EVERY = phrases_of(PHRASES, PHRASES)
 
-@pytest.mark.parametrize("phrase", PHRASES)
+
+@pytest.mark.parametrize("phrase", EVERY)
 def test_every_phrase_is_found_in_a_sentence(phrase: str) -> None:
-    assert alarming(f"Please help, {phrase.upper()}! Now.", PHRASES)
+    assert alarming(f"Please help, {phrase.upper()}! Now.", EVERY)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "¡Mi esposo no está respirando!",
+        "Creo que es un ataque al corazon.",
+        "Por favor, ¿llamen al 911?",
+        "Hay mucha sangre, no deja de sangrar",
+    ],
+)
+def test_spanish_is_heard_with_and_without_its_accents(words: str) -> None:
+    assert alarming(words, phrases_of(PHRASES, ["es"]))
+    assert not alarming(words, phrases_of(PHRASES, ["en"]))
+
+
+def test_a_language_without_phrases_has_none() -> None:
+    assert phrases_of(PHRASES, ["fr"]) == ()
+    assert phrases_of(PHRASES, ["fr", "en"]) == PHRASES["en"]
 
 
 @pytest.mark.parametrize(
@@ -25,14 +46,16 @@ def test_every_phrase_is_found_in_a_sentence(phrase: str) -> None:
         "My suicidegirls tattoo hurts.",
         "I cannot breathtakingly say how glad I am.",
         "911 Main Street",
+        "Me muero de hambre, y respira hondo.",
+        "¿Puedo hacer una cita? Vivo en la calle Infante 911.",
     ],
 )
 def test_other_words_are_no_emergency(words: str) -> None:
-    assert not alarming(words, PHRASES)
+    assert not alarming(words, EVERY)
 
 
 def test_a_curly_apostrophe_is_one() -> None:
-    assert alarming("I can\u2019t   breathe", PHRASES)
+    assert alarming("I can\u2019t   breathe", EVERY)
 
 
 def alarm(driver: Driver, item: str, words: str) -> list:

@@ -126,7 +126,7 @@ def session_settings(call: CallFacts, tools: Mapping[str, Tool]) -> SessionSetti
         ),
         audio_format="pcm",
         transcription_model="gpt-transcribe",
-        language="en",
+        languages=("en",),
         vad_threshold=0.5,
         silence_ms=500,
         prefix_padding_ms=300,

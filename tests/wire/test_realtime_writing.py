@@ -23,7 +23,7 @@ SETTINGS = SessionSettings(
     tools=(TOOL,),
     audio_format="pcm",
     transcription_model="gpt-transcribe",
-    language="en",
+    languages=("en",),
     vad_threshold=0.5,
     silence_ms=500,
     prefix_padding_ms=300,
@@ -86,7 +86,11 @@ def test_each_setting_lands_where_it_belongs():
     assert audio["input"]["format"] == audio["output"]["format"] == {"type": "audio/pcmu"}
     assert session(noise_reduction=None)["audio"]["input"]["noise_reduction"] is None
     assert session(transcription_model="")["audio"]["input"]["transcription"] is None
-    assert session(language="")["audio"]["input"]["transcription"] == {"model": "gpt-transcribe"}
+    assert session(languages=())["audio"]["input"]["transcription"] == {"model": "gpt-transcribe"}
+    assert session(languages=("en", "es"))["audio"]["input"]["transcription"] == {
+        "model": "gpt-transcribe",
+        "languages": ["en", "es"],
+    }
     assert "reasoning" not in session(reasoning_effort=None)
     assert session(max_output_tokens=900)["max_output_tokens"] == 900
     assert session(tools=())["tools"] == []

@@ -44,7 +44,7 @@ class SessionSettings:
     tools: function tools as the API wants them (type, name, description, parameters)
     audio_format: "pcm" (24 kHz PCM16) or "pcmu" (8 kHz mu-law), both ways
     transcription_model: of the caller's speech; "" asks for no transcripts
-    language: ISO 639-1, "" lets the recogniser guess
+    languages: ISO 639-1, what the caller may speak; none lets the recogniser guess
     vad_threshold: 0 to 1; silence_ms, prefix_padding_ms: what the server's VAD waits for and keeps
     vad_mode: "server_vad"; "semantic_vad", which goes by vad_eagerness (low, medium, high, auto);
         or "none" for a session that hears no turns
@@ -61,7 +61,7 @@ class SessionSettings:
     tools: tuple[dict[str, Any], ...]
     audio_format: str
     transcription_model: str
-    language: str
+    languages: tuple[str, ...]
     vad_threshold: float
     silence_ms: int
     prefix_padding_ms: int
@@ -200,10 +200,15 @@ def _noise_reduction(settings: SessionSettings) -> dict[str, str] | None:
     return {"type": settings.noise_reduction} if settings.noise_reduction else None
 
 
-def _transcription(settings: SessionSettings) -> dict[str, str] | None:
+def _transcription(settings: SessionSettings) -> dict[str, Any] | None:
     if not settings.transcription_model:
         return None
-    transcription = {"model": settings.transcription_model}
-    if settings.language:
-        transcription["language"] = settings.language
+    transcription: dict[str, Any] = {"model": settings.transcription_model}
+    match settings.languages:
+        case ():
+            pass
+        case (language,):
+            transcription["language"] = language
+        case languages:
+            transcription["languages"] = list(languages)
     return transcription
