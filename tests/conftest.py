@@ -37,6 +37,8 @@ IN_REAL_TIME = (
     "test_remains.py",
     "adapters/test_durability.py",
 )
+# Callers here, the relay in a process of its own: a second of sound must be one for both.
+BESIDE_ANOTHER_CLOCK = ("handover/", "test_canaries.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,7 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
             alone = item.get_closest_marker("in_one_process") is not None
             run = patience.in_jumps if alone else patience.patiently
-            item.add_marker(pytest.mark.trio(run=run), append=False)
+            if not _is_of(item.path, BESIDE_ANOTHER_CLOCK):
+                item.add_marker(pytest.mark.trio(run=run), append=False)
     items.sort(key=lambda item: not _in_real_time(item.path))
 
 
@@ -84,4 +87,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _in_real_time(path: Path) -> bool:
-    return path.is_relative_to(ROOT) and path.relative_to(ROOT).as_posix().startswith(IN_REAL_TIME)
+    return _is_of(path, IN_REAL_TIME)
+
+
+def _is_of(path: Path, those: tuple[str, ...]) -> bool:
+    return path.is_relative_to(ROOT) and path.relative_to(ROOT).as_posix().startswith(those)
