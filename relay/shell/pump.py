@@ -32,7 +32,7 @@ from relay.websocket import HEARD, MARK, READABLE, Ear, Note, Round
 
 # How often one looks for more before other tasks get a turn, while nothing is paced.
 ROUNDS: Final = 4
-TICK_NS: Final = 750_000
+TICK_NS: Final = 900_000
 # What a call is told of a frame that has gone on already is nothing that a caller could hear.
 SLICE_NS: Final = 5_000_000
 # Others that always have something to do get this long before one looks all the same.

@@ -76,5 +76,6 @@ preload="$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libstdc++.so.
 (cd "$copy" && LD_PRELOAD=$preload ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
     UBSAN_OPTIONS=print_stacktrace=1 "$python" -m pytest -p no:cacheprovider \
     --hypothesis-profile=fuzz tests/audio/test_base64.py tests/audio/test_codec.py \
-    tests/audio/test_g711.py tests/audio/test_resample.py tests/websocket/test_frames.py)
+    tests/audio/test_g711.py tests/audio/test_resample.py tests/websocket/test_frames.py \
+    tests/websocket/test_round.py)
 say "nothing found"
