@@ -96,7 +96,7 @@ def test_every_sound_is_left_out_and_nothing_else_is():
 
 def test_a_full_recording_ends_with_a_marker_and_the_call_goes_on():
     plain, call = core(), core()
-    flight = recorded(call, POLICY, clips(), max_bytes=4096)
+    flight = recorded(call, POLICY, clips(), max_bytes=8192)
     events: list[on.Event] = [on.PhoneStarted("MZ1", "CA1"), on.ModelReady()]
     events += [on.CallerAudio("AAAA", 20, -20.0 - n / 7) for n in range(2000)]
     for n, event in enumerate(events):
@@ -104,7 +104,7 @@ def test_a_full_recording_ends_with_a_marker_and_the_call_goes_on():
         assert call.deadline == plain.deadline
     data = flight.close()
     recording = parse(data)
-    assert len(data) <= 4096
+    assert len(data) <= 8192
     assert recording.over == "full"
     assert 100 < len(recording.steps) < 2000
     assert first_difference(recording) == ""
