@@ -11,7 +11,7 @@ the latest.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -50,7 +50,7 @@ class NumberLimits:
 
     def __init__(self, rules: NumberRules) -> None:
         self.rules = rules
-        self._begun: OrderedDict[str, deque[float]] = OrderedDict()
+        self._begun: OrderedDict[str, list[float]] = OrderedDict()  # an empty deque has 700 bytes
 
     def refusal(self, caller: str, calls_now: int, now: float) -> str:
         """Why a number may not make another call now, "" when it may. now: in seconds."""
@@ -67,7 +67,9 @@ class NumberLimits:
         """A call of this number was let in."""
         if not self.rules.an_hour:
             return
-        self._begun.setdefault(caller, deque(maxlen=self.rules.an_hour)).append(now)
+        begun = self._begun.setdefault(caller, [])
+        begun.append(now)
+        del begun[: -self.rules.an_hour]
         self._begun.move_to_end(caller)
         while len(self._begun) > MAX_CALLERS or self._is_old(next(iter(self._begun)), now):
             self._begun.popitem(last=False)

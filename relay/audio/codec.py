@@ -39,6 +39,7 @@ _NO_CHARACTERS: Final = "a lone surrogate"  # C refuses the rest, but this one h
 _SYLLABLE: Final = 60 * MULAW_BYTES_PER_MS
 # Characters of a message that the thread's space is large enough for; a longer one has its own.
 _PHONE_USUAL: Final = 8_192  # 768 ms of mu-law; Twilio sends 20
+_OWN_USUAL: Final = 256  # 24 ms of mu-law
 _MODEL_USUAL: Final = 65_536  # a second of PCM16
 
 
@@ -57,10 +58,11 @@ class PhoneFrame(NamedTuple):
 class PhoneToModel:
     """The caller's audio, ready to append. audio_format is "pcm" or "pcmu"; else Misuse."""
 
-    __slots__ = ("_bytes_over", "_stream")
+    __slots__ = ("_bytes_over", "_own", "_stream")
 
     def __init__(self, audio_format: str = "pcm") -> None:
         self._stream = _open(1, audio_format)
+        self._own: _Space | None = None
         self._bytes_over = 0
 
     def frame(self, payload: str) -> PhoneFrame:
@@ -101,8 +103,13 @@ class PhoneToModel:
         return PhoneFrame(space.bytes[:made].decode(), ms, SILENCE_DB)
 
     def parts(self) -> tuple[Any, Any]:
-        """The stream (or NULL) and this thread's space, for whoever converts in C in our place."""
-        return self._stream or ffi.NULL, _threads.space.c
+        """The stream (or NULL) and a space, for whoever converts in C in our place.
+
+        The space is this call's own, for a usual frame: what stands in it may be read after other
+        calls have converted theirs (native/round.c).
+        """
+        self._own = self._own or _Space(lib.phone_room(_OWN_USUAL))
+        return self._stream or ffi.NULL, self._own.c
 
     def whole_ms(self, mulaw_bytes: int) -> int:
         """What so many more bytes of the line count for, where they were converted in our place."""

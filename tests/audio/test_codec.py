@@ -24,6 +24,7 @@ from relay.audio import (
     payload,
     twin,
 )
+from relay.audio._native import ffi, lib
 from relay.audio.frames import rises, silence
 from relay.errors import AudioError, Misuse
 from tests.audio.streams import Resampler, b64, cut, noise, samples, to_model, to_phone
@@ -286,6 +287,18 @@ def test_calls_of_one_thread_share_its_buffer() -> None:
         model.delta(b64(bytes(9_600)))
         model.flush()
     assert buffers() == before >= 1
+
+
+def test_what_others_have_converted_in_c_stays_until_it_is_read() -> None:
+    first, second = open_codec("pcm")[0], open_codec("pcm")[0]
+    sounds = [payload(mulaw_noise(160, seed)) for seed in (1, 2)]
+    made = []
+    for each, sound in zip((first, second), sounds, strict=True):
+        stream, space = each.parts()
+        assert each.parts()[1] == space
+        made.append((space, lib.phone_frame(stream, sound.encode(), len(sound), space)))
+    found = [ffi.buffer(space.buffer, n)[:].decode() for space, n in made]
+    assert found == [open_codec("pcm")[0].frame(sound).audio for sound in sounds]
 
 
 # ---- mu-law on both sides -------------------------------------------------------------------
