@@ -36,8 +36,9 @@ from bench._load_model import ANSWER_MS, DELTA_MS, DELTAS, PACE
 from bench._load_phone import BYTES_PER_S, QUIET, VOICE
 from bench._load_wire import frame
 from relay.shell import pump
+from relay.shell.carrier import Plain
 from relay.shell.kit import CallFacts
-from relay.shell.native_socket import NativeSocket, Plain
+from relay.shell.native_socket import NativeSocket
 from relay.shell.session import run_call
 from relay.websocket import TEXT, Link
 from tests.shell.house import open_house

@@ -21,7 +21,8 @@ import trio
 
 from relay.errors import DialError
 from relay.ports import Socket
-from relay.shell.native_socket import NativeSocket, Plain, Tls
+from relay.shell.carrier import Plain, Tls
+from relay.shell.native_socket import NativeSocket
 from relay.websocket import Link
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3

@@ -1,8 +1,7 @@
 """WebSockets on relay.websocket behind the Socket seam, on both sides, with deadlines.
 
 A socket has no task of its own. Who receives reads; who sends writes what the kernel takes at once,
-and only what it does not take is waited for. TLS, which the model's side has, runs on a socket that
-does not block, in place of C's own receiving and sending (`Tls`).
+and only what it does not take is waited for. Who moves the bytes, C or TLS, is carrier.py's matter.
 
 Once a connection is over, by a close frame of either side, by bytes that break the protocol or by
 the end of TCP, `_gone` says how, and says the same ever after. TCP_USER_TIMEOUT (set by the door,
@@ -11,11 +10,9 @@ and by native_handshake on dialled sockets) ends one whose peer acknowledges not
 
 from __future__ import annotations
 
-import socket as sockets
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
 import outcome
 import trio
@@ -24,6 +21,7 @@ from relay.audio import ModelToPhone, PhoneToModel
 from relay.core.events import CallerAudio
 from relay.errors import SocketClosed
 from relay.shell import pump
+from relay.shell.carrier import Carrier
 from relay.shell.pouring import Hear, Pouring, Take
 from relay.websocket import (
     AGAIN,
@@ -53,69 +51,6 @@ REASON_BYTES: Final = 123  # RFC 6455, 5.5
 READS: Final = 4
 # A step never sends so much at once to a peer that takes it.
 UNSENT_BYTES: Final = 1024 * 1024
-
-
-class Carrier(Protocol):
-    """Who moves a link's bytes."""
-
-    def receive(self) -> int: ...
-
-    def flush(self) -> int: ...
-
-    def shut(self) -> None: ...
-
-    @property
-    def telling(self) -> bool:
-        """Whether epoll knows of everything that can be received."""
-        ...
-
-
-class Plain:
-    """C does it. shut: ends our direction of the connection."""
-
-    telling = True
-
-    def __init__(self, link: Link, shut: Callable[[], None]) -> None:
-        self.receive, self.flush, self._shut = link.receive, link.flush, shut
-
-    def shut(self) -> None:
-        with suppress(OSError):
-            self._shut()
-
-
-class Tls:
-    """An SSLSocket that does not block. What it has decrypted ahead is no news to epoll."""
-
-    telling = False
-
-    def __init__(self, link: Link, tls: ssl.SSLSocket) -> None:
-        self._link, self._tls = link, tls
-        link.seal()
-
-    def receive(self) -> int:
-        try:
-            came = self._tls.recv_into(self._link.room())
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return AGAIN
-        except OSError:
-            return ENDED
-        self._link.received(came)
-        return came or ENDED
-
-    def flush(self) -> int:
-        link = self._link
-        while link.unsent:
-            try:
-                link.sent(self._tls.send(link.waiting()))
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                break
-            except OSError:
-                return ENDED
-        return link.unsent
-
-    def shut(self) -> None:
-        with suppress(OSError, ValueError):
-            self._tls.shutdown(sockets.SHUT_WR)
 
 
 def _nobody_minds() -> None:

@@ -28,17 +28,15 @@ from relay.audio import ModelToPhone, PhoneToModel
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.call import Call, Statistics
-from relay.core.emergency import alarming
 from relay.core.moving import RESUME
-from relay.core.policy import CallPolicy
 from relay.core.records import CallEnded, DispositionChosen, Record, failed_notice
-from relay.core.redaction import redacted
 from relay.errors import Misuse
 from relay.ports import Entry, Socket
 from relay.shell.alarm import Alarm
 from relay.shell.humans import CallDesk
 from relay.shell.kit import CallFacts, CallKit
 from relay.shell.model import run_model
+from relay.shell.notes import Notes
 from relay.shell.outbox import Outbox
 from relay.shell.phone import Way, read_phone
 from relay.shell.purse import Tab
@@ -46,6 +44,7 @@ from relay.shell.recorder import Flight
 from relay.shell.recordings import CallRecording
 from relay.shell.speaker import Speaker
 from relay.shell.tool_runner import run_tool
+from relay.shell.understood import understood
 from relay.wire import realtime, twilio
 
 log = structlog.get_logger("relay.call")
@@ -120,7 +119,7 @@ class Session:
         self._model_scope = trio.CancelScope()
         self._events: deque[on.Event] = deque()
         self._feeding = False
-        self._noted: set[tuple[str, str]] = set()
+        self._notes = Notes(kit)
         self._sent = 0
         self._disposition = ""
         self._ended = False
@@ -340,7 +339,7 @@ class Session:
             case do.Keep(record):
                 self._keep(record)
             case do.Note(kind, detail):
-                self._log_note(kind, detail)
+                self._notes.note(kind, detail)
             case do.EndCall():
                 self._end()
             case _:
@@ -398,7 +397,7 @@ class Session:
             if outbox is not self._model_out:
                 return  # what a session says that was replaced is history
             self._kit.model_watch.heard(event)
-            self.feed(_understood(event, self._kit.policy))
+            self.feed(understood(event, self._kit.policy))
 
         with scope:
             await run_model(self._kit.dial(self._facts), outbox, codec, feed)
@@ -437,25 +436,6 @@ class Session:
         call_sid, caller = self._facts.call_sid, self._facts.caller
         return CallDesk(self._kit.humans, call_sid, self.feed, self._kit.loops(caller))
 
-    def _log_note(self, kind: str, detail: str) -> None:
-        """Once a kind at a level that is seen; the rest only when looking closely.
-
-        A detail may quote a peer, so it counts as personal.
-        """
-        self._kit.meter.noted(kind, detail)
-        first = (kind, detail.partition(":")[0]) not in self._noted
-        self._noted.add((kind, detail.partition(":")[0]))
-        if kind == "fault":
-            self._kit.model_watch.fault(detail)
-            log.warning("fault", fault=detail)
-        elif kind == "voice_lost":
-            why = detail.partition(":")[0]
-            log.warning("second voice lost", why=why, **{"pii.detail": detail})
-        elif first and kind.endswith("_misbehaved"):
-            log.warning("note", kind=kind, **{"pii.detail": detail})
-        else:
-            log.debug("note", kind=kind, **{"pii.detail": detail})
-
     def _end(self) -> None:
         """Nothing more will come of this call: wind down, at most WIND_DOWN_S."""
         self._alarm.stop()
@@ -468,20 +448,3 @@ class Session:
         if self._nursery is not None:
             self._nursery.cancel_scope.deadline = trio.current_time() + WIND_DOWN_S
         self._start(self._phone.aclose)
-
-
-def _understood(event: on.Event, policy: CallPolicy) -> on.Event:
-    """An event of the model's whose words were looked at: what must not be known is hidden."""
-    match event:
-        case on.CallerTranscribed(text=text):
-            return replace(
-                event,
-                text=redacted(text),
-                alarming=alarming(text, policy.emergency_phrases),
-                refusing=alarming(text, policy.refusal_phrases),
-            )
-        case on.AgentTranscribed(text=text) | on.AgentText(text=text) | on.AgentWrote(text=text):
-            return replace(event, text=redacted(text))
-        case on.FunctionCalled(arguments=arguments):
-            return replace(event, arguments=redacted(arguments))
-    return event

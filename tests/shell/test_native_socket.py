@@ -18,7 +18,8 @@ from relay.errors import SocketClosed
 from relay.ports import QuickSocket
 from relay.shell import pump
 from relay.shell.alarm import Alarm
-from relay.shell.native_socket import NativeSocket, Plain
+from relay.shell.carrier import Plain
+from relay.shell.native_socket import NativeSocket
 from relay.shell.outbox import Outbox
 from relay.shell.sockets import dial
 from relay.websocket import Link
