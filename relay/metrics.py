@@ -52,6 +52,7 @@ REFUSALS: Final = (
     "draining",
     "full",
     "strained",
+    "memory",
     "over_budget",
     "model_away",
     "number_at_once",
