@@ -84,7 +84,13 @@ class FrontDesk:
     def loops(self, form: Form) -> bool:
         """Whether putting this call through to the human would come back to us."""
         ours = {self.own_number, *self.numbers.values()}
-        return form["From"] in ours or form["ForwardedFrom"] in ours
+        return form.names("From", ours) or form.names("ForwardedFrom", ours)
+
+    def comes_round(self, form: Form) -> bool:
+        """Whether a call that rings is a transfer of ours that nobody took, on its way round."""
+        return form.names("From", {self.own_number}) or form.names(
+            "ForwardedFrom", set(self.numbers.values())
+        )
 
     def bridge(self, form: Form, say: str = "") -> str:
         """Ring the human, who presses a key; the voicemail when that cannot be."""

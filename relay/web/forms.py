@@ -9,9 +9,9 @@ read; a forged one gets no more than the status.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from quart import Request, abort
 
@@ -21,6 +21,8 @@ MAX_SID_CHARS: Final = 64
 MAX_FIELDS: Final = 200  # Twilio sends about 40, and may add more at any time
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _CODE = re.compile(r"[A-Z]{2}")
+# A number as a carrier, a PBX or a person may write it: a scheme, the digits, and what is behind.
+_WRITTEN = re.compile(r"(?:(?:sips?|tel):)?([+0-9 ().-]+)(?:[;@].*)?", re.IGNORECASE)
 # Twilio's digits for callers that withhold their number: the words on a phone's keys.
 _WITHHELD: Final = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"})
 
@@ -39,6 +41,19 @@ class Form:
         """A phone number, "" when it is withheld or none."""
         value = self[name]
         return value if _E164.fullmatch(value) and value not in _WITHHELD else ""
+
+    def names(self, name: str, numbers: Collection[str]) -> bool:
+        """Whether a parameter means one of these numbers, which are E.164, however it is written:
+        a carrier's ForwardedFrom has its own manners, and PBXs send sip: addresses."""
+        written = _WRITTEN.fullmatch(unquote(self[name]).strip())
+        if written is None:
+            return False
+        digits = re.sub("[^0-9]", "", written[1])
+        if written[1].startswith("+"):
+            return f"+{digits}" in numbers
+        digits = re.sub("^(?:011|00)", "", digits)  # dialled abroad, from America or elsewhere
+        # Ten digits are a number of the plan behind +1, as it is dialled there.
+        return f"+{digits}" in numbers or (len(digits) == 10 and f"+1{digits}" in numbers)
 
     def origin(self) -> dict[str, str]:
         """Country and state of the caller's number, as Twilio looks them up; without what is not

@@ -80,7 +80,7 @@ async def _incoming(desk: FrontDesk, form: Form) -> str:
     # A call is written down when it rings: it may have no stream, or die with this process.
     opened = CallOpened(at=trio.current_time(), stream_sid="", caller=caller, called=called)
     desk.keep(Entry(call_sid, datetime.now(UTC), opened))
-    if form["From"] == desk.own_number or form["ForwardedFrom"] in desk.numbers.values():
+    if desk.comes_round(form):
         _log.warning("! a transfer came back", call_sid=call_sid)
         return desk.voicemail()
     token = desk.board.expect(call_sid, caller, called)

@@ -10,6 +10,21 @@ from relay.limits import NumberRules
 from tests.web.conftest import AUTH, BILLING, CALLER, HUMAN, OURS, PUBLIC, Office, make_office
 
 VOICEMAIL = ["Say", "Record", "Say", "Hangup"]
+# Ways to write HUMAN.
+WRITTEN = [
+    "14155550199",
+    "4155550199",
+    "+1 415-555-0199",
+    " 14155550199",  # a + that nobody has escaped
+    "(415) 555-0199",
+    "01114155550199",
+    "0014155550199",
+    "sip:+14155550199@pbx.example.com",
+    "sip:4155550199;npdi=yes@10.0.0.1;user=phone",
+    "SIPS:%2B14155550199@pbx.example.com",
+    "tel:+1-415-555-0199;phone-context=example.com",
+]
+NOT_OURS = ["anonymous", "", "+", "sip:ann@example.com", "client:ann", "55550199", "+4155550199"]
 
 
 def verbs(document) -> list[str]:
@@ -114,6 +129,19 @@ async def test_a_flood_of_one_number_goes_to_the_human_and_keeps_nobody_else_out
 async def test_a_transfer_that_comes_back_gets_the_voicemail(office: Office, loop) -> None:
     assert verbs(await office.twiml("incoming", **loop)) == VOICEMAIL
     assert office.board.busy() == 0
+
+
+@pytest.mark.parametrize("name", ["From", "ForwardedFrom"])
+async def test_a_transfer_comes_back_however_its_number_is_written(
+    office: Office, name: str
+) -> None:
+    number = OURS if name == "From" else HUMAN
+    written = WRITTEN if number == HUMAN else [each.replace("0199", "0100") for each in WRITTEN]
+    for each in written:
+        assert verbs(await office.twiml("incoming", **{name: each})) == VOICEMAIL, each
+        assert verbs(await office.twiml("fallback", **{name: each})) == VOICEMAIL, each
+    for each in (*NOT_OURS, CALLER):
+        assert verbs(await office.twiml("incoming", **{name: each})) == ["Connect", "Redirect"]
 
 
 # ---- after the stream -----------------------------------------------------------------------
