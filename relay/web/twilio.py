@@ -2,7 +2,7 @@
 
     POST /twilio/incoming       a call rings: connect it to a stream, or to the human when full
     POST /twilio/after-stream   its stream ended: do what was decided, or fall back
-    POST /twilio/fallback       something is broken: bring the call back, or dial the human
+    POST /twilio/fallback       something is broken: do what was decided, or dial the human
     POST /twilio/stream-status  a stream started, stopped or failed: logged
     POST /twilio/status         the call ended: one without an outcome was abandoned
 
@@ -96,6 +96,22 @@ async def _after_stream(desk: FrontDesk, form: Form) -> str:
         return twiml.hang_up()
     what = await desk.board.follows(form.call_sid)
     _log.info("= after the stream", call_sid=form.call_sid, follows=what)
+    return await _next(desk, form, what)
+
+
+async def _fallback(desk: FrontDesk, form: Form) -> str:
+    """Where a call arrives whose stream Twilio has passed over `action` for: what was chosen is
+    done all the same. Or where a page of ours was not to be had, as ErrorUrl says: then a room is
+    not tried, whose human may have left it with nobody told."""
+    what = await desk.board.follows(form.call_sid)
+    _log.warning("! fallback", call_sid=form.call_sid, follows=what)
+    if what == "join" and form["ErrorUrl"]:
+        return desk.bridge(form, APOLOGY)
+    return await _next(desk, form, what)
+
+
+async def _next(desk: FrontDesk, form: Form, what: str) -> str:
+    """The document of a disposition, or of a return."""
     match what:
         case "hang_up":
             return twiml.hang_up()
@@ -110,13 +126,6 @@ async def _after_stream(desk: FrontDesk, form: Form) -> str:
             return desk.go_on(form, what)
         case _:
             return desk.bridge(form, APOLOGY)
-
-
-async def _fallback(desk: FrontDesk, form: Form) -> str:
-    """Nothing else has worked. A call that had a stream which broke comes back all the same."""
-    what = await desk.board.follows(form.call_sid)
-    _log.warning("! fallback", call_sid=form.call_sid, follows=what)
-    return desk.go_on(form, what) if comes_back(what) else desk.bridge(form, APOLOGY)
 
 
 async def _stream_status(_: FrontDesk, form: Form) -> str:

@@ -72,6 +72,8 @@ async def test_the_key_leads_into_the_room_and_so_does_the_caller(
     conference = caller.find("Conference")
     assert conference.text == human.text
     assert "CA1" not in human.text
+    skipped = (await office.twiml("fallback")).find("Dial/Conference")
+    assert skipped.text == human.text, "a Twilio that passes over `action` brings them there, too"
     assert {n: conference.get(n) for n in ("beep", "waitUrl", "jitterBufferSize")} == {
         "beep": "false",
         "waitUrl": "",

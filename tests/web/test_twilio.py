@@ -195,9 +195,22 @@ async def test_nobody_is_brought_back_who_has_hung_up(office: Office) -> None:
     assert verbs(await office.twiml("after-stream", CallStatus="completed")) == ["Hangup"]
 
 
-async def test_what_was_chosen_is_not_done_by_the_fallback(office: Office) -> None:
+async def test_what_was_chosen_is_done_by_the_fallback_as_well(office: Office) -> None:
+    """Twilio passes over `action` when a stream did not close as it should have."""
     await carry(office, "hang_up")
-    assert dials_human(await office.twiml("fallback"))
+    assert verbs(await office.twiml("fallback")) == ["Hangup"]
+    await carry(office, "voicemail", "CA2")
+    assert verbs(await office.twiml("fallback", CallSid="CA2")) == VOICEMAIL
+    await carry(office, "fallback", "CA3")
+    assert dials_human(await office.twiml("fallback", CallSid="CA3"))
+
+
+async def test_whose_room_a_page_has_failed_about_is_not_sent_into_it_again(
+    office: Office,
+) -> None:
+    await carry(office, "join")
+    failed = {"ErrorUrl": f"{PUBLIC}/twilio/after-talk", "ErrorCode": "11200"}
+    assert dials_human(await office.twiml("fallback", **failed))
 
 
 async def test_a_process_about_to_end_brings_nobody_back(office: Office) -> None:
