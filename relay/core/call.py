@@ -239,7 +239,7 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
         case on.ToolFinished():
             call.out += talk.tool_finished(event, now)
             if talk.tools.is_ours(event.call_id) and not call.handover.live:
-                on_human.nobody(call, "closed", now)
+                on_human.nobody(call, event.refused or "not_rung", now)
             if talk.tools.failures >= call.policy.hard_after_failures:
                 sessions.go_harder(call, now)
         case on.OutboxFull(side):

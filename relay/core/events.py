@@ -263,6 +263,7 @@ class ToolFinished:
 
     outcome: "" or what this means for the call's outcome row ("booked", "message", …)
     notice: "" or the one line that the business's owner shall hear of it; personal
+    refused: "" or why nobody is rung: closed | unknown | ringing | too_often | loop | not_rung
     """
 
     call_id: str
@@ -270,6 +271,7 @@ class ToolFinished:
     ok: bool = True
     outcome: str = ""
     notice: str = ""
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,9 @@ _WHY = {
     "declined": "they cannot take the call now",
     "closed": "nobody is there at this hour",
     "hung_up": "they hung up",
+    "not_rung": "the telephone network did not take the call",
+    "too_often": "it was tried often enough in this call",
+    "loop": "the caller is the person who would be rung",
 }
 
 

@@ -146,13 +146,13 @@ class Humans:
         except PhoneControlError as failed:
             log.warning("human not rung", error=str(failed), call_sid=call_sid)
             if not failed.doubtful:
-                self._settle(one, "lost", "failed")
-                return "failed"
+                self._settle(one, "lost", "not_rung")
+                return "not_rung"
         else:
             self._later(self._shared.noted, one.attempt, one.leg_sid, "")
         if one.settled.is_set():  # the caller has hung up meanwhile
             self._later(self._hang_up, one.leg_sid)
-            return "failed"
+            return "not_rung"
         log.info("human rung", call_sid=call_sid, person=person)
         feed(on.HumanRinging(one.attempt))
         if one.state == "accepted":  # before Twilio had answered us that it rings

@@ -77,7 +77,7 @@ _log = structlog.get_logger("relay.intents")
 class Answer:
     """What came of a write. status: None when the business was not asked.
 
-    output: what the model is told; outcome, notice: as of a ToolResult
+    output: what the model is told; outcome, notice, refused: as of a ToolResult
     """
 
     output: str
@@ -85,6 +85,7 @@ class Answer:
     status: WriteStatus | None
     outcome: str = ""
     notice: str = ""
+    refused: str = ""
 
 
 Perform = Callable[[], Awaitable[Answer]]

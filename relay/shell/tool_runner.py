@@ -69,6 +69,7 @@ async def run_tool(
                 ok=answer.ok,
                 outcome=answer.outcome,
                 notice=answer.notice,
+                refused=answer.refused,
             )
         )
 
@@ -115,7 +116,8 @@ async def attempt(
                 return Answer(FAILED, ok=False, status="failed")
             else:
                 status: WriteStatus = "done" if result.outcome else "refused"
-                return Answer(result.text(), True, status, result.outcome, result.notice)
+                more = (result.outcome, result.notice, result.refused)
+                return Answer(result.text(), True, status, *more)
             if not pauses:
                 return Answer(UNAVAILABLE, ok=False, status="failed")
             await trio.sleep(pauses.pop())

@@ -89,11 +89,13 @@ class ToolResult:
     outcome: what it means for the call ("booked"), or ""; of a write also: it is done, and a repeat
         gets this answer. Without one nothing was changed, and a repeat asks again
     notice: one line for the business's owner ("Ann Lee booked a cleaning, …"), or ""; personal
+    refused: why nobody is rung (ports.HumanDesk), or ""
     """
 
     output: dict[str, Any]
     outcome: str = ""
     notice: str = ""
+    refused: str = ""
 
     def text(self) -> str:
         """The output as compact JSON, at most MAX_OUTPUT_BYTES of UTF-8."""

@@ -35,7 +35,7 @@ _REFUSED = {
     "ringing": "Somebody is being rung already. Stay with the caller; you will be told.",
     "too_often": "It was tried often enough in this call. Offer to take a message.",
     "loop": "The caller is the person who would be rung. Offer to help yourself.",
-    "failed": "The telephone network does not take it. Apologise, and offer to take a message.",
+    "not_rung": "The telephone network does not take it. Apologise, and offer to take a message.",
 }
 
 
@@ -44,7 +44,8 @@ async def run(args: TransferToHuman, ports: ToolPorts) -> ToolResult:
     refused = await ports.human.ring(person, clip(args.reason, 200))
     if not refused:
         return ToolResult(dict(_RINGING))
-    return ToolResult({"status": "not_ringing", "reason": refused, "message": _REFUSED[refused]})
+    told = {"status": "not_ringing", "reason": refused, "message": _REFUSED[refused]}
+    return ToolResult(told, refused=refused)
 
 
 def make(people: Sequence[str] = ()) -> Tool:

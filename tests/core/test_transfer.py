@@ -240,12 +240,23 @@ def test_who_begins_to_ring_while_the_caller_leaves_is_let_go(driver: Driver) ->
     assert kinds == [do.DropHuman, do.ClosePhone]
 
 
-def test_a_zero_out_of_hours_comes_back_to_the_agent(driver: Driver) -> None:
+@pytest.mark.parametrize(
+    ("finished", "why"),
+    [
+        ({"refused": "closed"}, "nobody is there at this hour"),
+        ({"refused": "not_rung"}, "the telephone network did not take the call"),
+        ({"refused": "loop"}, "the caller is the person"),
+        ({"ok": False}, "the telephone network did not take the call"),
+    ],
+)
+def test_a_zero_that_rings_nobody_comes_back_to_the_agent_who_is_told_why(
+    driver: Driver, finished: dict, why: str
+) -> None:
     driver.feed(on.KeyPressed("0"))
     driver.wait(1.5)
     (run,) = driver.sent(do.RunTool)
-    commands = driver.feed(on.ToolFinished(run.call_id, '{"status":"not_ringing"}'))
-    assert "nobody is there" in said(commands)[0]
+    commands = driver.feed(on.ToolFinished(run.call_id, "{}", **finished))
+    assert why in said(commands)[0]
 
 
 def test_a_model_that_is_lost_for_good_while_it_rings_waits_for_the_human(driver: Driver) -> None:

@@ -90,7 +90,19 @@ async def test_a_telephone_network_that_refuses_is_told_at_once(autojump_clock):
         await placed.answered(2)
         placed.hang_up()
     (output,) = placed.session.outputs().values()
-    assert '"reason":"failed"' in output
+    assert '"reason":"not_rung"' in output
+
+
+async def test_the_agent_knows_why_the_key_0_has_rung_nobody(autojump_clock):
+    async with open_house() as house:
+        house.phone.refuse = PhoneControlError("no", doubtful=False)
+        placed = house.ring(Scripted(SORRY))
+        await placed.greeted()
+        placed.person.press("0")
+        await placed.answered()
+        placed.hang_up()
+    told = [item.text for item in placed.session.conversation if item.role == "system"]
+    assert "the telephone network did not take the call" in told[-1]
 
 
 async def test_a_lost_answer_rings_nobody_twice(autojump_clock):
