@@ -223,6 +223,7 @@ def _parts(
         own_number=settings.twilio_phone_number,
         numbers=settings.people,
         recordings=recordings,
+        recorded=settings.record_calls != "off",
     )
 
     async def carry(phone: Socket, call_sid: str, choose: Callable[[str], None]) -> None:

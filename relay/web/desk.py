@@ -41,7 +41,10 @@ _log = structlog.get_logger("relay.web")
 
 @dataclass(frozen=True, slots=True)
 class FrontDesk:
-    """What the webhooks need. keep: the journal's; numbers: the humans', by name, "" the first."""
+    """What the webhooks need. keep: the journal's; numbers: the humans', by name, "" the first.
+
+    recorded: whether calls are recorded, if their callers let them be
+    """
 
     board: Switchboard
     outcomes: Outcomes
@@ -53,6 +56,7 @@ class FrontDesk:
     own_number: str
     numbers: Mapping[str, str]
     recordings: Recordings
+    recorded: bool = False
 
     def url(self, name: str) -> str:
         """The public URL of a webhook."""

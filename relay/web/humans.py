@@ -34,6 +34,7 @@ from relay.wire import twiml
 
 ONE_MOMENT: Final = "One moment, please."
 ON_THE_LINE: Final = "A caller is on the line."
+RECORDED: Final = "This call may be recorded."
 PRESS: Final = "To take the call, press 1."
 # Whoever does not hear it the first time, because they were still saying their name, hears it again
 TIMES: Final = 2
@@ -50,9 +51,8 @@ def blueprint(desk: FrontDesk) -> Blueprint:
         about = await desk.humans.screen(attempt)
         if about is None:
             return document(twiml.say_and_hang_up(GOODBYE))
-        text = " ".join((ON_THE_LINE, about, PRESS)).replace("  ", " ")
         key_url = desk.url(f"screen-key/{attempt}")
-        return document(twiml.screen(text, key_url=key_url, times=TIMES))
+        return document(twiml.screen(_whisper(desk, about), key_url=key_url, times=TIMES))
 
     @pages.post("/screen-key/<attempt>")
     async def screen_key(attempt: str) -> Response:
@@ -78,8 +78,8 @@ def blueprint(desk: FrontDesk) -> Blueprint:
 
     @pages.post("/whisper")
     async def whisper() -> Response:
-        text = f"{ON_THE_LINE} {PRESS}"
-        return document(twiml.screen(text, key_url=desk.url("whisper-key"), times=TIMES))
+        key_url = desk.url("whisper-key")
+        return document(twiml.screen(_whisper(desk), key_url=key_url, times=TIMES))
 
     @pages.post("/whisper-key")
     async def whisper_key() -> Response:
@@ -100,6 +100,13 @@ def blueprint(desk: FrontDesk) -> Blueprint:
         return Response("", 204)
 
     return pages
+
+
+def _whisper(desk: FrontDesk, about: str = "") -> str:
+    """What a human hears before the key. A recording goes on over a transfer, and the human is a
+    party of their own to it: whoever presses the key has been told so, whatever became of it."""
+    said = (ON_THE_LINE, about, RECORDED if desk.recorded else "", PRESS)
+    return " ".join(text for text in said if text)
 
 
 async def _after_talk(desk: FrontDesk, form: Form) -> str:

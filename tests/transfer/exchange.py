@@ -197,6 +197,7 @@ async def open_exchange(
                 OURS,
                 numbers,
                 house.kit.recordings,
+                recorded=bool(policy.get("record_calls")),
             )
             app_of.append(create_app(desk, Probe(lambda: None, house.journal)))
             one = Exchange(house, board, cloud, rest, human, brain, options, refuse)

@@ -205,6 +205,9 @@ async def test_a_recording_goes_on_over_a_transfer_and_is_one(autojump_clock) ->
         assert exchange.outcome()[0] == "transferred"
         (recording,) = recordings(exchange)
         assert AFTER in recording.sound()[0]
+        (leg,) = [c for c in exchange.cloud.calls.values() if c is not exchange.placed]
+        told = leg.prompts.ended[0][0]
+        assert "This call may be recorded." in told, "the human is on it, too, and knows"
 
 
 # ---- Twilio's REST API as it is -------------------------------------------------------------

@@ -74,6 +74,7 @@ def make_office(
     max_calls: int | None = None,
     store: FakeStore | None = None,
     rules: NumberRules = NO_RULES,
+    recorded: bool = False,
     **humans: Any,
 ) -> Office:
     """humans: settings of Humans, `there` for one."""
@@ -103,6 +104,7 @@ def make_office(
         OURS,
         {"": HUMAN, "billing": BILLING},
         Recordings(phone, kept.append, status_url=f"{PUBLIC}/twilio/recording"),
+        recorded,
     )
     app = create_app(desk, Probe(lambda: store.write([]), journal))
     return Office(store, board, journal, phone, rung, app, disk, kept)

@@ -51,6 +51,19 @@ async def test_the_human_hears_what_it_is_about_twice_and_is_asked_for_a_key(
         assert "Ann & Bob <ask> about a bill." in gather.findtext("Say")
 
 
+async def test_where_calls_are_recorded_the_human_is_told_before_the_key(
+    autojump_clock, nursery
+) -> None:
+    """They are a party to the recording themselves, and it goes on with them on it."""
+    for recorded in (False, True):
+        office = make_office(recorded=recorded)
+        attempt, _ = await ring(office, nursery)
+        pages = [f"screen/{attempt}", "whisper"]
+        told = [(await office.twiml(p, CallSid="CAleg1")).findtext("Gather/Say") for p in pages]
+        assert all(text.endswith("To take the call, press 1.") for text in told)
+        assert [" This call may be recorded. " in text for text in told] == [recorded] * 2
+
+
 async def test_without_a_summary_the_reason_will_do(autojump_clock, office, nursery) -> None:
     attempt, _ = await ring(office, nursery)
     document = await office.twiml(f"screen/{attempt}", CallSid="CAleg1")
