@@ -8,9 +8,10 @@ looks up where the call stands, since the one that carried it may be gone:
                                                     └─ any other ▶ that
     none was, and a stream had been open ─────────────▶ comes back, "broke", once a minute
 
-A return is a row in the store, claimed once. So two askers bring back one stream, a disposition
-from before the last return is told from a new one, and a call that breaks every time it is touched
-goes to a human instead of round in circles.
+A return is a row in the store, claimed once. So two askers bring back one stream, and a call that
+breaks every time it is touched goes to a human instead of round in circles. Each stream is told how
+many returns there were, and says so with what it chooses: a disposition from before the last return
+is told from a new one without a look at clocks, which differ between machines.
 
 What the next stream is told (`story`) is read from the rows that are kept of every call anyway.
 Everything here waits for the store a second at most: nothing is heard meanwhile.
@@ -146,9 +147,9 @@ class Returns:
         except StoreError as error:
             self._counts["store_silent"] += 1
             _log.warning("! a call goes on without its past", error=str(error))
-            return CallResumed()
+            past = None
         if past is None:
-            return CallResumed()
+            return CallResumed(returns=1)  # at least this one
         lines = tuple((_ROLES.get(speaker, "user"), text) for speaker, text in past.lines if text)
         return CallResumed(
             lines,
@@ -159,11 +160,14 @@ class Returns:
             past.outcomes,
             past.notices,
             hard=bool(self._larger_model) and self._larger_model in past.models,
+            returns=past.returns,
         )
 
 
 def _chosen(standing: Standing) -> str | None:
     """What was chosen for a call's last stream; None: nothing was."""
+    if standing.chosen_after is not None:
+        return standing.disposition if standing.chosen_after >= len(standing.returns) else None
     last = max((at for _, at in standing.returns), default=None)
     if last and standing.disposition_at and standing.disposition_at <= last:
         return None  # that was for a stream before the last

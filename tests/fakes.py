@@ -233,7 +233,12 @@ class FakeStore:
             chosen[-1].record.disposition if chosen else self.rows[call_sid].disposition,
             chosen[-1].at if chosen else None,
             tuple((names[nonce], at) for nonce, at in self.nonces.items() if nonce in names),
+            chosen[-1].record.returns if chosen else None,
         )
+
+    def came_back(self, call_sid: str) -> int:
+        names = {return_nonce(why, call_sid, number) for why in WHYS for number in range(1, 9)}
+        return len(names & self.nonces.keys())
 
     def past(self, call_sid: str) -> CallPast | None:
         self._asked()
@@ -257,6 +262,7 @@ class FakeStore:
                 for r in mine
                 if isinstance(r.record, SpendAdded) and r.record.kind == "response"
             ),
+            self.came_back(call_sid),
         )
 
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import trio
@@ -11,8 +11,8 @@ import trio
 from relay.core.events import CallResumed
 from relay.core.records import CallOpened, DispositionChosen, SpendAdded, TranscriptLine
 from relay.errors import StoreError
-from relay.ports import Entry
-from relay.returns import Returns, comes_back
+from relay.ports import Entry, Standing
+from relay.returns import Returns, _chosen, comes_back
 from tests.fakes import FakeStore, ask_inline
 
 START = datetime(2026, 11, 20, 15, 0, tzinfo=UTC).timestamp()
@@ -32,8 +32,11 @@ class Place:
         at = datetime.fromtimestamp(self.now, UTC)
         self.store.write([Entry("CA1", at, record)])  # type: ignore[arg-type]
 
-    def choose(self, disposition: str) -> None:
-        self.keep(DispositionChosen(0.0, disposition))
+    def choose(self, disposition: str, *, ahead_s: float = 0.0) -> None:
+        """By the call's last stream, on a machine whose clock is ahead of the others'."""
+        self.now += ahead_s
+        self.keep(DispositionChosen(0.0, disposition, returns=self.store.came_back("CA1")))
+        self.now -= ahead_s
 
     def process(self) -> Returns:
         return Returns(self.store, ask_inline, Counter(), lambda: self.now, "large")
@@ -77,6 +80,24 @@ async def test_what_was_chosen_before_a_return_is_history() -> None:
     place.now += 1
     place.choose("hang_up")
     assert await place.follows() == "hang_up"
+
+
+@pytest.mark.parametrize("ahead_s", [30.0, -30.0])
+async def test_what_is_history_does_not_depend_on_the_machines_clocks(ahead_s: float) -> None:
+    place = Place()
+    place.choose("resume", ahead_s=ahead_s)
+    assert await place.follows() == "moved"
+    assert await place.follows() == "broke", "what was chosen before is no second move"
+    place.now += 5
+    place.choose("hang_up", ahead_s=ahead_s)
+    assert await place.follows() == "hang_up"
+
+
+@pytest.mark.parametrize(("after", "chosen"), [(-1, None), (0, None), (1, "hang_up")])
+def test_of_a_version_that_did_not_count_the_clocks_decide(after: int, chosen: str | None) -> None:
+    back = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+    at = back + timedelta(seconds=after)
+    assert _chosen(Standing(True, "hang_up", at, (("broke", back),))) == chosen
 
 
 async def test_what_another_process_has_chosen_is_waited_for_a_moment() -> None:
@@ -132,7 +153,8 @@ async def test_without_the_store_only_a_stream_that_broke_here_is_followed_by_an
         await place.follows()
     with pytest.raises(StoreError):
         await place.follows(broke_here=True, here=False)
-    assert await place.process().story("CA1", journal_flushed=_nothing) == CallResumed()
+    story = await place.process().story("CA1", journal_flushed=_nothing)
+    assert story == CallResumed(returns=1), "at least this one"
 
 
 async def test_the_story_of_a_call() -> None:
@@ -145,7 +167,10 @@ async def test_the_story_of_a_call() -> None:
     story = await place.process().story("CA1", journal_flushed=_nothing)
     lines = (("assistant", "Hello!"), ("user", "Nine?"))
     assert story == CallResumed(lines, 700, 42.0, 1)
-    assert await place.process().story("CA2", journal_flushed=_nothing) == CallResumed()
+    assert await place.process().story("CA2", journal_flushed=_nothing) == CallResumed(returns=1)
+    place.choose("resume")
+    assert await place.follows() == "moved"
+    assert (await place.process().story("CA1", journal_flushed=_nothing)).returns == 1
 
 
 async def test_a_call_that_had_gone_to_the_larger_model_goes_on_with_it() -> None:

@@ -173,7 +173,9 @@ async def test_a_call_that_comes_back_brings_what_it_has_cost() -> None:
     desk.board.expect_again("CA1", "", "", "broke")
     assert (await story(desk)).spent == 25_000
     desk.store.away = True
-    assert await story(desk) == CallResumed(consent="unknown"), "there may have been a refusal"
+    assert await story(desk) == CallResumed(consent="unknown", returns=1), (
+        "there may have been a refusal"
+    )
     assert desk.board.counts["store_silent"] == 2
 
 

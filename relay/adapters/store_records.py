@@ -3,7 +3,8 @@
 A batch may be written twice, and an old one after a newer one (a spool that is replayed). So each
 table says which of two versions of a row stays, in the WHERE of its upsert:
 
-    calls          the earliest opening with a stream, else the earliest; the latest disposition
+    calls          the earliest opening with a stream, else the earliest; the disposition
+                   of the latest stream, and of one stream the latest
     transcripts    the latest version of an item; at the same moment, the one heard further
     spend          the greater amount
     tool_calls     a final status before "running"; then the latest
@@ -167,13 +168,14 @@ def _rows(entry: Entry, channels: Channels) -> list[tuple[Callable[[Insert], Ins
             return [(_merge_line, _fields(line) | {"call_sid": call_sid, "started_at": at})]
         case ToolCalled() as called:
             return [(_merge_tool, _fields(called) | {"call_sid": call_sid, "at": at})]
-        case DispositionChosen(disposition=disposition, reason=reason):
+        case DispositionChosen(disposition=disposition, reason=reason, returns=returns):
             row = {
                 "call_sid": call_sid,
                 "started_at": at,
                 "disposition": disposition,
                 "disposition_reason": reason,
                 "disposition_at": at,
+                "disposition_returns": returns,
             }
             return [(_merge_disposition, row)]
         case CallEnded() as ended:
@@ -237,12 +239,17 @@ def _merge_mentioned(statement: Insert) -> Insert:
 
 
 def _merge_disposition(statement: Insert) -> Insert:
+    """A later stream's stays, however the clocks of the streams' machines differ."""
     new, old = statement.excluded, calls.c
-    columns = ("disposition", "disposition_reason", "disposition_at")
+    columns = ("disposition", "disposition_reason", "disposition_at", "disposition_returns")
+    counted = sa.func.coalesce(old.disposition_returns, -1)
+    later = sa.tuple_(new.disposition_returns, new.disposition_at) >= sa.tuple_(
+        counted, old.disposition_at
+    )
     return statement.on_conflict_do_update(
         index_elements=[old.call_sid],
         set_={name: new[name] for name in columns},
-        where=sa.or_(old.disposition_at.is_(None), new.disposition_at >= old.disposition_at),
+        where=sa.or_(old.disposition_at.is_(None), later),
     )
 
 

@@ -5,6 +5,7 @@ Returns are rows of stream_claims, found by the names that they were claimed wit
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -51,10 +52,27 @@ _MODELS: Final = _query(spend, spend.c.model).where(spend.c.kind == "response").
 
 def standing(connection: sa.Connection, call_sid: str) -> Standing | None:
     """Where a call stands; None for one that is not known."""
-    columns = (calls.c.stream_sid, calls.c.disposition, calls.c.disposition_at)
-    row = connection.execute(sa.select(*columns).where(calls.c.call_sid == call_sid)).first()
+    columns = calls.c
+    query = sa.select(
+        columns.stream_sid,
+        columns.disposition,
+        columns.disposition_at,
+        columns.disposition_returns,
+    )
+    row = connection.execute(query.where(columns.call_sid == call_sid)).first()
     if row is None:
         return None
+    returns = _returns(connection, call_sid)
+    return Standing(
+        row.stream_sid != "",
+        row.disposition,
+        row.disposition_at,
+        returns,
+        row.disposition_returns,
+    )
+
+
+def _returns(connection: sa.Connection, call_sid: str) -> tuple[tuple[WhyBack, datetime], ...]:
     names: dict[str, WhyBack] = {
         return_nonce(why, call_sid, number): why
         for why in WHYS
@@ -62,8 +80,7 @@ def standing(connection: sa.Connection, call_sid: str) -> Standing | None:
     }
     claims = sa.select(stream_claims.c.nonce, stream_claims.c.at)
     claims = claims.where(stream_claims.c.nonce.in_(names)).order_by(stream_claims.c.at)
-    returns = tuple((names[nonce], at) for nonce, at in connection.execute(claims))
-    return Standing(row.stream_sid != "", row.disposition, row.disposition_at, returns)
+    return tuple((names[nonce], at) for nonce, at in connection.execute(claims))
 
 
 def past(connection: sa.Connection, call_sid: str) -> CallPast | None:
@@ -85,6 +102,7 @@ def past(connection: sa.Connection, call_sid: str) -> CallPast | None:
         _once(_of_call(connection, _NOTICES, call_sid)),
         int(cost[0][0] or 0),
         frozenset(model for (model,) in _of_call(connection, _MODELS, call_sid)),
+        len(_returns(connection, call_sid)),
     )
 
 

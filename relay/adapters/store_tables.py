@@ -84,6 +84,8 @@ calls = sa.Table(
     sa.Column("disposition", Words),
     sa.Column("disposition_reason", Words),
     sa.Column("disposition_at", Utc),
+    # How often the call had come back before the stream that chose this; null: nobody counted.
+    sa.Column("disposition_returns", sa.Integer),
 )
 
 transcripts = sa.Table(

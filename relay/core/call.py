@@ -160,6 +160,7 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
             call.keeping.resume_call(event.consent, kept=bool(lines), recording=event.recording)
             call.resumed = bool(lines) or event.consent == "declined"
             call.before_s = event.elapsed_s
+            call.exit.returns = event.returns
             call.budget.before = event.spent
             call.link.hard = event.hard and call.policy.hard_model
             talk.resume(event)

@@ -288,6 +288,7 @@ class CallResumed:
     consent: its answer; "" when there was none yet, unknown when nobody could be asked
     recording: the SID of what is being recorded, or ""
     hard: the call had gone to the larger model
+    returns: how often it has come back by now
     """
 
     lines: tuple[tuple[str, str], ...] = ()
@@ -300,6 +301,7 @@ class CallResumed:
     consent: str = ""
     recording: str = ""
     hard: bool = False
+    returns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

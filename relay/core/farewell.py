@@ -52,6 +52,7 @@ class Leaving:
     def __init__(self, *, second_thoughts_s: float) -> None:
         self.farewell: Farewell | None = None
         self.reason = ""
+        self.returns = 0  # of the call, before this stream
         self._second_thoughts_s = second_thoughts_s
         self._acted = ""
 
@@ -87,7 +88,7 @@ class Leaving:
         """Close the stream. What follows is up to `after-stream`."""
         self._acted, self.reason = farewell.disposition, farewell.reason
         return [
-            Keep(DispositionChosen(now, farewell.disposition, farewell.reason)),
+            Keep(DispositionChosen(now, farewell.disposition, farewell.reason, self.returns)),
             ClosePhone(farewell.disposition, farewell.reason),
         ]
 

@@ -57,11 +57,15 @@ class ToolCalled:
 @dataclass(frozen=True, slots=True)
 class DispositionChosen:
     """Key: the call. What `after-stream` shall do: hang_up | join | fallback | voicemail,
-    or resume: the call goes on in another stream."""
+    or resume: the call goes on in another stream.
+
+    returns: how often the call had come back before the stream that chose it
+    """
 
     at: float
     disposition: str
     reason: str = ""
+    returns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,15 @@ class Standing:
     """What `after-stream` must know of a call. returns: why and when, for each that was granted.
 
     had_stream: a stream of it was open once
+    chosen_after: how many returns there had been when the disposition's stream began; None: a
+        version that did not count them has chosen it
     """
 
     had_stream: bool
     disposition: str | None
     disposition_at: datetime | None
     returns: tuple[tuple[WhyBack, datetime], ...] = ()
+    chosen_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class CallPast:
     lines: speaker (caller | agent) and heard text, in order; answers: those of the model's own
     tools: name, arguments, status, output; outcomes, notices: of what those did, in order
     micro_usd: what it has cost; models: which of them answered it
+    returns: how often it has come back
     """
 
     started_at: datetime
@@ -50,6 +54,7 @@ class CallPast:
     notices: tuple[str, ...]
     micro_usd: int
     models: frozenset[str] = frozenset()
+    returns: int = 0
 
 
 class ReturnStore(Protocol):

@@ -94,6 +94,7 @@ def test_each_record_becomes_its_row(store: SqlStore, database_url: str) -> None
             "disposition": "transfer",
             "disposition_reason": "asked",
             "disposition_at": START + timedelta(seconds=3),
+            "disposition_returns": 0,
         }
     ]
     assert rows(database_url, "transcripts") == [

@@ -5,7 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
 from relay.adapters.store import SqlStore
+from relay.adapters.store_engine import make_engine, parse_url
 from relay.core.records import (
     CallOpened,
     DispositionChosen,
@@ -31,7 +35,27 @@ def test_where_a_call_stands(store: SqlStore) -> None:
     assert store.standing("CA1") == Standing(False, None, None)
     store.write([at(AT, CallOpened(0.0, "MZ1", "+15550001"))])
     store.write([at(LATER, DispositionChosen(1.0, "resume", "moved"))])
-    assert store.standing("CA1") == Standing(True, "resume", LATER)
+    assert store.standing("CA1") == Standing(True, "resume", LATER, chosen_after=0)
+
+
+def test_a_later_stream_s_choice_stays_whatever_its_machine_s_clock_says(store: SqlStore) -> None:
+    first = at(LATER, DispositionChosen(1.0, "resume", "moved"))
+    second = at(AT, DispositionChosen(2.0, "hang_up", "goodbye", returns=1))
+    for order in ([first, second], [second, first], [first, second, first]):
+        for entry in order:
+            store.write([entry])
+        assert store.standing("CA1") == Standing(False, "hang_up", AT, chosen_after=1)
+
+
+def test_a_choice_of_a_version_that_did_not_count_yields_to_one_that_does(
+    store: SqlStore, database_url: str
+) -> None:
+    store.write([at(AT, DispositionChosen(1.0, "resume", "moved"))])
+    with make_engine(parse_url(database_url), poolclass=NullPool).begin() as connection:
+        connection.execute(sa.text("UPDATE calls SET disposition_returns = NULL"))
+    assert store.standing("CA1") == Standing(False, "resume", AT)
+    store.write([at(LATER, DispositionChosen(1.0, "hang_up", "goodbye", returns=1))])
+    assert store.standing("CA1") == Standing(False, "hang_up", LATER, chosen_after=1)
 
 
 def test_the_ringing_that_another_process_writes_late_takes_no_stream_away(

@@ -36,6 +36,16 @@ def test_a_call_at_rest_is_let_go_of_at_once_and_has_no_outcome_yet() -> None:
     assert driver.sent(do.EndCall) == [do.EndCall()]
 
 
+def test_what_is_chosen_says_after_how_many_returns() -> None:
+    driver = Driver()
+    driver.feed(on.CallResumed(LINES, returns=2))
+    driver.start()
+    driver.feed(on.MoveAsked())
+    driver.wait(5)
+    (row,) = driver.kept(DispositionChosen)
+    assert (row.disposition, row.returns) == ("resume", 2)
+
+
 def test_the_agent_is_heard_out_first() -> None:
     driver = Driver()
     driver.greeted()
