@@ -161,6 +161,7 @@ class Returns:
             past.notices,
             hard=bool(self._larger_model) and self._larger_model in past.models,
             returns=past.returns,
+            greeting_ms=past.greeting_ms,
         )
 
 

@@ -263,6 +263,9 @@ class FakeStore:
                 if isinstance(r.record, SpendAdded) and r.record.kind == "response"
             ),
             self.came_back(call_sid),
+            next(
+                (g for e in mine if (g := getattr(e.record, "greeting_ms", None)) is not None), None
+            ),
         )
 
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:

@@ -68,6 +68,7 @@ def consent_row(call_sid: str, at: datetime, noted: ConsentNoted) -> dict[str, A
         "heard_at": None if heard_at is None else at - timedelta(seconds=noted.at - heard_at),
         "answer": noted.answer,
         "answered_at": at,
+        "greeting_ms": noted.greeting_ms,
     }
 
 
@@ -96,6 +97,7 @@ def merge_consent(statement: Any) -> Any:
         | {
             "needed": sa.or_(new.needed, old.needed),
             "heard_at": _least(new.heard_at, old.heard_at),
+            "greeting_ms": _least(new.greeting_ms, old.greeting_ms),
             "answer": sa.case((later, new.answer), else_=old.answer),
             "answered_at": sa.case(
                 (sa.or_(later, earlier), new.answered_at), else_=old.answered_at

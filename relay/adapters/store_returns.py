@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from relay.adapters.store_tables import (
     calls,
+    consents,
     intents,
     notices,
     spend,
@@ -47,6 +48,7 @@ _NOTICES: Final = (
     _query(notices, notices.c.text).where(notices.c.kind.not_in(_NO_DEEDS)).order_by(notices.c.at)
 )
 _COST: Final = _query(spend, sa.func.sum(spend.c.micro_usd))
+_GREETED: Final = _query(consents, consents.c.greeting_ms)
 _MODELS: Final = _query(spend, spend.c.model).where(spend.c.kind == "response").distinct()
 
 
@@ -103,6 +105,7 @@ def past(connection: sa.Connection, call_sid: str) -> CallPast | None:
         int(cost[0][0] or 0),
         frozenset(model for (model,) in _of_call(connection, _MODELS, call_sid)),
         len(_returns(connection, call_sid)),
+        connection.scalar(_GREETED, {"call_sid": call_sid}),
     )
 
 

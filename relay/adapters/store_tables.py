@@ -195,6 +195,8 @@ consents = sa.Table(
     # hung_up_before | none_needed | stayed | declined
     sa.Column("answer", Words, nullable=False),
     sa.Column("answered_at", Utc, nullable=False),
+    # How long the greeting that was heard was waited for; call_outcomes says so at the end.
+    sa.Column("greeting_ms", sa.Integer),
 )
 
 recordings = sa.Table(

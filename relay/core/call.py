@@ -161,6 +161,7 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
             call.resumed = bool(lines) or event.consent == "declined"
             call.before_s = event.elapsed_s
             call.exit.returns = event.returns
+            call.greeting_ms = event.greeting_ms
             call.budget.before = event.spent
             call.link.hard = event.hard and call.policy.hard_model
             talk.resume(event)

@@ -289,6 +289,7 @@ class CallResumed:
     recording: the SID of what is being recorded, or ""
     hard: the call had gone to the larger model
     returns: how often it has come back by now
+    greeting_ms: how long its first stream's greeting was waited for; None: none was heard
     """
 
     lines: tuple[tuple[str, str], ...] = ()
@@ -302,6 +303,7 @@ class CallResumed:
     recording: str = ""
     hard: bool = False
     returns: int = 0
+    greeting_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,4 +67,4 @@ def heard(call: State, items: list[Heard], now: float) -> None:
 def open_gate(call: State, now: float) -> None:
     """The notice is in the greeting: once all of that was heard, the call is kept."""
     if call.greeting.whole and call.greeting.heard:
-        call.out += call.keeping.heard(now)
+        call.out += call.keeping.heard(now, call.greeting_ms)

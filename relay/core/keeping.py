@@ -42,6 +42,7 @@ class Keeping:
         self._needed = True
         self._answer: Answer = "hung_up_before"
         self._heard_at: float | None = None
+        self._greeting_ms: int | None = None
         self._goes_on = False
         self._owed = False  # a recording may be asked for, once
         self._recording = False  # was asked for, and not refused
@@ -79,11 +80,14 @@ class Keeping:
         self._answer = "hung_up_before" if self._needed else "none_needed"
         return [] if self._goes_on else [self._row(now)]
 
-    def heard(self, now: float) -> list[Command]:
-        """All of the greeting was heard, as its own mark says: from here on the call is kept."""
+    def heard(self, now: float, greeting_ms: int | None) -> list[Command]:
+        """All of the greeting was heard, as its own mark says: from here on the call is kept.
+
+        greeting_ms: how long it was waited for
+        """
         if self._heard_at is not None or self._goes_on:
             return []
-        self._heard_at = now
+        self._heard_at, self._greeting_ms = now, greeting_ms
         self._transcript.open_gate()
         if self.refused:
             return [self._row(now)]
@@ -136,5 +140,6 @@ class Keeping:
                 sha256(self._words.encode()).hexdigest() if self._words else "",
                 self._heard_at,
                 self._answer,
+                self._greeting_ms,
             )
         )

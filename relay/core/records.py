@@ -97,6 +97,7 @@ class ConsentNoted:
     caller_country, caller_state: of the caller's number, as the phone network says; or ""
     notice_hash: SHA-256 of the greeting's words, in hexadecimal
     heard_at: when the greeting's own mark came back, on the clock of `at`; None before
+    greeting_ms: as CallEnded's, for a stream that goes on with the call; None before heard_at
     answer: declined: nothing of the call is kept, neither what comes nor what came before
     """
 
@@ -109,6 +110,7 @@ class ConsentNoted:
     notice_hash: str
     heard_at: float | None
     answer: Answer
+    greeting_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class CallPast:
     lines: speaker (caller | agent) and heard text, in order; answers: those of the model's own
     tools: name, arguments, status, output; outcomes, notices: of what those did, in order
     micro_usd: what it has cost; models: which of them answered it
-    returns: how often it has come back
+    returns: how often it has come back; greeting_ms: of the stream that was heard greeting
     """
 
     started_at: datetime
@@ -55,6 +55,7 @@ class CallPast:
     micro_usd: int
     models: frozenset[str] = frozenset()
     returns: int = 0
+    greeting_ms: int | None = None
 
 
 class ReturnStore(Protocol):

@@ -32,7 +32,7 @@ START = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 PHONE = "+15550100"
 OPENED = CallOpened(0.0, "MZ1", PHONE, "+15550111")
 ASKED = ConsentNoted(0.0, "states", "US", "CA", "TX", True, "ab" * 32, None, "hung_up_before")
-STAYED = replace(ASKED, at=4.0, heard_at=4.0, answer="stayed")
+STAYED = replace(ASKED, at=4.0, heard_at=4.0, answer="stayed", greeting_ms=310)
 DECLINED = replace(ASKED, at=9.0, heard_at=4.0, answer="declined")
 # What another stream of the call knows, which did not greet.
 DECLINED_LATER = replace(DECLINED, notice_hash="", heard_at=None, caller_state="")
@@ -68,6 +68,7 @@ def test_a_consent_is_a_row_a_call(store: SqlStore, database_url: str) -> None:
             "heard_at": START + timedelta(seconds=4),
             "answer": "stayed",
             "answered_at": START + timedelta(seconds=4),
+            "greeting_ms": 310,
         }
     ]
     store.write([entry(DECLINED_LATER)])

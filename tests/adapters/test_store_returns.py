@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
@@ -12,6 +13,7 @@ from relay.adapters.store import SqlStore
 from relay.adapters.store_engine import make_engine, parse_url
 from relay.core.records import (
     CallOpened,
+    ConsentNoted,
     DispositionChosen,
     OwnerNotice,
     SpendAdded,
@@ -124,3 +126,15 @@ def test_what_a_call_has_come_to(store: SqlStore) -> None:
         750,
         frozenset({"m"}),
     )
+
+
+def test_how_a_call_began_is_known_when_it_comes_back(store: SqlStore) -> None:
+    begun = ConsentNoted(0.0, "always", "US", "CA", "TX", True, "ab" * 32, None, "hung_up_before")
+    heard = replace(begun, at=4.0, heard_at=4.0, answer="stayed", greeting_ms=310)
+    later = replace(begun, at=60.0, answer="declined")
+    assert store.claim_stream(return_nonce("broke", "CA1", 1), "CA1", LATER)
+    for order in permutations([begun, heard, later]):
+        store.write([at(AT, CallOpened(0.0, "MZ1")), *(at(AT, record) for record in order)])
+        past = store.past("CA1")
+        assert past is not None
+        assert (past.greeting_ms, past.returns) == (310, 1)

@@ -5,7 +5,7 @@ import pytest
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.budget import Prices, Tariff
-from relay.core.records import CallEnded, DispositionChosen
+from relay.core.records import CallEnded, ConsentNoted, DispositionChosen
 from relay.core.tool_calls import NOT_TOLD
 from tests.core.driver import Driver
 
@@ -44,6 +44,26 @@ def test_what_is_chosen_says_after_how_many_returns() -> None:
     driver.wait(5)
     (row,) = driver.kept(DispositionChosen)
     assert (row.disposition, row.returns) == ("resume", 2)
+
+
+@pytest.mark.parametrize("heard", [LINES, ()], ids=["goes on", "is greeted again"])
+def test_how_long_the_first_greeting_took_moves_along(heard: tuple) -> None:
+    """It is what the caller waited, whichever process says so in the end."""
+    driver = Driver()
+    driver.feed(on.CallResumed(heard, greeting_ms=420))
+    driver.start()
+    driver.wait(2)
+    driver.feed(on.PhoneClosed(1000))
+    driver.wait(20)
+    assert driver.kept(CallEnded)[0].greeting_ms == 420
+
+
+def test_a_greeting_that_was_heard_leaves_behind_how_long_it_took() -> None:
+    driver = Driver()
+    driver.start()
+    assert driver.kept(ConsentNoted)[-1].greeting_ms is None
+    driver.wait(1.5)
+    assert driver.kept(ConsentNoted)[-1].greeting_ms == 0
 
 
 def test_the_agent_is_heard_out_first() -> None:
