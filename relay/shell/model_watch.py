@@ -5,6 +5,10 @@ human at once, with an apology and without a stream, instead of finding out for 
 has its stream is never held back: its own dials and successors (core/model_link.py) go on as ever,
 and what they meet is heard here.
 
+On a line with few calls an hour it never opens, and need not: what it spares a caller is the wait
+of those who came just before, and calls further apart than PAUSE_S would each be the trial anyway.
+The same goes for the other processes, each of which finds out for itself.
+
 What counts is the core's own verdict, a fault once a call, so a first dial that fails, one that
 never gets ready and a succession that comes to nothing are one failure each. A word that no session
 of ours will work (a key, a credit) is enough by itself; and since a session of such an account may
