@@ -305,8 +305,18 @@ class FakeStore:
 
     def open_calls(self, since: datetime, before: datetime, limit: int) -> list[OpenCall]:
         self._asked()
-        found = [each for each in self.open.values() if since <= each.started_at <= before]
+        calls = [*self.open.values(), *self._without_outcome()]
+        found = [each for each in calls if since <= each.started_at <= before]
         return sorted(found, key=lambda each: each.started_at)[:limit]
+
+    def _without_outcome(self) -> list[OpenCall]:
+        opened: dict[str, OpenCall] = {}
+        for each in self.entries:
+            if isinstance(each.record, CallOpened) and not self.rows[each.call_sid].outcome:
+                known = opened.get(each.call_sid) or OpenCall(each.call_sid, each.at, False)
+                had = known.had_stream or each.record.stream_sid != ""
+                opened[each.call_sid] = replace(known, had_stream=had)
+        return list(opened.values())
 
     def open_legs(self, since: datetime, before: datetime, limit: int) -> list[Attempt]:
         self._asked()

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,8 +21,10 @@ import trio
 
 from relay.adapters.twilio_rest import TwilioPhone
 from relay.core.records import CallEnded, OwnerNotice
+from relay.ports import OpenCall
 from relay.shell.humans import Humans
 from relay.shell.session import run_call
+from relay.shell.stragglers import Stragglers
 from relay.sim.brains import Brain
 from relay.sim.line import Line
 from relay.sim.pair import MemorySocket
@@ -29,6 +32,7 @@ from relay.sim.person import Script
 from relay.sim.realtime import Options
 from relay.sim.twilio_call import Number, PhoneCall
 from relay.sim.twilio_cloud import TwilioCloud
+from relay.sim.twilio_courier import Deliveries, once
 from relay.sim.twilio_dial import HumanPhone
 from relay.sim.twilio_net import Answer, Form, InProcess
 from relay.sim.twilio_rest import RestApi, RestTransport, open_rest
@@ -37,6 +41,7 @@ from relay.web.app import create_app
 from relay.web.desk import FrontDesk
 from relay.web.health import Probe
 from relay.web.outcomes import Outcomes
+from relay.web.twilio import ended
 from tests.fakes import FakeStore, ask_inline, make_humans
 from tests.shell.house import NUMBER, PLAIN, House, Placed, clock, open_house
 
@@ -65,6 +70,7 @@ class Exchange:
     refuse: str = ""
     legs: list[Placed] = field(default_factory=list)
     placed: PhoneCall | None = None
+    asked: list[str] = field(default_factory=list)  # whose end nobody had told
 
     async def call(self, script: Script, caller: str = NUMBER, **extra: str) -> PhoneCall:
         """Make one call, to its end and to the end of all that came of it."""
@@ -144,9 +150,13 @@ async def open_exchange(
     options: Options = PLAIN,
     refuse: str = "",
     there: bool = True,
+    deliveries: Deliveries = once,
     **policy: Any,
 ) -> AsyncIterator[Exchange]:
-    """human: who is at HUMAN_TRANSFER_NUMBER; there: whether at this hour; refuse: no model."""
+    """human: who is at HUMAN_TRANSFER_NUMBER; there: whether at this hour; refuse: no model.
+
+    deliveries: what becomes of Twilio's status callbacks
+    """
     app_of: list[Any] = []
 
     async def ask_relay(method: str, url: str, form: Form, headers: Mapping[str, str]) -> Answer:
@@ -166,7 +176,7 @@ async def open_exchange(
         return exchange[0].accept(url, headers)
 
     network = InProcess(ask_relay, accept)
-    cloud = TwilioCloud(ACCOUNT, TOKEN, network, phones={HUMAN: human})
+    cloud = TwilioCloud(ACCOUNT, TOKEN, network, phones={HUMAN: human}, deliveries=deliveries)
     async with open_rest(cloud, latency_s=REST_S) as rest:
         control = TwilioPhone(ACCOUNT, TOKEN, OURS, transport=RestTransport(rest))
 
@@ -202,5 +212,21 @@ async def open_exchange(
             app_of.append(create_app(desk, Probe(lambda: None, house.journal)))
             one = Exchange(house, board, cloud, rest, human, brain, options, refuse)
             exchange.append(one)
+
+            async def over(call: OpenCall) -> None:
+                one.asked.append(call.call_sid)
+                await ended(desk, call.call_sid, had_stream=call.had_stream)
+
+            stragglers = Stragglers(
+                house.store,
+                control,
+                house.kit.humans,
+                ask=ask_inline,
+                carried=board.carries,
+                ended=over,
+                # The webhooks' clock is the machine's, which hardly moves meanwhile.
+                wall_clock=lambda: datetime.now(UTC) + timedelta(seconds=trio.current_time()),
+            )
+            house.nursery.start_soon(stragglers.run)
             yield one
         await control.aclose()
