@@ -40,7 +40,7 @@ typedef struct { char *buffer; size_t size, mulaw_bytes; double level_db; int ri
 typedef struct frame_stream frame_stream;
 frame_stream *frame_open(int up);
 void frame_close(frame_stream *stream);
-int frame_clear(frame_stream *stream);
+void frame_clear(frame_stream *stream);
 
 size_t phone_room(size_t n);
 size_t model_room(size_t n);
@@ -63,7 +63,7 @@ resampler *resample_open(int up);
 void resample_close(resampler *stream);
 ptrdiff_t resample_process(resampler *stream, const float *in, size_t n, float *out, size_t out_n);
 ptrdiff_t resample_flush(resampler *stream, float *out, size_t out_n);
-int resample_clear(resampler *stream);
+void resample_clear(resampler *stream);
 
 #define WS_MORE ...
 #define WS_BROKEN ...

@@ -39,10 +39,10 @@ void frame_close(frame_stream *stream)
     free(stream);
 }
 
-int frame_clear(frame_stream *stream)
+void frame_clear(frame_stream *stream)
 {
     stream->has_odd_byte = 0;
-    return resample_clear(stream->resampler) == 0 ? 0 : FRAME_FAILED;
+    resample_clear(stream->resampler);
 }
 
 static ptrdiff_t failed(frame_stream *stream)

@@ -4,7 +4,7 @@
  *      model to phone    base64 PCM16 24 kHz -> PCM16 24 kHz -> PCM16 8 kHz -> mu-law 8 kHz
  *
  * The caller owns one buffer for each direction. A call carves it: the result stands at its start,
- * the steps in between behind it, and nothing is allocated:
+ * the steps in between behind it, and nothing is allocated (but by a stream that begins: resample.h):
  *
  *      +--------+------------+-----------+----------+
  *      | result | PCM 24 kHz | PCM 8 kHz | mu-law   |       *_room() says how much that takes
@@ -44,8 +44,8 @@ typedef struct frame_stream frame_stream;
 frame_stream *frame_open(int up);
 void frame_close(frame_stream *stream);
 
-/* As new: nothing held back, no odd byte. Returns 0 or FRAME_FAILED. */
-int frame_clear(frame_stream *stream);
+/* As new: nothing held back, no odd byte. */
+void frame_clear(frame_stream *stream);
 
 /* Bytes of buffer for a payload of n characters; grows with n. SIZE_MAX: n is beyond reason. */
 size_t phone_room(size_t n);

@@ -12,7 +12,8 @@
  * Output depends on the samples alone, not on how they were cut into calls, bit for bit.
  *
  * One stream belongs to one call and one direction and is used by one thread at a time; different
- * streams are independent. open allocates, some 40 KiB; process and flush do not.
+ * streams are independent. One that is as new is a few bytes; the first process that it sees allocates
+ * some 40 KiB, which flush and clear give back.
  */
 #ifndef RELAY_RESAMPLE_H
 #define RELAY_RESAMPLE_H
@@ -37,13 +38,13 @@ resampler *resample_open(int up);
 void resample_close(resampler *stream);
 
 /* Takes all n samples; returns how many it wrote to out, or -1 if out has too little room (out_n,
- * in samples) or libsoxr failed: the stream must then be cleared. n may be 0. No overlap. */
+ * in samples) or memory ran out: the stream must then be cleared. n may be 0. No overlap. */
 ptrdiff_t resample_process(resampler *stream, const float *in, size_t n, float *out, size_t out_n);
 
 /* Writes what is held back; the stream is as new afterwards. Returns samples written, or -1. */
 ptrdiff_t resample_flush(resampler *stream, float *out, size_t out_n);
 
-/* Forgets what is held back; the stream is as new. Returns 0, or -1 if libsoxr failed. */
-int resample_clear(resampler *stream);
+/* Forgets what is held back; the stream is as new. */
+void resample_clear(resampler *stream);
 
 #endif

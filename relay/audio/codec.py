@@ -9,8 +9,9 @@ mu-law at 8 kHz, checked, measured and passed through. Same classes, same shapes
 A converter holds one direction's state of one call: filter memory, half a sample, part of a
 millisecond. It is made once a call and never replaced inside an utterance. It is not thread-safe:
 one thread at a time. The GIL is dropped once a frame, while C works; C keeps no globals and
-allocates nothing. It works in a buffer of ours that all converters of a thread share, since nothing
-stays in it between two frames: a call needs no hundred KiB, and the buffer is always warm.
+allocates nothing but the filter's memory, when sound begins, until a flush or reset. It works in a
+buffer of ours that all converters of a thread share, since nothing stays in it between two frames:
+a call needs no hundred KiB, and the buffer is always warm.
 """
 
 from __future__ import annotations
@@ -160,8 +161,8 @@ class ModelToPhone:
 
     def reset(self) -> None:
         """Forget what is held back: the item was cut. As new afterwards."""
-        if self._stream is not None and lib.frame_clear(self._stream) < 0:
-            raise _error(lib.FRAME_FAILED)
+        if self._stream is not None:
+            lib.frame_clear(self._stream)
 
 
 def open_codec(audio_format: str) -> tuple[PhoneToModel, ModelToPhone]:
@@ -244,7 +245,7 @@ def _open(up: int, audio_format: str) -> Any:
         return None
     stream = lib.frame_open(up)
     if stream == ffi.NULL:
-        raise MemoryError("no room for a resampler")
+        raise MemoryError("no room for a stream")
     return ffi.gc(stream, lib.frame_close)
 
 

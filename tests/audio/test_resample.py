@@ -6,6 +6,9 @@ of delay for whole frames, and the same samples however they were cut.
 
 from __future__ import annotations
 
+import ctypes
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import soxr
@@ -105,6 +108,19 @@ def test_one_sample_at_a_time_gives_the_same_bits(up: bool) -> None:
     )
 
 
+def allocated_bytes() -> int:
+    """What malloc has given out."""
+    fields = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+
+    class Info(ctypes.Structure):
+        _fields_: ClassVar = [(name, ctypes.c_size_t) for name in fields.split()]
+
+    told = ctypes.CDLL(None).mallinfo2
+    told.restype = Info
+    info = told()
+    return int(info.uordblks + info.hblkhd)
+
+
 @BOTH
 def test_flushed_and_cleared_streams_are_as_new(up: bool) -> None:
     signal = noise(5_003)
@@ -122,7 +138,7 @@ def test_too_little_room_is_refused_and_the_stream_recovers() -> None:
     zeros = ffi.from_buffer("float[]", bytearray(4 * 1_600))
     out = ffi.from_buffer("float[]", bytearray(4 * 4_800))
     assert lib.resample_process(stream, zeros, 1_600, out, 100) == -1
-    assert lib.resample_clear(stream) == 0
+    lib.resample_clear(stream)
     assert lib.resample_process(stream, zeros, 160, out, 4_800) == 360
     assert lib.resample_flush(stream, out, 120) == -1  # full: there might be more
     lib.resample_close(stream)
@@ -192,3 +208,17 @@ def test_rounding_to_16_bits_is_to_even_and_clips() -> None:
             ffi.from_buffer("float[]", samples), len(samples), ffi.from_buffer("int16_t[]", out)
         )
         assert np.frombuffer(out, "<i2").tolist() == [0] * lead + expected
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="only glibc tells")
+@BOTH
+def test_a_stream_that_holds_nothing_back_takes_next_to_no_memory(up: bool) -> None:
+    before = allocated_bytes()
+    streams = [Resampler(up) for _ in range(20)]
+    for number, stream in enumerate(streams):
+        stream.process(noise(1_000))
+        stream.clear() if number % 2 else stream.flush()
+    assert allocated_bytes() - before < 20 * 4_096
+    for stream in streams:
+        stream.process(noise(1_000))
+    assert allocated_bytes() - before > 20 * 16_384  # so it would have been seen

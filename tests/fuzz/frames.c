@@ -324,7 +324,7 @@ static void step(side *up, side *down, input *in)
         break;
     default:
         check_mulaw(piece.at, piece.left);
-        MUST(frame_clear(up->stream) == 0 && frame_clear(down->stream) == 0);
+        frame_clear(up->stream), frame_clear(down->stream);
         forget(up), forget(down);
     }
     free(raw);
