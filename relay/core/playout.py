@@ -34,10 +34,13 @@ SILENCE = bytes([MULAW_SILENCE])
 
 @dataclass(slots=True)
 class _Item:
+    """pending: what is not sent yet, as it came, for a clip's sound is one for all calls: its end
+    in bytes of the item, its level, and it. Of the first, some may have been sent.
+    """
+
     item_id: str
     local: bool
-    pending: bytearray = field(default_factory=bytearray)
-    levels: deque[tuple[int, float]] = field(default_factory=deque)
+    pending: deque[tuple[int, float, bytes]] = field(default_factory=deque)
     received_bytes: int = 0
     sent_bytes: int = 0
     acked_ms: int = 0
@@ -48,23 +51,36 @@ class _Item:
         return self.received_bytes // MULAW_BYTES_PER_MS
 
     @property
+    def pending_bytes(self) -> int:
+        return self.received_bytes - self.sent_bytes
+
+    @property
     def whole_bytes(self) -> int:
-        return len(self.pending) // MULAW_BYTES_PER_MS * MULAW_BYTES_PER_MS
+        return self.pending_bytes // MULAW_BYTES_PER_MS * MULAW_BYTES_PER_MS
 
     @property
     def sent_ms(self) -> int:
         return self.sent_bytes // MULAW_BYTES_PER_MS
 
-    def level_until(self, end_bytes: int) -> float:
-        """The loudest delta that reaches into the bytes before end_bytes, from the last call on."""
-        loudest = -100.0
-        while self.levels:
-            until, level = self.levels[0]
+    def add(self, mulaw: bytes, level_db: float) -> None:
+        if mulaw:
+            self.received_bytes += len(mulaw)
+            self.pending.append((self.received_bytes, level_db, mulaw))
+
+    def take(self, size: int) -> tuple[bytes, float]:
+        """The next bytes to be sent, of those that are pending, and the level of the loudest."""
+        parts, loudest = [], -100.0
+        end = self.sent_bytes + size
+        while self.sent_bytes < end:
+            until, level, mulaw = self.pending[0]
+            upto = min(until, end)
+            starts = until - len(mulaw)
+            parts.append(mulaw[self.sent_bytes - starts : upto - starts])
             loudest = max(loudest, level)
-            if until > end_bytes:
-                break
-            self.levels.popleft()
-        return loudest
+            self.sent_bytes = upto
+            if upto == until:
+                self.pending.popleft()
+        return b"".join(parts), loudest
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +134,7 @@ class Playout:
             item = self._items[item_id] = _Item(item_id, local)
         if item.ended:
             return False
-        item.pending += mulaw
-        item.received_bytes += len(mulaw)
-        item.levels.append((item.received_bytes, level_db))
+        item.add(mulaw, level_db)
         return True
 
     def end(self, item_id: str, now: float) -> list[Heard]:
@@ -129,8 +143,7 @@ class Playout:
         if item is not None and not item.ended:
             item.ended = True
             missing = -item.received_bytes % MULAW_BYTES_PER_MS
-            item.pending += SILENCE * missing
-            item.received_bytes += missing
+            item.add(SILENCE * missing, -100.0)
         return self._collect(now, proven=True)
 
     def reserve(self, item_id: str) -> None:
@@ -162,12 +175,9 @@ class Playout:
         while (item := self._next_item()) is not None and self._due_at(item) <= now:
             size = self._chunk_bytes if item.sent_bytes else FIRST_MS * MULAW_BYTES_PER_MS
             size = min(size, item.whole_bytes)
-            chunk = bytes(item.pending[:size])
-            del item.pending[:size]
-            item.sent_bytes += size
+            chunk, level = item.take(size)
             starts = max(self._line_until, now)
             self._line_until = starts + size / MULAW_BYTES_PER_MS / 1000
-            level = item.level_until(item.sent_bytes)
             self._line_levels.append((starts, self._line_until, level))
             item_id, sent_ms = item.item_id, item.sent_ms
             self._marks.append((item_id, sent_ms))
@@ -183,7 +193,7 @@ class Playout:
     def _next_item(self) -> _Item | None:
         """The item whose audio is sent next, if it has any."""
         for item in self._items.values():
-            if len(item.pending) >= MULAW_BYTES_PER_MS:
+            if item.pending_bytes >= MULAW_BYTES_PER_MS:
                 return item
             if not item.ended:
                 return None  # it holds its place: what is behind it is said after it
@@ -191,7 +201,7 @@ class Playout:
 
     def _due_at(self, item: _Item) -> float:
         """A chunk goes out when it is whole; less than one only when the line would run dry."""
-        whole = len(item.pending) >= self._chunk_bytes or item.ended or not item.sent_bytes
+        whole = item.pending_bytes >= self._chunk_bytes or item.ended or not item.sent_bytes
         return self._line_until - (self._lead_s if whole else self._starving_s)
 
     # ---- what was heard ---------------------------------------------------------------------

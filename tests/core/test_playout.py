@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -35,6 +37,27 @@ def test_the_first_chunk_is_two_frames_and_the_rest_a_tenth_of_a_second() -> Non
     assert [len(c.mulaw) // MS for c in commands if isinstance(c, SendAudio)] == [40, *[100] * 5]
     assert marks(commands) == [f"0:a:{ms}" for ms in (40, 140, 240, 340, 440, 540)]
     assert playout.next_release == pytest.approx(0.04)
+
+
+def test_the_sound_of_a_clip_is_shared_by_all_who_say_it() -> None:
+    clip = bytes(8000 * MS)
+    tracemalloc.start()
+    ledgers = [Playout() for _ in range(10)]
+    for playout in ledgers:
+        playout.add("a", clip, -20.0, local=True)
+        playout.release(0.0)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 3 * len(clip)
+
+
+def test_a_chunk_is_as_loud_as_the_loudest_that_is_in_it() -> None:
+    playout = Playout(lead_ms=2000)
+    for level_db in (-40.0, -10.0, -30.0):
+        playout.add("a", bytes(120 * MS), level_db)
+    playout.release(0.0)  # 40 ms, 100, 100, and 100
+    levels = [playout.level_db(at, 1) for at in (0.02, 0.09, 0.19, 0.29)]
+    assert levels == [-40.0, -10.0, -10.0, -30.0]
 
 
 def test_no_more_than_the_lead_is_ahead_of_the_ear() -> None:
