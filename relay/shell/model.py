@@ -88,6 +88,8 @@ class _Reader:
                 case realtime.AudioDone():
                     if event.item_id == self._item_id and (tail := codec.flush()):
                         feed(on.AgentAudio(event.response_id, event.item_id, tail, -100.0))
+                    if self._mouth is not None:
+                        self._mouth.rest()
                     feed(on.AgentAudioEnded(event.response_id, event.item_id))
                 case realtime.TextDelta(response_id, item, delta):
                     text = self._writing.setdefault(item, Sentences()).add(delta)

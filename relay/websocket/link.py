@@ -39,7 +39,7 @@ _append = lib.append_put
 class Link:
     """A WebSocket's end. client: our role; limit: bytes of the longest message that is taken."""
 
-    __slots__ = ("_c_got", "_c_out", "_got_view", "_limit", "_out_view", "c")
+    __slots__ = ("_c_got", "_c_out", "_first_got", "_got_view", "_limit", "_out_view", "c")
 
     def __init__(self, fd: int, *, client: bool, limit: int) -> None:
         self.c: Any = ffi.new("link_end *")
@@ -48,6 +48,7 @@ class Link:
         self.c.reader.masked = not client
         self.c.keys_used = _KEYS  # so that the first mask fetches some
         self._limit = limit
+        self._first_got = bytearray(_FIRST_BYTES)  # stays: what is given back leaves no small holes
         self._got_view = memoryview(b"")
         self._out_view = memoryview(b"")
         self._grow_got(_FIRST_BYTES)
@@ -122,6 +123,12 @@ class Link:
         """Have room to receive more of a frame that is not all there."""
         self._grow_got(2 * self.c.got_size)
 
+    def shrink(self) -> None:
+        """Give back the room that long messages needed. There will be more when they come again."""
+        c = self.c
+        if c.got_size > _FIRST_BYTES:
+            self._grow_got(max(_FIRST_BYTES, c.end - c.start))
+
     # ---- out --------------------------------------------------------------------------------
 
     def put(self, opcode: int, payload: bytes) -> None:
@@ -187,7 +194,7 @@ class Link:
         if size > 2 * (self._limit + _HEAD) + _FIRST_BYTES:
             raise Misuse("more was received than a message may have")
         held = bytes(self._got_view[self.c.start : self.c.end])
-        got = bytearray(size)
+        got = self._first_got if size == _FIRST_BYTES else bytearray(size)
         self._got_view = memoryview(got)
         self._got_view[: len(held)] = held
         self.c.got = self._c_got = ffi.from_buffer("uint8_t[]", got)

@@ -43,6 +43,10 @@ class Mouth:
         ffi.memmove(c.item_id, item, len(item))
         c.response_id_n, c.item_id_n = len(response), len(item)
 
+    def rest(self) -> None:
+        """An item is over: between two of them a link needs no room for sound."""
+        self._link.shrink()
+
     def next(self) -> int:
         """Take a frame of what was received: SPOKEN, or what Link.next says."""
         return _next(self._c)

@@ -134,6 +134,18 @@ def test_whatever_is_not_usual_is_left_to_the_reader() -> None:
     assert {name: spoken([text]) for name, text in UNUSUAL.items()} == dict.fromkeys(UNUSUAL, 0)
 
 
+def test_between_two_items_the_link_keeps_no_room_for_sound() -> None:
+    here, there = sockets.socketpair()
+    with here, there:
+        socket = native(here, client=True)
+        reader = _Reader(ModelToPhone(), lambda _event: None)
+        reader.join(socket)
+        reader.take(usual())
+        socket._link.grow()
+        reader.take(DONE)
+        assert socket._link.c.got_size == 4096
+
+
 def test_a_name_that_is_too_long_is_not_followed() -> None:
     texts = [usual(item="i" * 65), usual(item="i" * 65)]
     assert by_mouth(texts, "pcm") == by_reader(texts, "pcm")

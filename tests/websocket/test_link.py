@@ -47,6 +47,24 @@ def test_room_that_a_long_message_needed_is_given_back() -> None:
         assert receive(theirs) == [b"settings" * 4000, b"short"]
 
 
+def test_a_link_at_rest_gives_room_back_and_keeps_what_is_not_taken() -> None:
+    with pair() as (ours, theirs):
+        for payload in (b"delta" * 2_500, b"x" * 5_000):
+            theirs.put(TEXT, payload)
+        assert theirs.flush() == 0
+        while ours.receive() != AGAIN:
+            pass
+        assert (ours.next(), ours.payload()) == (TEXT, b"delta" * 2_500)
+        ours.shrink()
+        assert ours.c.got_size < 6_000
+        assert (ours.next(), ours.payload()) == (TEXT, b"x" * 5_000)
+        ours.shrink()
+        assert ours.c.got_size == 4_096
+        theirs.put(TEXT, b"delta" * 2_500)
+        assert theirs.flush() == 0
+        assert receive(ours) == [b"delta" * 2_500]
+
+
 def test_room_is_given_back_as_well_where_somebody_else_sends() -> None:
     with pair() as (ours, _):
         ours.put(TEXT, b"settings" * 4000)
