@@ -4,8 +4,8 @@
 #   docker build -t relay --build-arg PYTHON_VERSION=3.12 .     3.11 and 3.12 work, too
 #   docker run --env-file .env -p 8080:8080 -v relay:/data --stop-timeout 300 relay
 #
-# Debian's name is part of the base's, so that libsoxr is of one version in both stages and
-# `make image-check` can walk through these steps without a Docker engine.
+# Debian's name is part of the base's, so that libsoxr and OpenSSL are of one version in both stages
+# and `make image-check` can walk through these steps without a Docker engine.
 
 ARG PYTHON_VERSION=3.13
 
@@ -13,7 +13,7 @@ FROM python:${PYTHON_VERSION}-slim-trixie AS build
 
 # hadolint ignore=DL3008 # Debian stable keeps one version; a pinned one is gone at its next fix
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends gcc libc6-dev libsoxr-dev pkg-config \
+    && apt-get install -y --no-install-recommends gcc libc6-dev libsoxr-dev libssl-dev pkg-config \
     && rm -rf /var/lib/apt/lists/*
 
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -42,7 +42,7 @@ FROM python:${PYTHON_VERSION}-slim-trixie
 # /data belongs to the user before it becomes a volume: a new volume takes its owner from here.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libsoxr0 \
+    && apt-get install -y --no-install-recommends libsoxr0 libssl3t64 \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 relay \
     && useradd --uid 10001 --gid relay --home-dir /data --no-create-home --shell /usr/sbin/nologin relay \

@@ -36,7 +36,6 @@ from bench._load_model import ANSWER_MS, DELTA_MS, DELTAS, PACE
 from bench._load_phone import BYTES_PER_S, QUIET, VOICE
 from bench._load_wire import frame
 from relay.shell import pump
-from relay.shell.carrier import Plain
 from relay.shell.kit import CallFacts
 from relay.shell.native_socket import NativeSocket
 from relay.shell.session import run_call
@@ -59,8 +58,7 @@ def link(sock: sockets.socket, *, client: bool) -> Link:
 
 def native(sock: sockets.socket, *, client: bool) -> NativeSocket:
     ours = link(sock, client=client)
-    carrier = Plain(ours, partial(sock.shutdown, sockets.SHUT_WR))
-    return NativeSocket(sock.fileno(), ours, carrier, client=client)
+    return NativeSocket(sock.fileno(), ours, client=client)
 
 
 @dataclass

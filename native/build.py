@@ -19,15 +19,20 @@ from cffi import FFI
 HERE = Path(__file__).resolve().parent
 PARTS = (
     *("g711", "pcm", "base64", "resample", "frame"),
-    *("ws", "link", "media", "speech", "clock", "round"),
+    *("tls", "ws", "link", "media", "speech", "clock", "round"),
 )
 FILES = ("json.h", *(f"{part}{end}" for part in PARTS for end in (".c", ".h")))
 
-NO_SOXR = """
-libsoxr, which relay's audio core is built on, was not found (asked: pkg-config soxr).
-    Debian, Ubuntu    apt-get install libsoxr-dev pkg-config
-    macOS             brew install libsoxr pkgconf
+NOT_FOUND = """
+{what}, was not found (asked: pkg-config {name}).
+    Debian, Ubuntu    apt-get install {debian} pkg-config
+    macOS             brew install {brew} pkgconf
 """
+# By pkg-config's names: what each is, and what the packages are called that have it.
+LIBRARIES = {
+    "soxr": ("libsoxr, which relay's audio core is built on", "libsoxr-dev", "libsoxr"),
+    "openssl": ("OpenSSL, with which relay talks to the model", "libssl-dev", "openssl@3"),
+}
 
 # What Python may call: native/*.h explain each. The compiler checks these lines against them.
 DECLARATIONS = """
@@ -65,6 +70,20 @@ ptrdiff_t resample_process(resampler *stream, const float *in, size_t n, float *
 ptrdiff_t resample_flush(resampler *stream, float *out, size_t out_n);
 void resample_clear(resampler *stream);
 
+#define TLS_WANTS_READ ...
+#define TLS_REFUSED ...
+
+typedef struct ssl_ctx_st tls_trust;
+typedef struct tls_end tls_end;
+tls_trust *tls_trust_open(void);
+void tls_trust_close(tls_trust *trust);
+void tls_trust_system(tls_trust *trust);
+int tls_trust_these(tls_trust *trust, const char *file, const char *folder);
+const char *tls_system_file(void);
+tls_end *tls_open(tls_trust *trust, int fd, const char *host, size_t n);
+void tls_close(tls_end *end);
+int tls_shake_hands(tls_end *end, char *why, size_t n);
+
 #define WS_MORE ...
 #define WS_BROKEN ...
 #define LINK_AGAIN ...
@@ -81,16 +100,17 @@ void ws_mask(uint8_t *bytes, size_t n, const uint8_t *key);
 int ws_utf8(uint32_t *state, const uint8_t *bytes, size_t n);
 
 typedef struct {
-    int fd; ws_reader reader; ws_frame frame;
+    int fd; tls_end *tls; int more; ws_reader reader; ws_frame frame;
     uint8_t *got, *out;
     size_t got_size, start, end, out_size, sent, filled, keys_used;
-    int takes, sealed;
+    int takes;
     ...;
 } link_end;
 ptrdiff_t link_receive(link_end *end);
 int link_next(link_end *end);
 int link_put(link_end *end, int opcode, const uint8_t *payload, size_t n);
 ptrdiff_t link_flush(link_end *end);
+void link_shut(link_end *end);
 
 typedef struct {
     link_end *phone; frame_stream *stream; frame_space *space;
@@ -135,17 +155,23 @@ int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns);
 """
 
 
-def soxr(what: str) -> list[str]:
-    """pkg-config's flags for libsoxr; what is "--cflags" or "--libs". None found ends the build."""
+def libraries(what: str) -> list[str]:
+    """pkg-config's flags; what is "--cflags" or "--libs". One that is missing ends the build."""
+    return [flag for name in LIBRARIES for flag in _flags(what, name)]
+
+
+def _flags(what: str, name: str) -> list[str]:
     try:
         done = subprocess.run(  # noqa: S603 - the builder's own environment names the program
-            [os.environ.get("PKG_CONFIG", "pkg-config"), what, "soxr"],
+            [os.environ.get("PKG_CONFIG", "pkg-config"), what, name],
             capture_output=True,
             text=True,
             check=True,
         )
     except (OSError, subprocess.CalledProcessError):
-        raise SystemExit(NO_SOXR) from None
+        described, debian, brew = LIBRARIES[name]
+        told = NOT_FOUND.format(what=described, name=name, debian=debian, brew=brew)
+        raise SystemExit(told) from None
     return shlex.split(done.stdout)
 
 
@@ -161,8 +187,8 @@ def builder() -> FFI:
         "".join(f'#include "{part}.c"\n' for part in PARTS),
         include_dirs=[str(HERE)],
         depends=[os.path.relpath(HERE / name) for name in FILES],
-        extra_compile_args=["-std=c11", "-O3", *soxr("--cflags"), *extra("NATIVE_CFLAGS")],
-        extra_link_args=[*soxr("--libs"), "-lm", *extra("NATIVE_LDFLAGS")],
+        extra_compile_args=["-std=c11", "-O3", *libraries("--cflags"), *extra("NATIVE_CFLAGS")],
+        extra_link_args=[*libraries("--libs"), "-lm", *extra("NATIVE_LDFLAGS")],
     )
     return ffi
 

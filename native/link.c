@@ -13,6 +13,32 @@
 #define MSG_NOSIGNAL 0 /* where there is none, the process ignores SIGPIPE, as Python does */
 #endif
 
+/* Bytes, 0 for none now, -1 at the end: as tls_receive, and of a socket that is not sealed. */
+static ptrdiff_t from_peer(link_end *end, uint8_t *room, size_t n)
+{
+    ptrdiff_t got;
+    if (end->tls != NULL)
+        return tls_receive(end->tls, room, n, &end->more);
+    do
+        got = recv(end->fd, room, n, MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    if (got == 0)
+        return -1;
+    return got > 0 ? got : -(errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+/* The same of what is sent. */
+static ptrdiff_t to_peer(link_end *end, const uint8_t *bytes, size_t n)
+{
+    ptrdiff_t took;
+    if (end->tls != NULL)
+        return tls_send(end->tls, bytes, n);
+    do
+        took = send(end->fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (took < 0 && errno == EINTR);
+    return took >= 0 ? took : -(errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
 ptrdiff_t link_receive(link_end *end)
 {
     if (end->start == end->end) {
@@ -24,19 +50,11 @@ ptrdiff_t link_receive(link_end *end)
     }
     if (end->end == end->got_size)
         return LINK_NO_ROOM;
-    for (;;) {
-        ptrdiff_t got = recv(end->fd, end->got + end->end, end->got_size - end->end, MSG_DONTWAIT);
-        if (got > 0) {
-            end->end += (size_t)got;
-            return got;
-        }
-        if (got == 0)
-            return LINK_ENDED;
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
-            return LINK_AGAIN;
-        if (errno != EINTR)
-            return LINK_ENDED;
-    }
+    ptrdiff_t got = from_peer(end, end->got + end->end, end->got_size - end->end);
+    if (got <= 0)
+        return got == 0 ? LINK_AGAIN : LINK_ENDED;
+    end->end += (size_t)got;
+    return got;
 }
 
 int link_next(link_end *end)
@@ -101,14 +119,19 @@ int link_put(link_end *end, int opcode, const uint8_t *payload, size_t n)
 ptrdiff_t link_flush(link_end *end)
 {
     while (end->sent < end->filled) {
-        ptrdiff_t took = send(end->fd, end->out + end->sent, end->filled - end->sent,
-                              MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (took >= 0)
-            end->sent += (size_t)took;
-        else if (errno == EAGAIN || errno == EWOULDBLOCK)
-            break;
-        else if (errno != EINTR)
+        ptrdiff_t took = to_peer(end, end->out + end->sent, end->filled - end->sent);
+        if (took < 0)
             return LINK_ENDED;
+        if (took == 0)
+            break;
+        end->sent += (size_t)took;
     }
     return (ptrdiff_t)(end->filled - end->sent);
+}
+
+void link_shut(link_end *end)
+{
+    if (end->tls != NULL)
+        tls_shut(end->tls);
+    shutdown(end->fd, SHUT_WR);
 }

@@ -1,11 +1,10 @@
-/* A WebSocket's end on a socket that does not block: two buffers of the caller's and ws.h.
+/* A WebSocket's end on a socket that does not block: two buffers of the caller's, ws.h, and tls.h if
+ * it is sealed.
  *
  *      got   |  taken  | start .. end: received, not yet taken |  free  |
  *      out   |  sent   | sent .. filled: framed, not yet sent  |  free  |
  *
- * Whoever owns the socket may do the receiving and sending in our place, as TLS must: it writes
- * behind `end` and raises it, or takes from `sent` on. Nothing here waits. A caller owns a link and
- * uses it from one thread at a time.
+ * Nothing here waits. A caller owns a link and uses it from one thread at a time.
  */
 #ifndef RELAY_LINK_H
 #define RELAY_LINK_H
@@ -13,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tls.h"
 #include "ws.h"
 
 /* Beside what ws_read says. */
@@ -24,6 +24,8 @@ enum {
 
 typedef struct {
     int fd;
+    tls_end *tls; /* what enciphers all of it; NULL: nobody does */
+    int more;     /* there is more to receive that epoll does not tell of; only with TLS */
     ws_reader reader;
     ws_frame frame; /* what `link_next` found; its payload's place is counted from got[0] */
     uint8_t *got, *out;
@@ -31,11 +33,10 @@ typedef struct {
     size_t out_size, sent, filled;
     uint8_t keys[256]; /* random bytes, for masks */
     size_t keys_used;
-    int takes;  /* others than its owner may put frames, and have them sent */
-    int sealed; /* not by us, though: what is put must be enciphered first */
+    int takes; /* others than its owner may put frames, and have them sent */
 } link_end;
 
-/* Receive once. Returns how many bytes came, LINK_AGAIN, LINK_ENDED or LINK_NO_ROOM. */
+/* Receive once, under TLS all that is there and fits in. Returns how many bytes came, LINK_AGAIN, LINK_ENDED or LINK_NO_ROOM. */
 ptrdiff_t link_receive(link_end *end);
 
 /* Take the next frame. Returns as ws_read. The payload stands at got[frame.payload], and stays there
@@ -48,6 +49,9 @@ int link_put(link_end *end, int opcode, const uint8_t *payload, size_t n);
 
 /* Send what is framed. Returns bytes that remain (the peer takes no more now), or LINK_ENDED. */
 ptrdiff_t link_flush(link_end *end);
+
+/* End our direction of the connection. */
+void link_shut(link_end *end);
 
 /* The same as link_put for a payload in three pieces, of which the middle one is long. */
 int link_put3(link_end *end, int opcode, const char *before, size_t before_n, const char *middle,

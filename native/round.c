@@ -126,7 +126,7 @@ static void look_once(look *now)
         }
     }
     for (size_t i = 0; i < now->models_n; i++) {
-        now->last[i]->unsent = now->models[i]->sealed || link_flush(now->models[i]) != 0;
+        now->last[i]->unsent = link_flush(now->models[i]) != 0;
         now->urgent |= now->last[i]->unsent;
     }
 }

@@ -171,7 +171,9 @@ def _hold(root: Path, stage: Stage) -> None:
         )
     _expect(not found.stdout, "no compiler", found.stdout.strip())
     _expect(not list(root.glob("usr/include/soxr.h")), "no headers of libsoxr")
-    _expect(bool(list(root.glob("usr/lib/*/libsoxr.so.0"))), "libsoxr0")
+    _expect(not list(root.glob("usr/include/openssl")), "no headers of OpenSSL")
+    for package, library in {"libsoxr0": "libsoxr.so.0", "libssl3t64": "libssl.so.3"}.items():
+        _expect(bool(list(root.glob(f"usr/lib/*/{library}"))), package)
     _expect(not list(root.glob("opt/relay/bin/pip*")), "no pip beside the relay")
     uid = int(stage.last("USER"))
     strays = [path for path in (root / "opt/relay").rglob("*") if path.lstat().st_uid == uid]

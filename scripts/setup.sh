@@ -34,6 +34,7 @@ missing_packages() {
     command -v cc >/dev/null || echo gcc libc6-dev
     command -v pkg-config >/dev/null || echo pkg-config
     pkg-config --exists soxr 2>/dev/null || echo libsoxr-dev
+    pkg-config --exists openssl 2>/dev/null || echo libssl-dev
     if [ -n "$python" ]; then
         "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
         "$python" - 2>/dev/null <<'EOF' || echo python3-dev
@@ -53,7 +54,7 @@ install_packages() {
         root=(sudo -n)
     fi
     command -v apt-get >/dev/null ||
-        give_up "missing, and this is no Debian: $* (Homebrew: libsoxr pkgconf postgresql)"
+        give_up "missing, and this is no Debian: $* (Homebrew: libsoxr openssl@3 pkgconf postgresql)"
     say "installing $*"
     "${root[@]}" apt-get update -qq >/dev/null || say "apt-get update failed; trying with what is known"
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive \

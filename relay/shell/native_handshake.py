@@ -1,4 +1,4 @@
-"""How a native socket is opened, on both sides: HTTP/1.1 by h11, TCP by Trio, TLS by ssl.
+"""How a native socket is opened, on both sides: HTTP/1.1 by h11, TCP by Trio, TLS by the link.
 
 The server's side begins when the door has read the request and made its checks: what is left is the
 101. The client's does all of it, and checks what RFC 6455, 4.1 has a client check.
@@ -10,9 +10,9 @@ import base64
 import hashlib
 import os
 import socket as sockets
-import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
@@ -21,12 +21,10 @@ import trio
 
 from relay.errors import DialError
 from relay.ports import Socket
-from relay.shell.carrier import Plain, Tls
 from relay.shell.native_socket import NativeSocket
-from relay.websocket import Link
+from relay.websocket import AGAIN, ENDED, WANTS_READ, Link, Trust
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
-_READ_BYTES: Final = 4096
 # Of what a peer says when it refuses: enough for its reason.
 SHOWN_BYTES: Final = 300
 # A model that acknowledges nothing for so long is gone; the door sets the same for phones.
@@ -55,8 +53,7 @@ async def welcome(
     )
     with trio.fail_after(handshake_s):
         await stream.send_all(head.encode())
-    carrier = Plain(link, lambda: stream.socket.shutdown(sockets.SHUT_WR))
-    socket = NativeSocket(fd, link, carrier, client=False)
+    socket = NativeSocket(fd, link, client=False)
     yield socket
     await socket.aclose()
 
@@ -71,14 +68,18 @@ async def dial(
     *,
     connect_s: float,
     limit: int,
-    ssl_context: ssl.SSLContext | None,
+    authorities: str | None,
 ) -> AsyncIterator[Socket]:
-    """As sockets.dial. ssl_context: None for a plain connection."""
+    """As sockets.dial."""
     wire: sockets.socket | None = None
     try:
         with trio.move_on_after(connect_s) as scope:
-            wire = await _open(url, ssl_context)
-            socket = await _shake_hands(wire, url, headers, limit)
+            wire = await _open(url)
+            link = Link(wire.fileno(), client=True, limit=limit)
+            if _is_secure(url):
+                await _secure(link, wire, url, authorities)
+            await _upgrade(link, wire, url, headers)
+            socket = NativeSocket(wire.fileno(), link, client=True)
         if scope.cancelled_caught:
             raise DialError(f"no answer within {connect_s:g} s")
         yield socket
@@ -89,50 +90,47 @@ async def dial(
             wire.close()
 
 
-async def _open(url: str, ssl_context: ssl.SSLContext | None) -> sockets.socket:
-    """TCP, and TLS if there is a context. Raises DialError."""
+def _is_secure(url: str) -> bool:
+    return urlsplit(url).scheme == "wss"
+
+
+async def _open(url: str) -> sockets.socket:
+    """TCP. Raises DialError."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
+    port = parts.port or (443 if _is_secure(url) else 80)
     try:
-        stream = await trio.open_tcp_stream(host, parts.port or (443 if ssl_context else 80))
+        stream = await trio.open_tcp_stream(parts.hostname or "", port)
     except OSError as refused:
         raise DialError(f"{type(refused).__name__}: {refused}") from refused
     wire = sockets.socket(fileno=stream.socket.detach())
     wire.setblocking(False)
     if hasattr(sockets, "TCP_USER_TIMEOUT"):
         wire.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
-    if ssl_context is None:
-        return wire
+    return wire
+
+
+@lru_cache(maxsize=2)
+def _trust(authorities: str | None) -> Trust:
+    """Read once: it takes 20 ms, in which no other call is served."""
+    return Trust(authorities)
+
+
+async def _secure(link: Link, wire: sockets.socket, url: str, authorities: str | None) -> None:
+    """TLS. Raises DialError."""
     try:
-        tls = ssl_context.wrap_socket(wire, server_hostname=host, do_handshake_on_connect=False)
+        link.secure(_trust(authorities), urlsplit(url).hostname or "")
+        while wants := link.shake_hands():
+            if wants == WANTS_READ:
+                await trio.lowlevel.wait_readable(wire)
+            else:
+                await trio.lowlevel.wait_writable(wire)
     except (OSError, ValueError) as refused:
-        wire.close()
         raise DialError(f"no TLS: {refused}") from refused
-    try:
-        await _be_secure(tls)
-    except BaseException:
-        tls.close()
-        raise
-    return tls
 
 
-async def _be_secure(tls: ssl.SSLSocket) -> None:
-    while True:
-        try:
-            tls.do_handshake()
-        except ssl.SSLWantReadError:
-            await trio.lowlevel.wait_readable(tls)
-        except ssl.SSLWantWriteError:
-            await trio.lowlevel.wait_writable(tls)
-        except OSError as refused:
-            raise DialError(f"no TLS: {refused}") from refused
-        else:
-            return
-
-
-async def _shake_hands(
-    wire: sockets.socket, url: str, headers: Sequence[tuple[str, str]], limit: int
-) -> NativeSocket:
+async def _upgrade(
+    link: Link, wire: sockets.socket, url: str, headers: Sequence[tuple[str, str]]
+) -> None:
     """Ask for the upgrade. Raises DialError when it is not given."""
     parts = urlsplit(url)
     key = base64.b64encode(os.urandom(16)).decode()
@@ -149,25 +147,19 @@ async def _shake_hands(
             *headers,
         ],
     )
-    link = Link(wire.fileno(), client=True, limit=limit)
-    carrier = (
-        Tls(link, wire)
-        if isinstance(wire, ssl.SSLSocket)
-        else Plain(link, lambda: wire.shutdown(sockets.SHUT_WR))
-    )
     try:
-        await _send(wire, (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b""))
-        answer = await _answer(wire, http)
+        link.put_raw((http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b""))
+        await _send(link, wire)
+        answer = await _answer(link, wire, http)
         if not isinstance(answer, h11.InformationalResponse) or answer.status_code != 101:
-            await _refused(wire, http, answer)
+            await _refused(link, wire, http, answer)
         _check(answer, key)
     except (OSError, h11.ProtocolError) as refused:
         raise DialError(f"{type(refused).__name__}: {refused}") from refused
     link.push(http.trailing_data[0])
-    return NativeSocket(wire.fileno(), link, carrier, client=True)
 
 
-async def _answer(wire: sockets.socket, http: h11.Connection) -> h11.Event:
+async def _answer(link: Link, wire: sockets.socket, http: h11.Connection) -> h11.Event:
     """The next event of the answer. Raises OSError, h11.ProtocolError or DialError."""
     while True:
         event = http.next_event()
@@ -177,18 +169,20 @@ async def _answer(wire: sockets.socket, http: h11.Connection) -> h11.Event:
             return event
         if event is h11.PAUSED:
             raise DialError("the answer cannot be read")
-        some = await _receive(wire)
+        some = await _receive(link, wire)
         if not some and http.their_state is h11.SEND_RESPONSE:
             raise DialError("closed during the handshake")
         http.receive_data(some)
 
 
-async def _refused(wire: sockets.socket, http: h11.Connection, answer: h11.Event) -> NoReturn:
+async def _refused(
+    link: Link, wire: sockets.socket, http: h11.Connection, answer: h11.Event
+) -> NoReturn:
     if not isinstance(answer, h11.Response):
         raise DialError("closed during the handshake")
     body = b""
     while len(body) < SHOWN_BYTES:
-        more = await _answer(wire, http)
+        more = await _answer(link, wire, http)
         if not isinstance(more, h11.Data):
             break
         body += bytes(more.data)
@@ -210,22 +204,15 @@ def _check(answer: h11.InformationalResponse, key: str) -> None:
         raise DialError("a 101 with an extension or protocol that nobody asked for")
 
 
-async def _send(wire: sockets.socket, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        try:
-            left = left[wire.send(left) :]
-        except (BlockingIOError, ssl.SSLWantWriteError):
-            await trio.lowlevel.wait_writable(wire)
-        except ssl.SSLWantReadError:
-            await trio.lowlevel.wait_readable(wire)
+async def _send(link: Link, wire: sockets.socket) -> None:
+    while left := link.flush():
+        if left == ENDED:
+            raise DialError("closed during the handshake")
+        await trio.lowlevel.wait_writable(wire)
 
 
-async def _receive(wire: sockets.socket) -> bytes:
-    while True:
-        try:
-            return wire.recv(_READ_BYTES)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            await trio.lowlevel.wait_readable(wire)
-        except ssl.SSLWantWriteError:
-            await trio.lowlevel.wait_writable(wire)
+async def _receive(link: Link, wire: sockets.socket) -> bytes:
+    """What came, b"" at the end."""
+    while (came := link.receive()) == AGAIN:
+        await trio.lowlevel.wait_readable(wire)
+    return b"" if came == ENDED else link.take_raw()

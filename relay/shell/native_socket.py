@@ -1,7 +1,7 @@
 """WebSockets on relay.websocket behind the Socket seam, on both sides, with deadlines.
 
 A socket has no task of its own. Who receives reads; who sends writes what the kernel takes at once,
-and only what it does not take is waited for. Who moves the bytes, C or TLS, is carrier.py's matter.
+and only what it does not take is waited for. Whether TLS is between is the link's matter.
 
 Once a connection is over, by a close frame of either side, by bytes that break the protocol or by
 the end of TCP, `_gone` says how, and says the same ever after. TCP_USER_TIMEOUT (set by the door,
@@ -21,7 +21,6 @@ from relay.audio import ModelToPhone, PhoneToModel
 from relay.core.events import CallerAudio
 from relay.errors import SocketClosed
 from relay.shell import pump
-from relay.shell.carrier import Carrier
 from relay.shell.pouring import Hear, Pouring, Take
 from relay.websocket import (
     AGAIN,
@@ -57,26 +56,12 @@ def _nobody_minds() -> None:
     """Until an outbox writes to it, what a socket cannot send waits for the next `send`."""
 
 
-def _to_the_end(step: Callable[[], bool]) -> Callable[[], bool]:
-    """Read all there is, where epoll does not tell of the rest."""
-
-    def steps() -> bool:
-        while step():
-            pass
-        return False
-
-    return steps
-
-
 class NativeSocket:
-    """One connection as a ports.Socket. link and carrier: its bytes, and who moves them."""
+    """One connection as a ports.Socket. link: its bytes."""
 
-    def __init__(
-        self, fd: int, link: Link, carrier: Carrier, *, client: bool, close_s: float = CLOSE_S
-    ) -> None:
+    def __init__(self, fd: int, link: Link, *, client: bool, close_s: float = CLOSE_S) -> None:
         self._fd = fd
         self._link = link
-        self._carrier = carrier
         self._client = client
         self._close_s = close_s
         self._parts: list[bytes] = []
@@ -123,17 +108,16 @@ class NativeSocket:
         next_frame = link.next if mouth is None else mouth.next
 
         def step() -> bool:
-            came = 0
-            for _ in range(READS):
-                came = self._read()
-                more = link.full
+            came = reads = 0
+            more = True
+            while more and (reads < READS or link.more):
+                came, reads = self._read(), reads + 1
+                more = link.full or link.more
                 while link.untaken() and (kind := next_frame()) != MORE:
                     if kind == SPOKEN and mouth is not None:
                         speak(*mouth.speech())
                     elif (message := self._of_frame(kind)) is not None:
                         take(message)
-                if came == AGAIN or not more:
-                    break
             return came != AGAIN
 
         while (message := self._next_message()) is not None:
@@ -183,7 +167,7 @@ class NativeSocket:
         step: reads once and gives away what came; False when there was nothing to be read
         prepare: has a pump do better
         """
-        while step():  # what came before, and what a TLS record may still hold
+        while step():  # what came before
             await trio.lowlevel.checkpoint()
         by = pump.current.get()
         if by is None:
@@ -191,7 +175,7 @@ class NativeSocket:
                 await self._readable()
                 while step():
                     pass
-        pouring = Pouring(by, self._fd, step if self._carrier.telling else _to_the_end(step))
+        pouring = Pouring(by, self._fd, step)
         prepare(pouring)
         self._poured_by, self._pouring = by, pouring
         try:
@@ -213,7 +197,7 @@ class NativeSocket:
         """Receive once. Raises SocketClosed when there will be no more."""
         if self._gone is not None:
             self._raise_gone()
-        came = self._carrier.receive()
+        came = self._link.receive()
         if came == ENDED:
             self._lost()
         return came
@@ -329,7 +313,7 @@ class NativeSocket:
             self._lagging()
 
     def _flush(self) -> bool:
-        left = self._carrier.flush()
+        left = self._link.flush()
         if left == ENDED:
             self._deaf, self._stuck = True, False
         else:
@@ -393,7 +377,7 @@ class NativeSocket:
             while link.untaken() and (kind := link.next()) != MORE:
                 if kind in (CLOSE, BROKEN):
                     return True
-            if self._ended or (came := self._carrier.receive()) == ENDED:
+            if self._ended or (came := self._link.receive()) == ENDED:
                 self._ended = True
                 return False
             if came == AGAIN:
@@ -409,7 +393,7 @@ class NativeSocket:
         left = LINGER_BYTES
         while not self._ended and left > 0:
             self._link.forget()
-            came = self._carrier.receive()
+            came = self._link.receive()
             if came == AGAIN:
                 await trio.lowlevel.wait_readable(self._fd)
             elif came == ENDED:
@@ -422,4 +406,4 @@ class NativeSocket:
         if not self._deaf:
             self._deaf = True
             self._mind_the_lane()
-            self._carrier.shut()
+            self._link.shut()

@@ -10,10 +10,8 @@ the model, which may send a whole item. Every open, send and close has a deadlin
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import cache
 from typing import Final
 
 import trio
@@ -34,10 +32,11 @@ def dial(
     headers: Sequence[tuple[str, str]],
     *,
     connect_s: float = CONNECT_S,
-    ssl_context: ssl.SSLContext | None = None,
+    authorities: str | None = None,
 ) -> AbstractAsyncContextManager[Socket]:
     """Open a WebSocket as a client and close it at the end of the block.
 
+    authorities: a file of those who may vouch for the peer of a wss:// URL; None: the system's
     Raises DialError when there is no connection after connect_s, whatever the peer does or not.
     What the block itself raises comes out as it is, or in an exception group.
     """
@@ -47,14 +46,8 @@ def dial(
         headers,
         connect_s=connect_s,
         limit=MODEL_MESSAGE_BYTES,
-        ssl_context=ssl_context or (_trusted() if url[:4] == "wss:" else None),
+        authorities=authorities,
     )
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """The system's authorities, read once: that takes 25 ms, in which no other call is served."""
-    return ssl.create_default_context()
 
 
 def welcome(

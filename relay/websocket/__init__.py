@@ -1,6 +1,7 @@
-"""RFC 6455 on a socket that does not block, in C (native/ws, link, media, speech, round).
+"""RFC 6455 on a socket that does not block, in C (native/ws, tls, link, media, speech, round).
 
 Link    one connection's end: bytes in, frames out, and back; no waiting, no clock, no tasks
+Trust   whom a link that is to be secure believes
 Ear     the same for the phone's media: from the socket to the model's format in one C call
 Mouth   the same for the agent's voice, from what was received to mu-law
 Round   one look at all sockets of a process, in one C call
@@ -21,10 +22,12 @@ from relay.websocket.link import (
     PING,
     PONG,
     TEXT,
+    WANTS_READ,
     Link,
 )
 from relay.websocket.mouth import SPOKEN, Mouth
 from relay.websocket.round import HEARD, MARK, READABLE, REST, Note, Round
+from relay.websocket.tls import Trust
 
 __all__ = [
     "AGAIN",
@@ -42,10 +45,12 @@ __all__ = [
     "REST",
     "SPOKEN",
     "TEXT",
+    "WANTS_READ",
     "Ear",
     "Lane",
     "Link",
     "Mouth",
     "Note",
     "Round",
+    "Trust",
 ]

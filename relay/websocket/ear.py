@@ -26,7 +26,7 @@ _receive, _next, _bytes_at = lib.media_receive, lib.media_next, ffi.buffer
 class Lane:
     """Where an ear's frames may go at once, while link.takes.
 
-    flush: has sent what could not be, or what is to be enciphered first
+    flush: has sent what could not be
     """
 
     link: Link

@@ -10,11 +10,13 @@ from typing import Any, Final
 
 from relay.audio._native import ffi, lib
 from relay.errors import Misuse
+from relay.websocket.tls import Trust
 
 MORE: Final = lib.WS_MORE
 BROKEN: Final = lib.WS_BROKEN
 AGAIN: Final = lib.LINK_AGAIN
 ENDED: Final = lib.LINK_ENDED
+WANTS_READ: Final = lib.TLS_WANTS_READ
 TEXT: Final = 1
 BINARY: Final = 2
 CLOSE: Final = 8
@@ -31,6 +33,7 @@ _KEPT_BYTES: Final = 256 * 1024  # what one long message has needed beyond this 
 # The same of what is sent: a session's settings are long, and all that follows them is short.
 _KEPT_OUT_BYTES: Final = 8192
 _KEYS: Final = 256
+_WHY_BYTES: Final = 200
 
 _receive, _next, _put, _flush = lib.link_receive, lib.link_next, lib.link_put, lib.link_flush
 _append = lib.append_put
@@ -39,7 +42,7 @@ _append = lib.append_put
 class Link:
     """A WebSocket's end. client: our role; limit: bytes of the longest message that is taken."""
 
-    __slots__ = ("_c_got", "_c_out", "_first_got", "_got_view", "_limit", "_out_view", "c")
+    __slots__ = ("_c_got", "_c_out", "_first_got", "_got_view", "_limit", "_out_view", "_tls", "c")
 
     def __init__(self, fd: int, *, client: bool, limit: int) -> None:
         self.c: Any = ffi.new("link_end *")
@@ -48,6 +51,7 @@ class Link:
         self.c.reader.masked = not client
         self.c.keys_used = _KEYS  # so that the first mask fetches some
         self._limit = limit
+        self._tls: Any = None
         self._first_got = bytearray(_FIRST_BYTES)  # stays: what is given back leaves no small holes
         self._got_view = memoryview(b"")
         self._out_view = memoryview(b"")
@@ -67,18 +71,6 @@ class Link:
             came = _receive(c)
         return came
 
-    def room(self) -> memoryview:
-        """Where whoever receives for us writes; `received` says how much it was."""
-        c = self.c
-        if c.start == c.end:
-            c.start = c.end = 0
-        if c.end == c.got_size:
-            self._grow_got(2 * c.got_size if c.start == 0 else c.got_size)
-        return self._got_view[c.end :]
-
-    def received(self, n: int) -> None:
-        self.c.end += n
-
     def push(self, data: bytes) -> None:
         """Take bytes that somebody else has received for us before."""
         c = self.c
@@ -86,6 +78,13 @@ class Link:
             self._grow_got(c.end - c.start + len(data))
         self._got_view[c.end : c.end + len(data)] = data
         c.end += len(data)
+
+    def take_raw(self) -> bytes:
+        """All that was received and not taken, whatever it is."""
+        c = self.c
+        taken = bytes(self._got_view[c.start : c.end])
+        c.start = c.end
+        return taken
 
     def next(self) -> int:
         """Take a frame: its opcode (of data: its message's), MORE or BROKEN. See `payload`."""
@@ -114,6 +113,11 @@ class Link:
     def full(self) -> bool:
         """Whether there was no room to receive more than was."""
         return bool(self.c.end == self.c.got_size)
+
+    @property
+    def more(self) -> bool:
+        """Whether there is more to receive that epoll does not tell of: TLS may hold some."""
+        return bool(self.c.more)
 
     def forget(self) -> None:
         """Nothing that was received will be taken any more."""
@@ -146,6 +150,13 @@ class Link:
             if _append(self.c, audio, len(audio)) < 0:
                 raise OSError("no random bytes for a mask")
 
+    def put_raw(self, data: bytes) -> None:
+        """Put bytes as they are behind what is not sent yet."""
+        self._make_room(len(data))
+        c = self.c
+        self._out_view[c.filled : c.filled + len(data)] = data
+        c.filled += len(data)
+
     def _make_room(self, n: int) -> None:
         """Have room for a frame of n bytes more, and some to spare."""
         c = self.c
@@ -158,15 +169,6 @@ class Link:
         if not left and c.out_size > _KEPT_OUT_BYTES:
             self._grow_out(_FIRST_BYTES)
         return left
-
-    def waiting(self) -> memoryview:
-        """What is framed and not sent, for whoever sends for us; `sent` says how much that was."""
-        return self._out_view[self.c.sent : self.c.filled]
-
-    def sent(self, n: int) -> None:
-        self.c.sent += n
-        if self.c.out_size > _KEPT_OUT_BYTES and not self.unsent:
-            self._grow_out(_FIRST_BYTES)
 
     @property
     def unsent(self) -> int:
@@ -184,9 +186,31 @@ class Link:
     def takes(self, takes: bool) -> None:
         self.c.takes = takes
 
-    def seal(self) -> None:
-        """Nobody but who seals it moves its bytes: they are to be enciphered."""
-        self.c.sealed = True
+    # ---- the connection ---------------------------------------------------------------------
+
+    def secure(self, trust: Trust, host: str) -> None:
+        """Have TLS carry all that is received and sent from now on, after `shake_hands`.
+
+        host: whom the peer's certificate must name. Raises ValueError if it cannot name that.
+        """
+        name = host.encode("idna")
+        made = lib.tls_open(trust.c, self.c.fd, name, len(name))
+        if made == ffi.NULL:
+            raise ValueError(f"no certificate is for {host!r}")
+        self._tls = self.c.tls = ffi.gc(made, lib.tls_close)
+
+    def shake_hands(self) -> int:
+        """Go on. Returns 0 when it is done, WANTS_READ when the socket must be readable before,
+        anything else when it must be writable. Raises ConnectionError."""
+        why = ffi.new("char[]", _WHY_BYTES)
+        done = lib.tls_shake_hands(self.c.tls, why, _WHY_BYTES)
+        if done == lib.TLS_REFUSED:
+            raise ConnectionError(ffi.string(why).decode(errors="replace"))
+        return int(done)
+
+    def shut(self) -> None:
+        """No more is sent, and the peer learns it."""
+        lib.link_shut(self.c)
 
     # ---- the buffers ------------------------------------------------------------------------
 
@@ -201,7 +225,7 @@ class Link:
         self.c.start, self.c.end, self.c.got_size = 0, len(held), size
 
     def _grow_out(self, size: int) -> None:
-        held = bytes(self.waiting())
+        held = bytes(self._out_view[self.c.sent : self.c.filled])
         out = bytearray(max(size, _FIRST_BYTES))
         self._out_view = memoryview(out)
         self._out_view[: len(held)] = held

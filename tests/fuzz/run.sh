@@ -50,7 +50,7 @@ fuzz() { # name, seconds, source, corpus, flags…
     say "libFuzzer, $name, $budget s"
     # shellcheck disable=SC2046,SC2086
     "$clang" -std=c11 -Wall -Wextra -Wconversion $flags -fsanitize=fuzzer "$@" -I"$root/native" \
-        $(pkg-config --cflags soxr) "$here/$source" $(pkg-config --libs soxr) -lm -o "$work/$name"
+        $(pkg-config --cflags soxr openssl) "$here/$source" $(pkg-config --libs soxr openssl) -lm -o "$work/$name"
     rm -rf "$work/found" && mkdir "$work/found"
     "$work/$name" -max_total_time="$budget" -max_len=4096 -timeout=10 -print_final_stats=1 \
         -verbosity=0 -artifact_prefix="$work/" "$work/found" "$here/$corpus"
@@ -77,5 +77,5 @@ preload="$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libstdc++.so.
     UBSAN_OPTIONS=print_stacktrace=1 "$python" -m pytest -p no:cacheprovider \
     --hypothesis-profile=fuzz tests/audio/test_base64.py tests/audio/test_codec.py \
     tests/audio/test_g711.py tests/audio/test_resample.py tests/websocket/test_frames.py \
-    tests/websocket/test_round.py)
+    tests/websocket/test_round.py tests/websocket/test_tls.py)
 say "nothing found"

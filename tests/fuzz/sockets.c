@@ -21,6 +21,7 @@
 #include "media.c"
 #include "pcm.c"
 #include "resample.c"
+#include "tls.c"
 #include "ws.c"
 
 #define MUST(what)                                                                                 \

@@ -17,12 +17,12 @@ from relay.audio import PhoneToModel, payload
 from relay.core import events as on
 from relay.errors import SocketClosed
 from relay.shell import pump
-from relay.shell.native_socket import NativeSocket
 from relay.shell.outbox import Outbox
 from relay.shell.phone import Way, read_phone
-from relay.websocket import Link, twin
+from relay.websocket import twin
 from tests.shell.test_ear import CALL, KEY, START, STREAM, usual
 from tests.shell.test_native_socket import native
+from tests.websocket.secure import Far, secure
 
 ROOMY = 1 << 20
 
@@ -36,35 +36,17 @@ def appended(audio: str) -> str:
     return f'{{"type":"input_audio_buffer.append","audio":"{audio}"}}'
 
 
-class ByHand:
-    """A carrier that sends in C's place, as TLS does."""
-
-    telling = False
-
-    def __init__(self, link: Link, sock: sockets.socket) -> None:
-        self._link, self._sock, self.receive = link, sock, link.receive
-        self.sent = 0
-        link.seal()
-
-    def flush(self) -> int:
-        self.sent += 1
-        self._link.sent(self._sock.send(self._link.waiting()))
-        return self._link.unsent
-
-    def shut(self) -> None:
-        self._sock.shutdown(sockets.SHUT_WR)
-
-
 class Line:
     """A call's two connections and what its core would see. `lane`: the core lets frames go on."""
 
-    def __init__(self, *, sealed: bool = False, room: int = ROOMY) -> None:
+    def __init__(self, *, secret: bool = False, room: int = ROOMY) -> None:
         self.phone, here = sockets.socketpair()
         self.model, there = sockets.socketpair()
         there.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, room)
         self._owned = (self.phone, here, self.model, there)
         self._here = native(here, client=False)
-        self._there, self.by_hand = self._upstream(there, sealed=sealed)
+        self._there = native(there, client=True)
+        self._in_the_clear = self._secured() if secret else None
         self.far = native(self.model, client=False)
         self.outbox = Outbox(1000)
         self.way = Way()
@@ -73,14 +55,21 @@ class Line:
         self.lane, self.alert = True, False
         self._chunk = 0
 
-    @staticmethod
-    def _upstream(there: sockets.socket, *, sealed: bool) -> tuple[NativeSocket, ByHand | None]:
-        if not sealed:
-            return native(there, client=True), None
-        there.setblocking(False)
-        link = Link(there.fileno(), client=True, limit=ROOMY)
-        carrier = ByHand(link, there)
-        return NativeSocket(there.fileno(), link, carrier, client=True), carrier
+    def _secured(self) -> Far:
+        """TLS between, which ends before `far`."""
+        far = secure(self._there._link, self.model)
+        self.model, self._clear = sockets.socketpair()
+        self._owned += (self.model, self._clear, far.tls)
+        return far
+
+    async def decipher(self) -> None:
+        """Pass on to `far` what its TLS says, until there is no more."""
+        assert self._in_the_clear is not None
+        while True:
+            came = self._in_the_clear.read(4096)
+            self._clear.sendall(came)
+            if not came:
+                await trio.lowlevel.wait_readable(self._in_the_clear.tls)
 
     def feed(self, event: on.Event) -> None:
         """As Session.feed does."""
@@ -213,13 +202,16 @@ async def test_where_the_core_wants_to_hear_first_nothing_goes_on_before(place):
     assert line.nothing_more()
 
 
-async def test_whoever_enciphers_sends_what_went_on(place):
-    line = await place(Line(sealed=True))
+async def test_under_tls_it_is_the_same(place, nursery):
+    line = await place(Line(secret=True))
+    nursery.start_soon(line.decipher)
+    flushed: list[None] = []
+    line._there.send_held = lambda: flushed.append(None)
     line.say(3)
     assert await line.at_the_model(3) == of(3)
     assert line.told() == [True] * 3
-    assert line.by_hand is not None
-    assert line.by_hand.sent == 1, "frames that came together leave together"
+    assert not flushed, "nothing was left for Python to send"
+    assert line.nothing_more()
 
 
 async def test_more_frames_than_a_round_can_note_are_all_heard_in_order(place):
@@ -281,8 +273,11 @@ async def test_a_call_that_breaks_in_a_round_breaks_alone(place):
         assert line.told() == [True] * 2
 
 
-async def test_a_model_that_stops_reading_closes_the_lane_and_gets_everything_in_order(place):
-    line = await place(Line(room=4096))
+@pytest.mark.parametrize("secret", [False, True])
+async def test_a_model_that_stops_reading_closes_the_lane_and_gets_everything_in_order(
+    place, nursery, secret
+):
+    line = await place(Line(room=4096, secret=secret))
     frames = 0
     while not line.told() or line.told()[-1]:
         line.say(5)
@@ -291,6 +286,8 @@ async def test_a_model_that_stops_reading_closes_the_lane_and_gets_everything_in
         assert frames < 2000
     line.say(5)
     await settled()
+    if secret:
+        nursery.start_soon(line.decipher)
     assert await line.at_the_model(frames + 5) == of(frames + 5)
     await settled()
     line.say()

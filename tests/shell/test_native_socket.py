@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextvars
+import gc
+import resource
 import socket as sockets
 import ssl
 from contextlib import asynccontextmanager
@@ -18,21 +20,19 @@ from relay.errors import SocketClosed
 from relay.ports import QuickSocket
 from relay.shell import pump
 from relay.shell.alarm import Alarm
-from relay.shell.carrier import Plain
 from relay.shell.native_socket import NativeSocket
 from relay.shell.outbox import Outbox
 from relay.shell.sockets import dial
-from relay.websocket import Link
+from relay.websocket import TEXT, Link, twin
+from tests.websocket.secure import LOCALHOST, context, secure
 
-CERTIFICATE = Path(__file__).with_name("localhost.pem")
 LIMIT = 1 << 20
 
 
 def native(sock: sockets.socket, *, client: bool) -> NativeSocket:
     sock.setblocking(False)
     link = Link(sock.fileno(), client=client, limit=LIMIT)
-    carrier = Plain(link, partial(sock.shutdown, sockets.SHUT_WR))
-    return NativeSocket(sock.fileno(), link, carrier, client=client, close_s=0.5)
+    return NativeSocket(sock.fileno(), link, client=client, close_s=0.5)
 
 
 @asynccontextmanager
@@ -176,14 +176,20 @@ async def test_our_close_behind_the_peer_s_changes_nothing(nursery):
     nursery.cancel_scope.cancel()
 
 
-async def test_what_came_together_leaves_together(nursery):
+async def test_what_came_together_leaves_together(nursery, monkeypatch):
     """Ten messages in one read: what they cause goes out in one write, after the last."""
     nursery.start_soon(pump.Pump().run)
     await trio.testing.wait_all_tasks_blocked()
     writes: list[int] = []
     async with pair() as (server, client), pair() as (upstream, model):
-        flush, outbox = upstream._carrier.flush, Outbox(10)
-        upstream._carrier.flush = lambda: writes.append(upstream._link.unsent) or flush()
+        flush, outbox = Link.flush, Outbox(10)
+
+        def counted(link: Link) -> int:
+            if link is upstream._link:
+                writes.append(link.unsent)
+            return flush(link)
+
+        monkeypatch.setattr(Link, "flush", counted)
 
         def forward(text: str | bytes) -> None:
             outbox.post(str(text))
@@ -271,10 +277,20 @@ async def test_a_ping_is_answered_between_fragments():
 # ---- TLS ------------------------------------------------------------------------------------
 
 
+@asynccontextmanager
+async def secure_pair():
+    """A native client under TLS, and the far end."""
+    here, there = sockets.socketpair()
+    with here:
+        client = native(here, client=True)
+        far = secure(client._link, there)
+        with far.tls:
+            yield client, far
+            trio.lowlevel.notify_closing(far.tls)
+        trio.lowlevel.notify_closing(here)
+
+
 async def test_tls_carries_long_messages_both_ways_and_the_close(pumped, nursery):
-    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server_context.load_cert_chain(CERTIFICATE)
-    trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
     sizes = [0, 1, 1000, 20_000, 300_000, 5]
 
     async def echo(request: WebSocketRequest) -> None:
@@ -284,10 +300,10 @@ async def test_tls_carries_long_messages_both_ways_and_the_close(pumped, nursery
         await connection.aclose(3000, "done")
 
     async with trio.open_nursery() as peers:
-        serve = partial(serve_websocket, echo, "127.0.0.1", 0, server_context)
+        serve = partial(serve_websocket, echo, "127.0.0.1", 0, context())
         server = await peers.start(serve)
         url = f"wss://localhost:{server.port}/v1/realtime"
-        async with dial(url, [], ssl_context=trusting) as socket:
+        async with dial(url, [], authorities=LOCALHOST) as socket:
             seen: list = []
 
             async def send() -> None:
@@ -301,6 +317,67 @@ async def test_tls_carries_long_messages_both_ways_and_the_close(pumped, nursery
             assert (gone.code, gone.reason) == (3000, "done")
         peers.cancel_scope.cancel()
     nursery.cancel_scope.cancel()
+
+
+async def test_what_tls_holds_back_is_poured_without_another_word_of_the_peer(pumped, nursery):
+    """One record of many messages, more than fit in and than are read before others' turn."""
+    async with secure_pair() as (client, far), trio.open_nursery() as tasks:
+        seen: list = []
+        tasks.start_soon(poured, client, seen)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        long, short = "x" * 15_000, ["short"] * 100
+        texts = [long, *short]
+        far.write(b"".join(twin.write(twin.TEXT, text.encode()) for text in texts))
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert seen == texts
+        with pytest.raises(ssl.SSLWantReadError):
+            far.tls.unwrap()  # whose socket stays open
+    nursery.cancel_scope.cancel()
+
+
+async def test_under_tls_as_well_a_peer_that_lags_is_waited_for():
+    async with secure_pair() as (client, far), trio.open_nursery() as tasks:
+        outbox = Outbox(1000)
+        tasks.start_soon(outbox.run, client)
+        await trio.testing.wait_all_tasks_blocked()
+        texts = [f"{n} " + "x" * 5000 for n in range(300)]
+        for text in texts:
+            assert outbox.post(text)
+            outbox.flush()
+        reader, came, seen = twin.Reader(masked=True, limit=LIMIT), b"", []
+        while len(seen) < len(texts):
+            with trio.fail_after(30):
+                await trio.lowlevel.wait_readable(far.tls)
+            came += far.read()
+            while isinstance(frame := reader.read(came), twin.Frame):
+                seen.append(frame.payload.decode())
+                came = came[frame.used :]
+        assert seen == texts
+        assert not came
+        tasks.cancel_scope.cancel()
+
+
+def resident() -> int:
+    """KiB of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks Linux")
+async def test_what_tls_took_is_given_back_with_its_link():
+    async def some(connections: int) -> None:
+        for _ in range(connections):
+            async with secure_pair() as (client, far):
+                client._link.put(TEXT, b"x" * 1000)
+                client._link.flush()
+                far.write(twin.write(twin.TEXT, b"x" * 1000))
+                client._link.receive()
+
+    await some(100)
+    gc.collect()
+    before = resident()
+    await some(400)
+    gc.collect()
+    assert resident() - before < 400 * 5, "one takes 20 KiB and more"
 
 
 async def test_an_alarm_wakes_a_pump_that_nothing_else_wakes(nursery):

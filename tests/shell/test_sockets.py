@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from socket import AF_INET, SOCK_STREAM
 
 import pytest
 import trio
@@ -18,6 +20,7 @@ from relay.errors import DialError, SocketClosed
 from relay.shell import native_socket, sockets
 from relay.shell.library_socket import WebSocket
 from relay.shell.sockets import MODEL_MESSAGE_BYTES, dial
+from tests.websocket.secure import EXPIRED, LOCALHOST, context
 
 HEADERS = [("Authorization", "Bearer sk-test")]
 
@@ -126,8 +129,66 @@ async def test_a_peer_that_speaks_no_tls():
         await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     async with raw_peer(answer) as url:
-        context = ssl.create_default_context()
-        await dial_error(url.replace("ws:", "wss:"), ssl_context=context)
+        assert "no TLS" in await dial_error(url.replace("ws:", "wss:"))
+
+
+@asynccontextmanager
+async def secure_peer(shown: str):
+    """A WebSocket server behind TLS that echoes one message. Yields its port."""
+
+    async def echo(request: WebSocketRequest) -> None:
+        connection = await request.accept()
+        await connection.send_message(await connection.get_message())
+
+    async with trio.open_nursery() as nursery:
+        how = context(shown)
+        server = await nursery.start(serve_websocket, echo, "127.0.0.1", 0, how)
+        yield server.port
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+async def test_a_peer_whose_certificate_is_good(host):
+    async with (
+        secure_peer(LOCALHOST) as port,
+        dial(f"wss://{host}:{port}/", HEADERS, authorities=LOCALHOST) as socket,
+    ):
+        await socket.send("secret")
+        assert await socket.receive() == "secret"
+
+
+@pytest.mark.parametrize(
+    ("shown", "trusted", "host", "why"),
+    [
+        (LOCALHOST, EXPIRED, "localhost", "self.signed"),
+        (EXPIRED, EXPIRED, "localhost", "expired"),
+        (LOCALHOST, LOCALHOST, "example.com", "[Hh]ostname mismatch"),
+    ],
+    ids=["nobody vouches for", "from long ago", "of somebody else"],
+)
+async def test_a_peer_whose_certificate_is_not(shown, trusted, host, why):
+    trio.socket.set_custom_hostname_resolver(ToThisMachine())
+    async with secure_peer(shown) as port:
+        told = await dial_error(f"wss://{host}:{port}/", authorities=trusted)
+    assert re.fullmatch(f"no TLS: .*certificate verify failed: .*{why}.*", told)
+
+
+class ToThisMachine(trio.abc.HostnameResolver):
+    """A name server by which every name is this machine's."""
+
+    async def getaddrinfo(self, _host: object, port: int, *_kinds: object) -> list[object]:
+        return [(AF_INET, SOCK_STREAM, 0, "", ("127.0.0.1", int(port)))]
+
+    async def getnameinfo(self, *_address: object) -> tuple[str, str]:
+        raise NotImplementedError
+
+
+async def test_a_peer_that_is_silent_in_the_handshake_of_tls_is_given_up_in_time():
+    before = living_tasks()
+    async with raw_peer(stay_silent) as url:
+        told = await dial_error(url.replace("ws:", "wss:"), connect_s=0.3)
+    assert told == "no answer within 0.3 s"
+    assert living_tasks() == before
 
 
 # ---- peers that are one ---------------------------------------------------------------------
@@ -281,12 +342,12 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) 
     name = "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
     where = ["-keyout", str(key), "-out", str(certificate)]
     await trio.run_process([*make.split(), *name.split(), *where], capture_stderr=True)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
+    shown = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    shown.load_cert_chain(certificate, key)
     spoken = []
 
     async def impostor(stream: trio.SocketStream) -> None:
-        secure = trio.SSLStream(stream, context, server_side=True)
+        secure = trio.SSLStream(stream, shown, server_side=True)
         with suppress(trio.BrokenResourceError):
             spoken.append(await secure.receive_some())
 

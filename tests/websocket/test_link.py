@@ -65,15 +65,6 @@ def test_a_link_at_rest_gives_room_back_and_keeps_what_is_not_taken() -> None:
         assert receive(ours) == [b"delta" * 2_500]
 
 
-def test_room_is_given_back_as_well_where_somebody_else_sends() -> None:
-    with pair() as (ours, _):
-        ours.put(TEXT, b"settings" * 4000)
-        ours.sent(len(ours.waiting()) - 1)
-        assert ours.c.out_size > 32_000
-        ours.sent(1)
-        assert (ours.c.out_size, ours.unsent) == (4096, 0)
-
-
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20_000), st.booleans()), max_size=12))
 def test_nothing_is_lost_whatever_grows_and_shrinks(plan: list[tuple[int, bool]]) -> None:

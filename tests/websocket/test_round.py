@@ -11,6 +11,7 @@ import pytest
 
 from relay.audio import PhoneToModel, payload
 from relay.websocket import ENDED, HEARD, MARK, READABLE, TEXT, Ear, Lane, Link, Round, twin
+from tests.websocket.secure import secure
 
 KEY = b"\x01\x02\x03\x04"
 STREAM = "MZ" + "2" * 32
@@ -194,14 +195,39 @@ def test_a_voice_is_in_a_hurry_where_somebody_may_be_interrupted(place) -> None:
     assert found == [HEARD, HEARD]
 
 
-def test_a_frame_that_somebody_else_must_send_is_in_a_hurry(place) -> None:
+def test_under_tls_a_frame_goes_on_in_the_same_look(place) -> None:
     where, begin = place
-    one, sealed = begin(), begin()
-    sealed.open_lane()
-    sealed.link.seal()
-    found = hurried(where, lambda: one.write(media(1)), urgently=lambda: sealed.write(media(1)))
+    one = begin()
+    far = secure(one.link, one.model)
+    one.open_lane()
+    told: list[bytes] = []
+
+    def frame() -> None:
+        one.write(media(1))
+        assert select.select([far.tls], [], [], 30)[0]
+        told.append(far.read())
+
+    with far.tls:
+        assert hurried(where, frame, urgently=lambda: one.write(OTHER)) == [HEARD, TEXT]
+    assert b"input_audio_buffer.append" in unmasked(told[0])
+    assert one.link.unsent == 0
+
+
+def unmasked(frame: bytes) -> bytes:
+    read = twin.Reader(masked=True, limit=1 << 16).read(frame)
+    assert isinstance(read, twin.Frame)
+    return read.payload
+
+
+def test_a_frame_that_the_model_does_not_take_is_in_a_hurry(place) -> None:
+    where, begin = place
+    one, full = begin(), begin()
+    full.open_lane()
+    full.link.put(TEXT, b"x" * 60_000)
+    while not full.link.flush():
+        full.link.put(TEXT, b"x" * 60_000)
+    found = hurried(where, lambda: one.write(media(1)), urgently=lambda: full.write(media(1)))
     assert found == [HEARD, HEARD]
-    assert sealed.link.unsent > 0, "nothing of it was sent in the clear"
 
 
 def test_an_end_is_in_a_hurry(place) -> None:
