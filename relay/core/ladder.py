@@ -27,7 +27,7 @@ RUNGS = {
     "model_refused": _HUMAN,  # our configuration or our account was not taken
     "model_lost": _HUMAN,  # the socket closed under a living call
     "model_slow": _HUMAN,  # it does not read what the caller says
-    "model_stalled": _HUMAN,  # it was asked and says nothing
+    "model_stalled": _HUMAN,  # it was asked and says nothing, or twice answers with nothing
     "session_expired": _HUMAN,  # the API's 60 minutes are over
     "response_failed": _HUMAN,  # twice in a row
     "rate_limited": _HUMAN,  # for longer than a caller waits
@@ -54,7 +54,7 @@ FATAL_CODES = frozenset(
     }
 )
 
-#: How often a failed response is asked for again before the next rung.
+#: How often a response that failed, or said nothing, is asked for again before the next rung.
 RESPONSE_RETRIES = 1
 
 

@@ -6,7 +6,7 @@ from relay.core import commands as do
 from relay.core import events as on
 from relay.core import transfer
 from relay.core.first_words import greet_after_all, heard, open_gate
-from relay.core.ladder import CLOSE_REFUSED, FATAL_CODES, after_failure
+from relay.core.ladder import CLOSE_REFUSED, FATAL_CODES, RESPONSE_RETRIES, after_failure
 from relay.core.model_link import Link
 from relay.core.on_voice import text_over
 from relay.core.phases import WITH_CALLER, Phase
@@ -17,6 +17,8 @@ from relay.core.way_out import fault, leave
 #: The answers to functions that act upon the call itself.
 _ENDING = '{"status":"ending"}'
 _WAITING = '{"status":"waiting"}'
+#: The purpose of a response that goes on where one was broken off by its length.
+CONTINUE = "continue"
 
 
 def model_errored(call: State, event: on.ModelErrored, now: float) -> None:
@@ -46,7 +48,7 @@ def response_ended(call: State, event: on.ResponseEnded, now: float) -> None:
     if call.phase not in WITH_CALLER or call.handover.private(event.response_id):
         return
     responses = call.talk.responses
-    responses.ended(event.response_id)
+    active = responses.ended(event.response_id)
     call.talk.rest.over(event.response_id)
     text_over(call, event.response_id, now)
     call.out += call.talk.forget_unspoken(event.response_id)
@@ -61,14 +63,40 @@ def response_ended(call: State, event: on.ResponseEnded, now: float) -> None:
         part(call, parting, now)
     elif event.response_id in responses.dead or event.status == "cancelled":
         return
-    elif event.status == "completed":
-        responses.failures = 0
-        if call.talk.tools.called_in(event.response_id):
-            call.talk.want_after_tools(event.response_id)
-    elif event.status == "incomplete" and event.reason == "max_output_tokens":
-        responses.want("continue")
-    else:
+    elif event.status != "completed" and not ran_out(event):
         response_failed(call, event, now)
+    elif active and call.phase is Phase.TALKING and said_nothing(call, event):
+        ask_again(call, event, now)
+    else:
+        responses.failures = 0
+        if ran_out(event):
+            responses.want(CONTINUE)
+        elif call.talk.tools.called_in(event.response_id):
+            call.talk.want_after_tools(event.response_id)
+
+
+def ran_out(event: on.ResponseEnded) -> bool:
+    """Whether a response was broken off by its length."""
+    return event.status == "incomplete" and event.reason == "max_output_tokens"
+
+
+def said_nothing(call: State, event: on.ResponseEnded) -> bool:
+    """Whether a response that is over leaves the caller waiting: it neither spoke nor acted."""
+    talk = call.talk
+    if talk.spoke_in(event.response_id) or talk.tools.called_in(event.response_id):
+        return False
+    # What was broken off by its length may have been whole.
+    return talk.responses.purpose != CONTINUE or ran_out(event)
+
+
+def ask_again(call: State, event: on.ResponseEnded, now: float) -> None:
+    """Of a response nothing is heard: ask again at once, then take it for a stall."""
+    note(call, "said_nothing", event.response_id)
+    responses = call.talk.responses
+    responses.failures += 1
+    responses.want("retry")
+    if responses.failures > RESPONSE_RETRIES:
+        fault(call, "model_stalled", now)
 
 
 def response_failed(call: State, event: on.ResponseEnded, now: float) -> None:

@@ -20,9 +20,10 @@ COMMIT_S = 1.0
 
 @dataclass(slots=True)
 class Responses:
-    """Who owns `response.create`."""
+    """Who owns `response.create`. purpose: what the active one was asked for; "" if it was not."""
 
     active: str | None = None
+    purpose: str = ""
     asked: str | None = None
     wanted: str | None = None
     last_sign_at: float = 0.0  # when it was asked for, or last gave a sign of life
@@ -62,6 +63,7 @@ class Responses:
 
     def started(self, response_id: str, now: float) -> bool:
         """False: it was cut before it began, and must be cancelled."""
+        self.purpose = self.asked or ""
         self.active, self.asked, self._first = response_id, None, False
         self.last_sign_at = now
         if self._cancel_when_started:

@@ -732,6 +732,94 @@ def test_a_stalled_model_is_bridged_and_then_given_up(driver: Driver) -> None:
     assert driver.sent(do.ClosePhone) == [do.ClosePhone("fallback", "model_stalled")]
 
 
+def say_nothing(driver: Driver, response: str, *, message: bool = False) -> list[do.Command]:
+    """A response that is completed, and of which there is nothing to be heard."""
+    out = driver.feed(on.ResponseStarted(response, "turn"))
+    if message:
+        item = f"a_{response}"
+        out += driver.feed(on.AgentAudioEnded(response, item))
+        out += driver.feed(on.AgentTranscribed(response, item, ""))
+    return out + driver.feed(on.ResponseEnded(response, "completed"))
+
+
+@pytest.mark.parametrize("message", [False, True])
+def test_an_answer_that_says_nothing_is_asked_for_again(driver: Driver, message: bool) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    asked_at = driver.now
+    commands = say_nothing(driver, "r1", message=message)
+    assert of(commands, do.CreateResponse) == [do.CreateResponse("retry")]
+    assert driver.now == asked_at, "the caller need not hear of it"
+    driver.agent_says("a2", 500, response="r2")
+    driver.wait(2)
+    assert len(driver.sent(do.CreateResponse)) == 2
+    assert driver.call.statistics().answers == 1
+
+
+def test_answers_that_say_nothing_are_taken_for_a_stall(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    say_nothing(driver, "r1")
+    played = len(driver.played)
+    say_nothing(driver, "r2")
+    driver.wait(0.5)
+    assert len(driver.played) > played, "the caller hears that it takes a moment"
+    assert do.CloseModel("model_stalled") in driver.sent(do.CloseModel)
+    assert of(come_back(driver), do.CreateResponse) == [do.CreateResponse("turn")]
+    say_nothing(driver, "r3")
+    driver.wait(5)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("fallback", "model_stalled")]
+    assert len(driver.sent(do.CreateResponse)) == 3, "no more is paid for"
+
+
+def test_a_result_that_is_not_told_is_asked_for_again(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    call_function(driver, "lookup_hours")
+    driver.feed(on.ToolFinished("c1", "{}"))
+    assert of(say_nothing(driver, "r2"), do.CreateResponse) == [do.CreateResponse("retry")]
+
+
+def test_nothing_left_to_say_is_no_stall(driver: Driver) -> None:
+    """A response was cut off by its length, and there is no more to come."""
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 500, done=False)
+    driver.feed(on.ResponseEnded("r1", "incomplete", "max_output_tokens"))
+    say_nothing(driver, "r2")
+    driver.wait(1)
+    assert len(driver.sent(do.CreateResponse)) == 2
+
+
+def test_a_response_that_thinks_until_it_is_too_long_is_not_continued_for_ever(
+    driver: Driver,
+) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    for response in ("r1", "r2"):
+        driver.feed(on.ResponseStarted(response, "turn"))
+        driver.feed(on.ResponseEnded(response, "incomplete", "max_output_tokens"))
+    assert do.CloseModel("model_stalled") in driver.sent(do.CloseModel)
+    assert len(driver.sent(do.CreateResponse)) == 2
+
+
+def test_what_the_caller_says_meanwhile_is_answered_once(driver: Driver) -> None:
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(on.ResponseStarted("r1", "turn"))
+    driver.hear(0.06)
+    driver.feed(on.SpeechStarted("u2", 5000))
+    driver.feed(on.ResponseEnded("r1", "completed"))
+    assert len(driver.sent(do.CreateResponse)) <= 2
+    driver.hear(0.6)
+    driver.hear(0.5, HUSH)
+    driver.feed(on.SpeechStopped("u2", 6500), on.InputCommitted("u2"))
+    before = len(driver.sent(do.CreateResponse))
+    driver.feed(on.CallerTranscribed("u2", "Hello?"))
+    driver.wait(1)
+    assert len(driver.sent(do.CreateResponse)) == before
+
+
 @pytest.mark.parametrize("code", ["insufficient_quota", "invalid_api_key"])
 def test_a_fatal_error_is_not_waited_out(driver: Driver, code: str) -> None:
     driver.greeted()
