@@ -7,7 +7,7 @@ comes of a command comes back as an event.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from relay.core.records import Record
 
@@ -55,9 +55,13 @@ class DialModel:
     hard: bool = False
 
 
+#: How the id of an event begins that configures a session. An `error` about that one is a refusal.
+SETUP: Final = "setup"
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigureModel:
-    """Send `session.update` with the call's session settings; ModelReady follows."""
+    """Send `session.update` with the call's session settings; ModelReady follows. Its id: SETUP."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def model_errored(call: State, event: on.ModelErrored, now: float) -> None:
         call.talk.responses.refused()
     elif event.code == "session_expired":
         fault(call, "session_expired", now)
-    elif event.code in FATAL_CODES or not call.link.ready:
+    elif event.code in FATAL_CODES or event.event_id.startswith(do.SETUP):
         fault(call, "model_refused", now)
 
 

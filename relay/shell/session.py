@@ -366,7 +366,8 @@ class Session:
         if self._settings is None:
             raise Misuse("the model cannot be told anything before the call has started")
         self._sent += 1
-        text = realtime.render(command, f"evt_{self._sent}", self._settings)
+        name = do.SETUP if isinstance(command, do.ConfigureModel) else "evt"
+        text = realtime.render(command, f"{name}_{self._sent}", self._settings)
         self._post(self._model_out, text, "model")
 
     def _post(self, outbox: Outbox, text: str, side: str) -> None:

@@ -836,9 +836,21 @@ def test_a_configuration_that_is_refused_is_fatal_and_a_benign_error_is_not(
     assert driver.call.phase is Phase.TALKING
     other = Driver()
     other.start(ready=False)
-    other.feed(on.ModelOpened(), on.ModelErrored("invalid_value", "no", "evt_1"))
+    other.feed(on.ModelOpened(), on.ModelErrored("invalid_value", "no", f"{do.SETUP}_1"))
     other.wait(3)
     assert other.sent(do.ClosePhone) == [do.ClosePhone("fallback", "model_refused")]
+
+
+@pytest.mark.parametrize("event_id", ["evt_2", ""])
+def test_an_error_about_anything_else_does_not_keep_a_session_from_being_ready(
+    driver: Driver, event_id: str
+) -> None:
+    driver.start(ready=False)
+    driver.feed(on.ModelOpened(), on.ModelErrored("server_error", "sorry", event_id))
+    driver.wait(3)
+    driver.feed(on.ModelReady())
+    driver.caller_says("u1")
+    assert driver.sent(do.CreateResponse) == [do.CreateResponse("turn")]
 
 
 def test_a_phone_that_floods_or_babbles_is_closed_with_a_reason(driver: Driver) -> None:

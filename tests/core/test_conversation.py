@@ -225,7 +225,7 @@ def test_quiet_words_are_not_answered_twice():
 
 
 def test_what_a_lost_session_said_is_nothing_that_the_next_one_could_forget():
-    """Its error would be taken for a refusal of our configuration, and end the call."""
+    """It would be told of an item that it has never had."""
     driver = talked_over()
     driver.feed(on.ModelClosed(1006))
     out = driver.hear(0.6)
