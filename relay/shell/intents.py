@@ -126,6 +126,7 @@ class Intents:
         self._runs: dict[str, _Run] = {}
         self._done: OrderedDict[str, Answer] = OrderedDict()
         self._latest: OrderedDict[str, str] = OrderedDict()  # what a call did last: its key
+        self._ended: OrderedDict[str, bool] = OrderedDict()  # here, whether or not it is stored
 
     async def once(
         self, call_sid: str, wish: WriteBegun, perform: Perform, tell: Callable[[Answer], None]
@@ -150,6 +151,7 @@ class Intents:
         self, call_sid: str, wish: WriteBegun, perform: Perform, tell: Callable[[Answer], None]
     ) -> None:
         run = self._runs[wish.key] = _Run()
+        ended_here = self._ended.pop(wish.key, False)
         try:
             known = await self._committed(call_sid, wish)
             done = known if isinstance(known, WriteRow) and known.status == "done" else None
@@ -166,7 +168,7 @@ class Intents:
             else:
                 run.answer = await perform() if known else self._not_kept
                 tell(run.answer)
-                if isinstance(known, WriteRow) and known.status is None:
+                if isinstance(known, WriteRow) and known.status is None and not ended_here:
                     self._answer_first(known, wish, run.answer)
                 self._end(call_sid, wish, run.answer)
         finally:
@@ -194,6 +196,9 @@ class Intents:
         """Write down how it ended, behind the rows that tell of it."""
         if answer.status is None:
             return
+        self._ended[wish.key] = True
+        if len(self._ended) > MAX_REMEMBERED:
+            self._ended.popitem(last=False)
         if answer.status == "done":
             self._remember(call_sid, wish.key, answer)
         if answer.status == "failed":
@@ -243,7 +248,8 @@ class Intents:
         except (StoreError, trio.TooSlowError) as failed:
             _log.warning("! abandoned writes not looked for", error=str(failed) or "no answer")
             return []
-        return [row for row in rows if row.key not in self._runs]
+        # An end that the database refuses is set aside (journal.py), and leaves its row open.
+        return [row for row in rows if row.key not in self._runs and row.key not in self._ended]
 
     async def _finish(self, row: WriteRow, perform: PerformRow, business: BusinessApi) -> None:
         try:

@@ -14,7 +14,7 @@ import trio
 from relay.core.commands import RunTool
 from relay.core.events import ToolFinished
 from relay.core.records import OwnerNotice, ToolCalled
-from relay.errors import BusinessAway, BusinessError
+from relay.errors import BusinessAway, BusinessError, StoreError
 from relay.ports import WriteBegun, WriteEnded
 from relay.shell import intents as module
 from relay.shell.intents import ABANDONED_S, COMMIT_S, FRESH_S, LOOK_S, Answer, Intents
@@ -544,6 +544,36 @@ async def test_what_a_process_died_with_waits_until_the_business_is_back(
     desk.recover()
     await trio.sleep(FRESH_S / 2)
     assert (clerk.away, desk.statuses()) == (0, ["done"])
+
+
+class Endless(FakeStore):
+    """Refuses the end of a write, for ever."""
+
+    def write(self, entries):
+        if any(isinstance(each.record, WriteEnded) for each in entries):
+            raise StoreError("value out of range", refused=True)
+        super().write(entries)
+
+
+@pytest.mark.parametrize("refused", [0, 1])
+async def test_an_end_that_the_database_refuses_is_one_all_the_same(
+    autojump_clock, nursery, refused: int
+) -> None:
+    """It is set aside, and the row stays open: who looks for writes without an end finds it."""
+    desk = Desk(nursery, Clerk(refusals=["taken"] * refused))
+    desk.store.__class__ = Endless
+    desk.recover()
+    with structlog.testing.capture_logs():
+        await desk.ask("call_1")
+        await trio.sleep(FRESH_S * 2)
+        assert len(desk.clerk.asked) == 1, "what was refused is not done behind the caller's back"
+        await desk.ask("call_2")
+        await trio.sleep(ABANDONED_S + 2 * LOOK_S)
+    assert len(desk.clerk.asked) == 1 + refused
+    assert [event.output for event in desk.told][-1] == BOOKED
+    statuses = [row.status for row in desk.rows(ToolCalled)]
+    assert statuses == ["ok", "ok"]
+    assert all(row.kind == "booked" for row in desk.rows(OwnerNotice))
 
 
 async def test_a_function_that_is_gone_is_told_to_the_owner(autojump_clock, nursery) -> None:
