@@ -128,11 +128,15 @@ class Conversation:
     def _answer(self, utterance: Utterance) -> None:
         """Wish for an answer, unless what was asked for since its commit is one."""
         utterance.answered = True
-        heard = utterance.committed_at is not None and (
-            utterance.committed_at < self.responses.heard_until
-        )
-        if not (heard or self._policy.server_turns):
+        if not self._is_answered(utterance):
             self.responses.want("turn")
+
+    def _is_answered(self, utterance: Utterance) -> bool:
+        """Whether what was asked for since its commit is an answer to it."""
+        committed_at = utterance.committed_at
+        return self._policy.server_turns or (
+            committed_at is not None and committed_at < self.responses.heard_until
+        )
 
     @property
     def words_due(self) -> float | None:
@@ -165,12 +169,16 @@ class Conversation:
         if not text and not event.failed:
             self.transcript.forget(event.item_id)
             return [do.DeleteItem(event.item_id)] if doubtful else []
-        if utterance is not None and doubtful and not utterance.answered:
-            self._answer(utterance)  # quiet words are words all the same
+        out: list[Command] = []
+        if utterance is not None and doubtful:  # quiet words are words all the same
+            if not self._is_answered(utterance):
+                out += self.tools.objected(now)
+            if not utterance.answered:
+                self._answer(utterance)
         if utterance is not None and loudest_db is not None and text:
             self.ear.learn(loudest_db, sure=utterance.confirmed)
         rows = self.transcript.caller_words(event.item_id, text or INAUDIBLE, now)
-        return [do.Keep(row) for row in rows]
+        return out + [do.Keep(row) for row in rows]
 
     def summary(self) -> str:
         """One line for a person: what was done, or else what the caller wanted; "" if not kept."""
@@ -429,6 +437,14 @@ class Conversation:
             return None
         self.parting = None
         return call
+
+    def speech_heard(self, now: float) -> list[Command]:
+        """Nothing is left to be heard: what is to last may begin, unless somebody objects to it."""
+        if self.caller_holds_the_floor():
+            return []
+        since = now - self._policy.words_within_s
+        doubt = any(not self._is_answered(u) for u in self.utterances.doubtful(since))
+        return self.tools.speech_heard(now, doubt=doubt)
 
     def tool_finished(self, event: on.ToolFinished, now: float) -> list[Command]:
         out = self.tools.finished(event, now)

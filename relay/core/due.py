@@ -134,8 +134,8 @@ def look_round(call: State, now: float) -> None:
     quiet = talk.silent()
     if quiet and call.keeping.resume_asked and not talk.responses.busy:
         call.out += call.keeping.resume()
-    if quiet and talk.tools.waiting() and not talk.caller_holds_the_floor():
-        call.out += talk.tools.speech_heard(now)
+    if quiet and talk.tools.waiting():
+        call.out += talk.speech_heard(now)
     if call.moving.asked and call.phase is Phase.TALKING:
         move_if_at_rest(call, now)
     if call.phase is Phase.TALKING and call.link.ready and call.budget.level < Level.HELD:

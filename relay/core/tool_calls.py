@@ -9,6 +9,10 @@ A *write* waits until the speech before it was heard, because the model generate
 is listened to: "I'll book Tuesday…" must be heard before Tuesday is booked. A confirmed cut
 before that cancels it. What has begun is finished and its result is told, cut or not.
 
+Somebody may be saying "no, wait" so quietly that it is no proven voice. A write is *held* until
+that is known, for `objection_s` at most: words cancel it, a noise does not. The model has heard the
+words then; if it calls again all the same, no murmur holds that write.
+
 Outputs are JSON text written here or by a tool; the core needs no JSON library for either.
 """
 
@@ -60,6 +64,8 @@ class _Pending:
     filled: bool = False
     result: str = ""
     ours: bool = False  # not the model's call: it gets no answer
+    held: bool = False  # once, for who may be objecting
+    held_until: float | None = None
 
     def row(self, at: float, status: str, output: str = "") -> Keep:
         took = round((at - self.began_at) * 1000) if self.began_at else None
@@ -78,6 +84,7 @@ class ToolCalls:
         self._claimed: set[str] = set()
         self.failures = 0  # in a row
         self._hush_until = 0.0
+        self._objected = False  # somebody did, and no write has run since
         self.outcomes: list[str] = []
         self.notices: list[str] = []
 
@@ -130,14 +137,29 @@ class ToolCalls:
         self._calls[event.call_id] = call
         return self._refuse(call, now, INTERRUPTED, "cancelled")
 
-    def speech_heard(self, now: float) -> list[Command]:
-        """Nothing is left to be heard: what waited for that may run."""
+    def speech_heard(self, now: float, *, doubt: bool) -> list[Command]:
+        """Nothing is left to be heard: what waited for that may run.
+
+        doubt: somebody may be objecting
+        """
         return [
             command
             for call in self._calls.values()
-            if call.state is _State.WAITING
+            if call.state is _State.WAITING and not (doubt and self._hold(call, now))
             for command in self._run(call, now)
         ]
+
+    def _hold(self, call: _Pending, now: float) -> bool:
+        """Whether a write still waits for a doubt."""
+        if not (call.held or self._objected):
+            call.held, call.held_until = True, now + self._policy.objection_s
+        return call.held_until is not None
+
+    def objected(self, now: float) -> list[Command]:
+        """There were words after all: what waits will not be done, unless the model insists."""
+        out = self.cut(now)
+        self._objected = self._objected or bool(out)
+        return out
 
     def finished(self, event: ToolFinished, now: float) -> list[Command]:
         """A tool ended: tell the model, as an output or, when that was given, as text."""
@@ -189,10 +211,15 @@ class ToolCalls:
         ]
 
     def overdue(self, now: float) -> tuple[list[Command], set[str]]:
-        """Answer "pending" for every tool past its deadline. Commands, and their responses."""
+        """Answer "pending" for every tool past its deadline. Commands, and their responses.
+
+        A write that was held for long enough is held no more.
+        """
         out: list[Command] = []
         responses: set[str] = set()
         for call in self._calls.values():
+            if call.held_until is not None and now >= call.held_until:
+                call.held_until = None
             if call.state is _State.RUNNING and now >= self._deadline(call):
                 call.state = _State.LATE
                 out.append(call.row(now, "late"))
@@ -249,6 +276,7 @@ class ToolCalls:
             return None  # asked after every event, and mostly this is so
         times = [self._deadline(c) for c in self._calls.values() if c.state is _State.RUNNING]
         times += [self._filler(c) for c in self._live() if not c.filled]
+        times += [c.held_until for c in self._live() if c.held_until is not None]
         return min(times, default=None)
 
     def _live(self) -> list[_Pending]:
@@ -261,7 +289,7 @@ class ToolCalls:
         return max(call.called_at + self._policy.filler_after_ms / 1000, self._hush_until)
 
     def _run(self, call: _Pending, now: float) -> list[Command]:
-        call.state, call.began_at = _State.RUNNING, now
+        call.state, call.began_at, call.held_until = _State.RUNNING, now, None
         return [call.row(now, "running"), RunTool(call.call_id, call.name, call.arguments)]
 
     def _refuse(

@@ -134,6 +134,7 @@ class Utterance:
     over_greeting: bool
     confirmed: bool = False
     stop_ms: int | None = None
+    ended_at: float | None = None
     committed_at: float | None = None
     answered: bool = False  # an answer is wished for, or none is to be given
 
@@ -164,7 +165,7 @@ class Utterances:
         utterance = self._by_item.get(item_id)
         if utterance is None:
             return None
-        utterance.stop_ms = buffer_ms
+        utterance.stop_ms, utterance.ended_at = buffer_ms, now
         if self.open is utterance:
             self.open = None
             self.commit_by = now + COMMIT_S if utterance.confirmed else None
@@ -200,6 +201,15 @@ class Utterances:
     def wait_for_words(self) -> bool:
         """Words of something that was heard are still to come, be it committed or about to be."""
         return bool(self._by_item)
+
+    def doubtful(self, since: float) -> list[Utterance]:
+        """What is no proven voice and may be words: it goes on, or has ended since, without any."""
+        return [
+            u
+            for u in self._by_item.values()
+            if not u.confirmed
+            and (u is self.open or (u.ended_at is not None and u.ended_at >= since))
+        ]
 
     def wordless(self) -> list[Utterance]:
         """Committed speech whose answer waits for its words, the oldest first."""

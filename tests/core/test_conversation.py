@@ -6,7 +6,7 @@ import pytest
 
 from relay.core import commands as do
 from relay.core import events as on
-from tests.core.driver import HUSH, LOUD, Driver, of
+from tests.core.driver import HUSH, LOUD, MS, Driver, of
 
 BREATH = 30  # rises in 20 ms
 
@@ -266,3 +266,142 @@ def test_a_new_session_learns_what_was_still_being_said_as_far_as_it_was_heard(s
     said = [text.text for text in driver.sent(do.AddText) if text.role == "assistant"]
     assert said[-1] == told
     assert said.count(told) == 1
+
+
+# ---- what is to last, and who may be objecting ----------------------------------------------
+
+
+QUIET = -45.0  # speech that is no proven voice
+
+
+def about_to_book(ms: int = 2000) -> Driver:
+    """The agent is telling what it will book, for so long, and is about to call for it."""
+    driver = Driver()
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(on.ResponseStarted("r1"))
+    if ms:
+        driver.feed(on.AgentAudio("r1", "a1", bytes(ms * MS), LOUD), on.AgentAudioEnded("r1", "a1"))
+    return driver
+
+
+def books(driver: Driver, call_id: str = "c1", response: str = "r1") -> list:
+    out = driver.feed(on.FunctionCalled(response, "f1", call_id, "book_appointment", "{}"))
+    return out + driver.feed(on.ResponseEnded(response, "completed"))
+
+
+def murmurs(driver: Driver, item: str = "u2", seconds: float = 0.8) -> list:
+    driver.feed(on.SpeechStarted(item, 9000))
+    return driver.hear(seconds, QUIET)
+
+
+def commits(driver: Driver, item: str = "u2") -> list:
+    return driver.feed(on.SpeechStopped(item, 10_000)) + driver.feed(on.InputCommitted(item))
+
+
+def booking_with_a_murmur() -> Driver:
+    """The speech has ended while somebody may have been saying something over its end."""
+    driver = about_to_book()
+    books(driver)
+    driver.wait(1.5)
+    murmurs(driver)
+    assert driver.call.can_be_interrupted is False
+    return driver
+
+
+def test_a_write_waits_for_the_words_of_who_may_be_objecting_and_is_not_done_then():
+    driver = booking_with_a_murmur()
+    commits(driver)
+    assert not driver.sent(do.RunTool)
+    out = driver.feed(on.CallerTranscribed("u2", "No, wait."))
+    (output,) = of(out, do.PostToolOutput)
+    assert "interrupted" in output.output
+    assert of(out, do.CreateResponse) == [do.CreateResponse("turn")]
+    driver.wait(6)
+    assert not driver.sent(do.RunTool)
+
+
+def test_words_over_speech_that_goes_on_stop_the_write_behind_it():
+    driver = about_to_book(6000)
+    books(driver)
+    driver.wait(1.0)
+    murmurs(driver)
+    commits(driver)
+    out = driver.feed(on.CallerTranscribed("u2", "No, wait."))
+    assert not of(out, do.ClearPhone)
+    assert of(out, do.PostToolOutput)
+    driver.wait(8)
+    assert not driver.sent(do.RunTool)
+
+
+def test_a_write_is_done_once_it_is_known_that_it_was_a_noise():
+    driver = booking_with_a_murmur()
+    commits(driver)
+    assert not driver.sent(do.RunTool)
+    assert of(driver.feed(on.CallerTranscribed("u2", "")), do.RunTool)
+
+
+def test_a_write_waits_for_a_noise_no_longer_than_its_time():
+    driver = booking_with_a_murmur()
+    began = driver.now - 0.3  # when the speech had been heard
+    driver.hear(6, QUIET)
+    ran = [at for at, c in driver.log if isinstance(c, do.RunTool)]
+    assert ran == [pytest.approx(began + 3.0, abs=0.05)]
+
+
+def test_a_write_waits_for_words_that_never_come_no_longer_than_its_time():
+    driver = booking_with_a_murmur()
+    commits(driver)
+    driver.wait(2.7)
+    assert driver.sent(do.RunTool)
+
+
+def test_a_write_without_speech_before_it_waits_as_well():
+    driver = about_to_book(0)
+    murmurs(driver)
+    assert not of(books(driver), do.RunTool)
+    commits(driver)
+    driver.feed(on.CallerTranscribed("u2", "No, wait."))
+    assert driver.sent(do.PostToolOutput)
+    assert not driver.sent(do.RunTool)
+
+
+def test_a_write_that_the_model_asks_for_in_spite_of_the_words_is_done():
+    """A television murmurs on: it stops a booking once, not for ever."""
+    driver = booking_with_a_murmur()
+    commits(driver)
+    driver.feed(on.CallerTranscribed("u2", "And now the weather."))
+    driver.feed(on.ResponseStarted("r2"))
+    murmurs(driver, "u3")
+    assert of(books(driver, "c2", "r2"), do.RunTool)
+
+
+def test_the_words_of_the_wish_itself_are_no_objection_however_late():
+    driver = Driver()
+    driver.greeted()
+    driver.feed(on.SpeechStarted("u1", 1500))
+    driver.hear(0.6, QUIET)
+    commits(driver, "u1")
+    driver.wait(2.1)
+    driver.agent_says("a1", 2000, done=False)
+    books(driver)
+    out = driver.feed(on.CallerTranscribed("u1", "Book me in on Tuesday."))
+    assert not of(out, do.PostToolOutput)
+    driver.wait(1.9)
+    assert not driver.sent(do.RunTool)
+    driver.wait(0.2)
+    assert driver.sent(do.RunTool), "nobody objects"
+
+
+def test_words_that_got_lost_long_ago_hold_nothing_up():
+    driver = Driver()
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.agent_says("a1", 3000)
+    driver.wait(1)
+    murmurs(driver, "u2")
+    commits(driver, "u2")  # its words never come
+    driver.wait(5)
+    driver.caller_says("u3")
+    driver.feed(on.ResponseStarted("r2"))
+    assert of(books(driver, response="r2"), do.RunTool)

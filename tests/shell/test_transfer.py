@@ -180,7 +180,8 @@ async def test_a_call_that_comes_back_is_taken_up_where_it_was(autojump_clock):
 
 
 async def test_an_emergency_is_met_by_the_line_and_flagged(autojump_clock):
-    brain = Scripted(reply(say("Oh dear.", ms=500)), heard=["He is not breathing!"])
+    sorry = reply(say("Oh dear.", ms=500))
+    brain = Scripted(sorry, sorry, heard=["He is not breathing!"])
     async with open_house() as house:
         placed = house.ring(brain)
         await placed.greeted()
