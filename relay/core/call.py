@@ -26,7 +26,16 @@ from typing import assert_never
 
 from relay.core import commands as do
 from relay.core import events as on
-from relay.core import first_words, on_human, on_model, on_phone, on_voice, sessions, way_out
+from relay.core import (
+    first_words,
+    on_human,
+    on_model,
+    on_phone,
+    on_voice,
+    sessions,
+    transfer,
+    way_out,
+)
 from relay.core.budget import Level
 from relay.core.commands import Command
 from relay.core.due import advance, sounded
@@ -218,7 +227,9 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
             on_voice.audio_over(call, item_id, now)
         case on.AgentTranscribed():
             call.out += talk.agent_transcribed(event, now)
-        case on.FunctionCalled():
+        case on.FunctionCalled(name=name):
+            if name == transfer.TOOL:
+                call.handover.called_off = False  # wanted after all
             call.out += talk.function_called(event, now)
         case on.AgentText():
             on_voice.agent_text(call, event, now)
@@ -240,6 +251,8 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
             call.budget.tell(Level(level))
         case on.ToolFinished():
             call.out += talk.tool_finished(event, now)
+            if not talk.tools.running_now(transfer.TOOL):
+                call.handover.called_off = False
             if talk.tools.is_ours(event.call_id) and not call.handover.live:
                 on_human.nobody(call, event.refused or "not_rung", now)
             if talk.tools.failures >= call.policy.hard_after_failures:

@@ -23,6 +23,7 @@ def ring_by_key(call: State, now: float) -> None:
     if call.phase is Phase.TALKING:
         call.out += call.talk.cut(now)
     say(call, "hold", now)
+    call.handover.called_off = False
     if call.handover.live or call.talk.tools.running_now(transfer.TOOL):
         return
     call.out += call.talk.tools.run_ours(transfer.TOOL, transfer.BY_KEY, now)

@@ -130,6 +130,6 @@ def part(call: State, wish: on.FunctionCalled, now: float) -> None:
         call.out.append(do.PostToolOutput(wish.call_id, _WAITING))
         go_harder(call, now)
         return
-    answer = transfer.CANCELLED if call.handover.live else transfer.NOT_RINGING
-    call.out += (*call.handover.drop(), do.PostToolOutput(wish.call_id, answer))
+    dropped, answer = call.handover.cancel(asked=call.talk.tools.running_now(transfer.TOOL))
+    call.out += (*dropped, do.PostToolOutput(wish.call_id, answer))
     call.talk.responses.want("tool")

@@ -57,10 +57,14 @@ class Stage(Enum):
 
 @dataclass(slots=True)
 class Handover:
-    """Where a call stands with the human it wants."""
+    """Where a call stands with the human it wants.
+
+    called_off: nobody is wanted any more, though the telephone network was asked and may still ring
+    """
 
     stage: Stage = Stage.FREE
     attempt: str = ""
+    called_off: bool = False
     _private: set[str] = field(default_factory=set)  # responses out of band: none is heard
 
     @property
@@ -73,6 +77,9 @@ class Handover:
 
     def rings(self, attempt: str, *, model_ready: bool) -> list[Command]:
         """A telephone rings: have the model say what the call is about, if there is one."""
+        if self.called_off:
+            self.called_off = False
+            return [DropHuman(attempt)]
         self.stage, self.attempt = Stage.RINGING, attempt
         return [AskPrivately(PURPOSE, SUMMARISE)] if model_ready else []
 
@@ -89,6 +96,16 @@ class Handover:
             return False
         self.stage = Stage.FREE
         return True
+
+    def cancel(self, *, asked: bool) -> tuple[list[Command], str]:
+        """The caller wants nobody any more. Commands, and what the model is told.
+
+        asked: the telephone network was, and has not answered
+        """
+        if not (self.live or asked):
+            return [], NOT_RINGING
+        self.called_off = not self.live
+        return self.drop(), CANCELLED
 
     def drop(self) -> list[Command]:
         """The human is not wanted any more."""

@@ -27,7 +27,7 @@ class HumanDesk(Protocol):
         """Ring somebody. person: a name out of the configuration, "" for whoever is there.
 
         Returns "" once a telephone rings, else why none does:
-        closed | unknown | ringing | too_often | loop | not_rung
+        closed | unknown | ringing | too_often | loop | not_rung | cancelled
         """
         ...
 

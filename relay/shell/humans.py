@@ -155,6 +155,8 @@ class Humans:
             return "not_rung"
         log.info("human rung", call_sid=call_sid, person=person)
         feed(on.HumanRinging(one.attempt))
+        if one.settled.is_set():  # the call has dropped them
+            return "cancelled"
         if one.state == "accepted":  # before Twilio had answered us that it rings
             feed(on.HumanAccepted(one.attempt))
         self._later(self._look_after, one)

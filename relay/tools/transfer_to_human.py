@@ -35,6 +35,7 @@ _REFUSED = {
     "ringing": "Somebody is being rung already. Stay with the caller; you will be told.",
     "too_often": "It was tried often enough in this call. Offer to take a message.",
     "loop": "The caller is the person who would be rung. Offer to help yourself.",
+    "cancelled": "It was taken back with cancel_transfer. Go on yourself.",
     "not_rung": "The telephone network does not take it. Apologise, and offer to take a message.",
 }
 

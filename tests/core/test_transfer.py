@@ -150,6 +150,47 @@ def test_never_mind(driver: Driver) -> None:
     assert "not_ringing" in of(commands, do.PostToolOutput)[0].output
 
 
+def cancel(driver: Driver, call_id: str = "c3", response: str = "r3") -> list:
+    driver.feed(on.ResponseStarted(response, "turn"))
+    driver.feed(on.FunctionCalled(response, f"f_{call_id}", call_id, "cancel_transfer", "{}"))
+    return driver.feed(on.ResponseEnded(response, "completed"))
+
+
+def test_who_is_about_to_be_rung_is_not_wanted_either(driver: Driver) -> None:
+    """The telephone network is asked, and has not answered yet."""
+    ask(driver)
+    driver.caller_says("u2", words="Never mind.")
+    (output,) = of(cancel(driver), do.PostToolOutput)
+    assert '"cancelled"' in output.output
+    commands = driver.feed(on.HumanRinging("h1"))
+    assert of(commands, do.DropHuman) == [do.DropHuman("h1")]
+    assert not driver.sent(do.AskPrivately), "there is nobody to tell what it is about"
+    assert driver.feed(on.HumanAccepted("h1")) == [do.Note("stale_attempt", "h1")]
+    driver.feed(on.ToolFinished("c1", "{}"))
+    driver.caller_says("u3", words="Or do.")
+    driver.feed(on.ResponseStarted("r5", "turn"))
+    driver.feed(on.FunctionCalled("r5", "f5", "c5", "transfer_to_human", "{}"))
+    driver.feed(on.ResponseEnded("r5", "completed"), on.HumanRinging("h2"))
+    assert driver.sent(do.DropHuman) == [do.DropHuman("h1")], "the next one is wanted"
+
+
+@pytest.mark.parametrize("by_key", [True, False])
+def test_who_wants_a_human_after_all_gets_the_one_who_is_about_to_be_rung(
+    driver: Driver, by_key: bool
+) -> None:
+    ask(driver)
+    cancel(driver)
+    if by_key:
+        driver.feed(on.KeyPressed("0"))
+        driver.wait(1.3)
+    else:
+        driver.feed(on.ResponseStarted("r4", "tool"))
+        driver.feed(on.FunctionCalled("r4", "f4", "c4", "transfer_to_human", "{}"))
+    driver.feed(on.HumanRinging("h1"))
+    assert not driver.sent(do.DropHuman)
+    assert driver.feed(on.HumanAccepted("h1")), "the caller is on the way to them"
+
+
 @pytest.mark.parametrize("how", ["hang_up", "goodbye"])
 def test_no_telephone_rings_for_a_caller_who_leaves(driver: Driver, how: str) -> None:
     rung(driver)

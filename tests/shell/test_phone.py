@@ -75,7 +75,8 @@ async def test_hanging_up_while_the_model_is_dialled(autojump_clock):
 async def test_last_words_are_still_written_down(autojump_clock):
     """The transcript of what was said last comes after the caller has gone."""
     async with open_house() as house:
-        placed = house.ring(Scripted(heard=["Never mind."]))
+        thinks = reply(say("All right."), think_s=2.0)
+        placed = house.ring(Scripted(thinks, heard=["Never mind."]))
         await placed.greeted()
         await placed.say(QUESTION + b"\xff" * 8 * 560)
         placed.hang_up()

@@ -141,6 +141,25 @@ async def test_a_caller_who_hangs_up_is_rung_for_no_more(autojump_clock):
     assert house.phone.ended == ["CAleg1"]
 
 
+async def test_who_is_about_to_be_rung_when_the_caller_thinks_better_of_it_is_not(autojump_clock):
+    async with open_house() as house:
+        house.phone.place_s = 4.0
+        never_mind = reply(call("cancel_transfer"))
+        placed = house.ring(brain(never_mind, COMPANY, COMPANY, otherwise=COMPANY))
+        await placed.greeted()
+        await placed.say()
+        await placed.until(lambda: house.phone.legs)
+        await placed.say()
+        await placed.until(lambda: house.phone.ended)
+        assert await house.kit.humans.pressed(house.phone.attempt, "1") is None
+        await placed.answered(4)
+        placed.hang_up()
+    assert house.phone.ended == ["CAleg1"]
+    told = list(placed.session.outputs().values())
+    assert any('"cancelled"' in output for output in told)
+    assert not any('"ringing"' in output for output in told)
+
+
 async def test_a_human_who_listens_hears_that_the_caller_is_gone(autojump_clock):
     async with open_house() as house:
         placed = house.ring(brain())

@@ -50,7 +50,9 @@ async def test_without_names_there_is_no_field_for_one(ports, human) -> None:
     assert human.asked == []
 
 
-@pytest.mark.parametrize("why", ["closed", "unknown", "ringing", "too_often", "loop", "not_rung"])
+@pytest.mark.parametrize(
+    "why", ["closed", "unknown", "ringing", "too_often", "loop", "not_rung", "cancelled"]
+)
 async def test_every_refusal_has_advice(ports, human, why: str) -> None:
     human.refuses = why
     result = await transfer_to_human.TOOL.invoke('{"reason":"x"}', ports)
