@@ -57,7 +57,7 @@ _LOST_BY: Final = {"busy": "busy", "no-answer": "no_answer"}
 
 @dataclass(eq=False, slots=True)
 class _Try:
-    """One attempt of a call in this process. feed: into that call."""
+    """One attempt of a call in this process. feed: into that call; never raises."""
 
     attempt: str
     call_sid: str

@@ -21,6 +21,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
+import outcome
 import structlog
 import trio
 
@@ -123,6 +124,7 @@ class Session:
         self._sent = 0
         self._disposition = ""
         self._ended = False
+        self._over = False
         self._tab: Tab | None = None
         self._watching = trio.CancelScope()
         self._staying = trio.CancelScope()
@@ -146,10 +148,13 @@ class Session:
 
     async def run(self) -> None:
         # The nursery's own scope is what ends a call whose sockets do not: see _end.
-        with ExitStack() as stack:
-            if self._kit.purse is not None:
-                self._tab = stack.enter_context(self._kit.purse.open_tab())
-            await self._run_tasks()
+        try:
+            with ExitStack() as stack:
+                if self._kit.purse is not None:
+                    self._tab = stack.enter_context(self._kit.purse.open_tab())
+                await self._run_tasks()
+        finally:
+            self._over = True
 
     async def _run_tasks(self) -> None:
         async with trio.open_nursery() as self._nursery:
@@ -231,6 +236,21 @@ class Session:
             self._events.append(frame)
         elif commands := self._handle(frame, self._time()):
             self._carry_out(commands)
+
+    def tell(self, event: on.Event) -> None:
+        """`feed`, for who is no task of this call, or would take what it raises for their own.
+
+        Never raises: a bug ends this call, by its own task.
+        """
+        if self._over:
+            return
+        result = outcome.capture(self.feed, event)
+        if isinstance(result, outcome.Error):
+            self._start(self._fail, result)
+        del result  # its traceback leads to this frame: a cycle, which all of the call hangs on
+
+    async def _fail(self, result: outcome.Error) -> None:
+        result.unwrap()
 
     def _carry_out(self, commands: list[do.Command]) -> None:
         """Carry out what a step says, and the steps that follow from that."""
@@ -426,7 +446,7 @@ class Session:
             command,
             business=self._kit.business,
             human=self._desk(),
-            recording=CallRecording(self._kit.recordings, self._facts.call_sid, self.feed),
+            recording=CallRecording(self._kit.recordings, self._facts.call_sid, self.tell),
             caller=self._facts.caller,
             call_sid=self._facts.call_sid,
             intents=self._kit.intents,
@@ -435,7 +455,7 @@ class Session:
 
     def _desk(self) -> CallDesk:
         call_sid, caller = self._facts.call_sid, self._facts.caller
-        return CallDesk(self._kit.humans, call_sid, self.feed, self._kit.loops(caller))
+        return CallDesk(self._kit.humans, call_sid, self.tell, self._kit.loops(caller))
 
     def _end(self) -> None:
         """Nothing more will come of this call: wind down, at most WIND_DOWN_S."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -81,10 +82,14 @@ def check_own(placed: Placed, brain: Scripted, n: int) -> None:
 
 
 class Poisoned(dict[str, Clip]):
-    """Clips of which one is a trap: a bug in our own house, met in the middle of a call."""
+    """Clips of which some are traps: a bug in our own house, met in the middle of a call."""
+
+    def __init__(self, clips: Mapping[str, Clip], *traps: str) -> None:
+        super().__init__(clips)
+        self._traps = traps or ("goodbye", "one_moment")
 
     def __getitem__(self, name: str) -> Clip:
-        if name in ("goodbye", "one_moment"):
+        if name in self._traps:
             raise ZeroDivisionError("a bug")
         return super().__getitem__(name)
 
@@ -149,6 +154,25 @@ async def test_a_booking_that_has_begun_outlives_the_call_that_breaks(autojump_c
         await placed.ended()
     assert len(house.bookings.requests) == 1
     assert placed.disposition() == "fallback"
+
+
+async def test_a_bug_that_a_webhook_meets_ends_its_call_and_not_the_webhook(autojump_clock):
+    """A human presses the key, and what the caller is to hear of it is what breaks the call."""
+    rings = reply(say("I ring them.", ms=500), call("transfer_to_human", reason="a bill"))
+    brain = Scripted(rings, reply(say("It rings.")), heard=["A human."])
+    async with open_house(crashes=1) as house:
+        kit = replace(house.kit, clips=Poisoned(packaged_clips(), "connecting"))
+        placed = house.ring(brain, kit=kit)
+        await placed.greeted()
+        await placed.say()
+        await placed.answered(2)
+        assert await kit.humans.pressed(house.phone.attempt, "1"), "the human gets an answer"
+        await placed.ended()
+        await trio.sleep(1)
+    assert placed.disposition() == "fallback"
+    assert (placed.leg.ended.by, placed.leg.ended.code) == ("relay", 1011)
+    assert placed.outcome().reason == "fallback: crashed"
+    assert "no longer on the line" in house.phone.redirected["CAleg1"]
 
 
 async def test_a_tool_that_raises_ends_nothing(autojump_clock):
