@@ -28,6 +28,7 @@ from relay.core.policy import (
     LIVE_GREETING,
     LIVE_PLAIN_GREETING,
     PLAIN_GREETING,
+    SPANISH_EMERGENCY,
     Clip,
 )
 from relay.errors import StoreError
@@ -37,7 +38,13 @@ from relay.shell.clip_studio import Recorded
 AFTER_HOURS: Final = "after_hours"
 PLAIN_AFTER_HOURS: Final = "after_hours_plain"
 #: Every clip that may be wanted; the last ones only by who has a text for them.
-NAMES: Final = (*CLIP_NAMES, AFTER_HOURS, PLAIN_GREETING, PLAIN_AFTER_HOURS)
+NAMES: Final = (
+    *CLIP_NAMES,
+    SPANISH_EMERGENCY,
+    AFTER_HOURS,
+    PLAIN_GREETING,
+    PLAIN_AFTER_HOURS,
+)
 #: Each greeting, what takes its place after hours, and its name when the model itself is to greet.
 _GREETINGS: Final = (
     ("greeting", AFTER_HOURS, LIVE_GREETING),

@@ -15,7 +15,7 @@ from relay.adapters.store import SqlStore, open_store, upgrade
 from relay.audio import loudest_db
 from relay.cabinet import AFTER_HOURS, PLAIN_AFTER_HOURS, Cabinet, Voice
 from relay.config import Settings
-from relay.core.policy import CLIP_NAMES, PLAIN_GREETING, Clip
+from relay.core.policy import CLIP_NAMES, PLAIN_GREETING, SPANISH_EMERGENCY, Clip
 from relay.errors import ConfigError
 from relay.prompts import Prompts, load_prompts
 from relay.shell import clip_studio, voice_studio
@@ -33,13 +33,17 @@ def load_texts(settings: Settings) -> Prompts:
 def texts_and_clips(settings: Settings) -> tuple[Prompts, Mapping[str, Clip]]:
     """What is said, and the packaged sound of it, as far as these settings want it."""
     recorded, plain = settings.record_calls != "off", settings.consent_policy == "states"
-    return load_texts(settings), load_clips(recorded=recorded, plain=plain)
+    spanish = "es" in settings.languages
+    return load_texts(settings), load_clips(recorded=recorded, plain=plain, spanish=spanish)
 
 
-def load_clips(*, recorded: bool = False, plain: bool = False) -> Mapping[str, Clip]:
+def load_clips(
+    *, recorded: bool = False, plain: bool = False, spanish: bool = False
+) -> Mapping[str, Clip]:
     """The packaged clips. Raises ConfigError when one is missing.
 
     recorded: the greetings say that the call is recorded; plain: there are greetings without notice
+    spanish: callers may speak it
     """
     folder = resources.files("relay") / "clips"
     try:
@@ -49,6 +53,8 @@ def load_clips(*, recorded: bool = False, plain: bool = False) -> Mapping[str, C
             files |= {name: f"{name}_recorded" for name in ("greeting", AFTER_HOURS)}
         if plain:
             files |= {name: name for name in (PLAIN_GREETING, PLAIN_AFTER_HOURS)}
+        if spanish:
+            files[SPANISH_EMERGENCY] = SPANISH_EMERGENCY
         return {
             name: _clip(name, texts[file], folder / f"{file}.ulaw") for name, file in files.items()
         }

@@ -48,7 +48,11 @@ TEXTS = {
     "nobody": "I am sorry, I could not reach anyone.",
     "back": "I am back with you.",
     "emergency": "If this is an emergency, please hang up now, and dial nine one one.",
+    "emergency_es": "Si es una emergencia, cuelgue ahora, y marque el nueve, uno, uno.",
 }
+
+#: Who speaks what is not English.
+VOICES = {"emergency_es": "es-ES"}
 
 # Pico takes 4.9 s over the greeting's notice. It should take 4 s at most: at this pace it does, and
 # is understood as well.
@@ -60,7 +64,7 @@ HEAD = "# What each packaged clip says. Written by scripts/make_clips.py.\n\n"
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in TEXTS.items():
-        audio = speak(text, speed=SPEED)
+        audio = speak(text, VOICES.get(name, "en-US"), speed=SPEED)
         (folder / f"{name}.ulaw").write_bytes(audio)
         sys.stdout.write(f"{name:20} {mulaw_ms(len(audio)) / 1000:5.1f} s  {text}\n")
     table = "".join(f"{name} = {json.dumps(text)}\n" for name, text in TEXTS.items())

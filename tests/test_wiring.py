@@ -289,7 +289,9 @@ def test_every_packaged_clip_has_words_and_sound() -> None:
         assert RECORDED in greetings[name].text
         assert TRANSCRIBED in clips[name].text
         assert PLAIN in greetings[f"{name}_plain"].text
-    for clip in (*clips.values(), *greetings.values()):
+    spanish = wiring.load_clips(spanish=True)
+    assert set(spanish) - set(clips) == {"emergency_es"}
+    for clip in (*spanish.values(), *greetings.values()):
         assert clip.text
         assert len(clip.mulaw) > 4000
         assert -40 < clip.level_db < 0

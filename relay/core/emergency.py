@@ -105,6 +105,11 @@ def alarming(text: str, phrases: tuple[str, ...]) -> bool:
     return any(phrase in heard for phrase in _looked_for(phrases))
 
 
+def language_of(text: str) -> str:
+    """The language whose packaged phrases stand in a text, or ""."""
+    return next((language for language in PHRASES if alarming(text, PHRASES[language])), "")
+
+
 @lru_cache(maxsize=16)
 def _looked_for(phrases: tuple[str, ...]) -> tuple[str, ...]:
     """The phrases as words; the same ones for every utterance of every call."""

@@ -116,6 +116,7 @@ class CallerTranscribed:
     refusing: the caller may refuse to be recorded (core/consent.py); found there as well
     usage: token counts ("input_text", "input_audio", "output_text") or "audio_ms", whichever the
         recogniser is billed by; empty when absent
+    language: of what is alarming, where that is known
     """
 
     item_id: str
@@ -124,6 +125,7 @@ class CallerTranscribed:
     alarming: bool = False
     refusing: bool = False
     usage: dict[str, int] = field(default_factory=dict)
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from relay.core import transfer
 from relay.core.keeping import REFUSED
 from relay.core.model_link import Link
 from relay.core.phases import WITH_CALLER, Phase
+from relay.core.policy import SPANISH_EMERGENCY
 from relay.core.records import OwnerNotice
 from relay.core.state import State, go, note, say, tell
 from relay.core.way_out import leave
@@ -84,7 +85,7 @@ def warn(call: State, event: on.CallerTranscribed, now: float) -> None:
         return
     call.warned = True
     if call.phase in WITH_CALLER:
-        _say_the_line(call, now)
+        _say_the_line(call, event.language, now)
     # Nothing is kept that was said before the notice, in a pause, or after a refusal.
     told = f'The caller said: "{event.text.strip()}"'
     text = (
@@ -95,14 +96,15 @@ def warn(call: State, event: on.CallerTranscribed, now: float) -> None:
     call.out.append(do.Keep(OwnerNotice(now, "emergency", "flagged", text)))
 
 
-def _say_the_line(call: State, now: float) -> None:
+def _say_the_line(call: State, language: str, now: float) -> None:
     """Before all else, the greeting included: then its notice was not heard, and nothing is kept.
 
     Only last words are not cut, since what follows them is for the caller's good, too.
     """
     if call.phase is not Phase.LEAVING:
         call.out += call.talk.cut(now)
-    say(call, "emergency", now)
+    spanish = language == "es" and SPANISH_EMERGENCY in call.clips
+    say(call, SPANISH_EMERGENCY if spanish else "emergency", now)
     if call.phase is Phase.GREETING:
         call.greeting.give_up()
         go(call, "greeted")

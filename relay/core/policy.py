@@ -49,6 +49,9 @@ CLIP_NAMES = (
     "emergency",
 )
 
+#: The emergency line for who says in Spanish that it is one; at hand where that is spoken.
+SPANISH_EMERGENCY = "emergency_es"
+
 #: The greeting of a caller who need not hear the notice; not at hand unless there may be one.
 PLAIN_GREETING = "greeting_plain"
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from relay.core import events as on
-from relay.core.emergency import alarming
+from relay.core.emergency import alarming, language_of
 from relay.core.policy import CallPolicy
 from relay.core.redaction import redacted
 
@@ -15,10 +15,12 @@ def understood(event: on.Event, policy: CallPolicy) -> on.Event:
     """An event of the model's whose words were looked at: what must not be known is hidden."""
     match event:
         case on.CallerTranscribed(text=text):
+            alarms = alarming(text, policy.emergency_phrases)
             return replace(
                 event,
                 text=redacted(text),
-                alarming=alarming(text, policy.emergency_phrases),
+                alarming=alarms,
+                language=language_of(text) if alarms else "",
                 refusing=alarming(text, policy.refusal_phrases),
             )
         case on.AgentTranscribed(text=text) | on.AgentText(text=text) | on.AgentWrote(text=text):

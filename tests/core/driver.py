@@ -20,6 +20,7 @@ from relay.core.policy import (
     CLIP_NAMES,
     LIVE_GREETING,
     PLAIN_GREETING,
+    SPANISH_EMERGENCY,
     CallPolicy,
     Clip,
     Effect,
@@ -56,9 +57,13 @@ class Driver:
         clip_ms: int = 1000,
         live: str = "",
         plain: bool = False,
+        spanish: bool = False,
         **policy: object,
     ) -> None:
-        """live: what the model itself is to greet with; plain: a greeting without notice exists."""
+        """live: what the model itself is to greet with; plain: a greeting without notice exists
+
+        spanish: the emergency line exists in it
+        """
         self.now = 0.0
         settings: dict[str, object] = {"effects": EFFECTS, **policy}
         spoken = dict(clips(clip_ms))
@@ -66,6 +71,9 @@ class Driver:
             spoken[LIVE_GREETING] = Clip(LIVE_GREETING, live, b"")
         if plain:
             spoken[PLAIN_GREETING] = Clip(PLAIN_GREETING, "Hello, from an AI.", bytes(clip_ms * MS))
+        if spanish:
+            line = Clip(SPANISH_EMERGENCY, "Marque el 911.", bytes(clip_ms * MS))
+            spoken[SPANISH_EMERGENCY] = line
         self.call = Call(CallPolicy(**settings), spoken, now=self.now)  # type: ignore[arg-type]
         self.log: list[tuple[float, do.Command]] = []
         self.echo = echo

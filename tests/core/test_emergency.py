@@ -6,9 +6,11 @@ import pytest
 
 from relay.core import commands as do
 from relay.core import events as on
-from relay.core.emergency import PHRASES, alarming, phrases_of
+from relay.core.emergency import PHRASES, alarming, language_of, phrases_of
 from relay.core.phases import Phase
+from relay.core.policy import CallPolicy
 from relay.core.records import OwnerNotice, TranscriptLine
+from relay.shell.understood import understood
 from tests.core.driver import MS, Driver, of
 
 EVERY = phrases_of(PHRASES, PHRASES)
@@ -83,6 +85,38 @@ def test_the_line_is_said_at_once_and_once_and_the_call_is_flagged() -> None:
     said = {c.name.split(":")[1] for c in driver.sent(do.SendMark) if "clip_emergency" in c.name}
     assert len(said) == 1
     assert len(driver.kept(OwnerNotice)) == 1
+
+
+@pytest.mark.parametrize(
+    ("language", "spanish", "line"),
+    [
+        ("es", True, "clip_emergency_es_"),
+        ("en", True, "clip_emergency_2"),
+        ("", True, "clip_emergency_2"),
+        ("es", False, "clip_emergency_2"),
+    ],
+)
+def test_the_line_is_said_in_the_language_of_the_words(
+    language: str, spanish: bool, line: str
+) -> None:
+    driver = Driver(spanish=spanish)
+    driver.greeted()
+    driver.caller_says("u1", words=None)
+    driver.feed(on.CallerTranscribed("u1", "No respira.", alarming=True, language=language))
+    driver.wait(2)
+    said = {mark.name.split(":")[1] for mark in driver.sent(do.SendMark)}
+    assert [name for name in said if "emergency" in name and name.startswith(line)]
+
+
+@pytest.mark.parametrize(
+    ("words", "language"),
+    [("¡No respira!", "es"), ("He is not breathing!", "en"), ("Il ne respire plus!", "")],
+)
+def test_the_packaged_phrases_tell_which_language_it_is(words: str, language: str) -> None:
+    assert language_of(words) == language
+    heard = understood(on.CallerTranscribed("u1", words), CallPolicy())
+    assert isinstance(heard, on.CallerTranscribed)
+    assert (heard.alarming, heard.language) == (bool(language), language)
 
 
 def test_words_before_the_notice_bring_the_line_and_are_not_kept() -> None:
