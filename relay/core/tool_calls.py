@@ -11,7 +11,7 @@ before that cancels it. What has begun is finished and its result is told, cut o
 
 Somebody may be saying "no, wait" so quietly that it is no proven voice. A write is *held* until
 that is known, for `objection_s` at most: words cancel it, a noise does not. The model has heard the
-words then; if it calls again all the same, no murmur holds that write.
+words then; if it makes the very same call again, no murmur holds or cancels that.
 
 Outputs are JSON text written here or by a tool; the core needs no JSON library for either.
 """
@@ -84,7 +84,7 @@ class ToolCalls:
         self._claimed: set[str] = set()
         self.failures = 0  # in a row
         self._hush_until = 0.0
-        self._objected = False  # somebody did, and no write has run since
+        self._objected: set[tuple[str, str]] = set()  # to these names and arguments
         self.outcomes: list[str] = []
         self.notices: list[str] = []
 
@@ -151,15 +151,21 @@ class ToolCalls:
 
     def _hold(self, call: _Pending, now: float) -> bool:
         """Whether a write still waits for a doubt."""
-        if not (call.held or self._objected):
+        if not (call.held or self._insists(call)):
             call.held, call.held_until = True, now + self._policy.objection_s
         return call.held_until is not None
 
     def objected(self, now: float) -> list[Command]:
         """There were words after all: what waits will not be done, unless the model insists."""
-        out = self.cut(now)
-        self._objected = self._objected or bool(out)
+        out: list[Command] = []
+        for call in self._calls.values():
+            if call.state is _State.WAITING and not self._insists(call):
+                self._objected.add((call.name, call.arguments))
+                out += self._refuse(call, now, INTERRUPTED, "cancelled")
         return out
+
+    def _insists(self, call: _Pending) -> bool:
+        return (call.name, call.arguments) in self._objected
 
     def finished(self, event: ToolFinished, now: float) -> list[Command]:
         """A tool ended: tell the model, as an output or, when that was given, as text."""

@@ -285,8 +285,8 @@ def about_to_book(ms: int = 2000) -> Driver:
     return driver
 
 
-def books(driver: Driver, call_id: str = "c1", response: str = "r1") -> list:
-    out = driver.feed(on.FunctionCalled(response, "f1", call_id, "book_appointment", "{}"))
+def books(driver: Driver, call_id: str = "c1", response: str = "r1", arguments: str = "{}") -> list:
+    out = driver.feed(on.FunctionCalled(response, "f1", call_id, "book_appointment", arguments))
     return out + driver.feed(on.ResponseEnded(response, "completed"))
 
 
@@ -374,6 +374,19 @@ def test_a_write_that_the_model_asks_for_in_spite_of_the_words_is_done():
     driver.feed(on.ResponseStarted("r2"))
     murmurs(driver, "u3")
     assert of(books(driver, "c2", "r2"), do.RunTool)
+
+
+def test_who_was_heard_once_may_object_to_the_next_booking_as_well():
+    driver = booking_with_a_murmur()
+    commits(driver)
+    driver.feed(on.CallerTranscribed("u2", "No, Wednesday."))
+    driver.feed(on.ResponseStarted("r2"))
+    murmurs(driver, "u3")
+    books(driver, "c2", "r2", '{"day":"wednesday"}')
+    commits(driver, "u3")
+    driver.feed(on.CallerTranscribed("u3", "No, at ten."))
+    driver.wait(4)
+    assert not driver.sent(do.RunTool)
 
 
 def test_the_words_of_the_wish_itself_are_no_objection_however_late():
