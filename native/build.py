@@ -41,7 +41,8 @@ DECLARATIONS = """
 #define FRAME_FAILED ...
 #define RESAMPLE_SLACK ...
 
-typedef struct { char *buffer; size_t size, mulaw_bytes; double level_db; int rises; } frame_space;
+typedef struct { char *buffer; size_t size, mulaw_bytes; const uint8_t *mulaw;
+                 double level_db; int rises; } frame_space;
 typedef struct frame_stream frame_stream;
 frame_stream *frame_open(int up);
 void frame_close(frame_stream *stream);
@@ -112,14 +113,19 @@ int link_put(link_end *end, int opcode, const uint8_t *payload, size_t n);
 ptrdiff_t link_flush(link_end *end);
 void link_shut(link_end *end);
 
+#define EAR_FRAMES ...
+typedef struct { int32_t bytes, rises; double level_db; } ear_frame;
 typedef struct {
     link_end *phone; frame_stream *stream; frame_space *space;
     char stream_sid[64]; size_t stream_sid_n;
     uint64_t chunk;
     const char *audio; size_t audio_n;
     int rises;
-    int whole, alert;
+    int whole;
     link_end *model;
+    double alert_db;
+    int noted; int32_t passed_n; uint32_t mulaw_n;
+    ear_frame passed[...]; uint8_t mulaw[...];
 } media_ear;
 int media_next(media_ear *ear);
 int media_receive(media_ear *ear);
@@ -135,6 +141,8 @@ int speech_next(speech_mouth *mouth);
 int clock_open(void);
 int clock_set(int fd, double seconds);
 #define ROUND_HEARD ...
+#define ROUND_PASSED ...
+#define ROUND_LAGS ...
 #define ROUND_READABLE ...
 #define ROUND_REST ...
 #define ROUND_MARK ...
@@ -145,7 +153,6 @@ typedef struct {
     int32_t fd, kind, mulaw_bytes, rises;
     double level_db;
     uint32_t sound, sound_n;
-    int32_t told, unsent;
 } round_note;
 typedef struct {
     int epoll, eager; media_ear **ears; size_t ears_n; int patient, ready;

@@ -143,6 +143,7 @@ ptrdiff_t phone_frame(frame_stream *stream, const char *payload, size_t n, frame
         return FRAME_BAD_BASE64;
     ulaw_decode(parts.mulaw, (size_t)mulaw_n, parts.pcm8);
     space->mulaw_bytes = (size_t)mulaw_n;
+    space->mulaw = parts.mulaw;
     space->level_db = level_of(parts.pcm8, (size_t)mulaw_n);
     space->rises = rises_of(parts.mulaw, (size_t)mulaw_n);
     pcm_to_float(parts.pcm8, (size_t)mulaw_n, parts.narrow);
@@ -264,6 +265,7 @@ ptrdiff_t pass_frame(const char *payload, size_t n, frame_space *space)
     if (made < 0)
         return FRAME_BAD_BASE64;
     space->mulaw_bytes = (size_t)made;
+    space->mulaw = (const uint8_t *)space->buffer;
     space->level_db = ulaw_level_db((const uint8_t *)space->buffer, (size_t)made);
     space->rises = rises_of((const uint8_t *)space->buffer, (size_t)made);
     return made;

@@ -33,6 +33,7 @@ typedef struct {
     char *buffer;
     size_t size;
     size_t mulaw_bytes; /* on the phone's side of this frame, 8 bytes a ms */
+    const uint8_t *mulaw; /* from the phone: those bytes, until the buffer is used again */
     double level_db;    /* RMS of those bytes in dB below a full-scale square wave */
     int rises;          /* phone to model: how often they cross zero upwards */
 } frame_space;

@@ -133,6 +133,21 @@ int media_receive(media_ear *ear)
     return came < 0 ? (int)came : media_next(ear);
 }
 
+int media_pass(media_ear *ear)
+{
+    const frame_space *frame = ear->space;
+    if (ear->model == NULL || !ear->model->takes || ear->passed_n == EAR_FRAMES ||
+        frame->mulaw_bytes > EAR_BYTES - ear->mulaw_n)
+        return 0;
+    if (append_put(ear->model, ear->audio, ear->audio_n) != 0)
+        return 0;
+    ear->passed[ear->passed_n++] =
+        (ear_frame){(int32_t)frame->mulaw_bytes, ear->rises, frame->level_db};
+    memcpy(ear->mulaw + ear->mulaw_n, frame->mulaw, frame->mulaw_bytes);
+    ear->mulaw_n += (uint32_t)frame->mulaw_bytes;
+    return 1;
+}
+
 int append_put(link_end *model, const char *audio, size_t n)
 {
     static const char before[] = "{\"type\":\"input_audio_buffer.append\",\"audio\":\"";

@@ -19,6 +19,14 @@ enum { MEDIA_TAKEN = 100 };
 
 #define MEDIA_AUDIBLE_DB (-55.0) /* nothing below this is a voice */
 
+/* What is known of a frame that went on to the model before anybody in Python was told. */
+typedef struct {
+    int32_t bytes, rises; /* mu-law bytes; as media_ear */
+    double level_db;
+} ear_frame;
+
+enum { EAR_FRAMES = 8, EAR_BYTES = EAR_FRAMES * 160 };
+
 /* A caller's audio on its way to the model. */
 typedef struct {
     link_end *phone;
@@ -31,8 +39,13 @@ typedef struct {
     size_t audio_n;
     int rises;            /* as relay.audio.frames.rises; 0 for what is hardly audible */
     int whole;            /* the frame that is left is a message by itself */
-    int alert;            /* a voice matters at once: somebody may be interrupted by it (round.h) */
     link_end *model;      /* the lane is open: where its frames go at once (round.h); else NULL */
+    double alert_db;      /* a frame above it matters at once: somebody may be interrupted by it */
+    int noted;            /* that frames have passed is in a round's notes already */
+    int32_t passed_n;     /* frames that have passed, and are to be told of */
+    uint32_t mulaw_n;     /* and their bytes */
+    ear_frame passed[EAR_FRAMES];
+    uint8_t mulaw[EAR_BYTES];
 } media_ear;
 
 /* Take the next frame. Returns MEDIA_TAKEN, or what link_next does of a frame that is left to
@@ -41,6 +54,10 @@ int media_next(media_ear *ear);
 
 /* The same after one receive, or what link_receive says if nothing came. */
 int media_receive(media_ear *ear);
+
+/* Hand the frame that was just taken on to the model and remember it, if the lane is open and there is
+ * room. Returns whether it was. */
+int media_pass(media_ear *ear);
 
 /* Frame an input_audio_buffer.append. Returns as link_put. */
 int append_put(link_end *model, const char *audio, size_t n);

@@ -17,9 +17,9 @@ typedef struct {
     media_round *round;
     size_t notes, sound;
     int urgent;
-    size_t later;                    /* sockets behind this one: each may need a note */
-    round_note *last[ROUND_SOCKETS]; /* of the frames that went to a model, and which it was */
-    link_end *models[ROUND_SOCKETS];
+    size_t later;                      /* sockets behind this one: each may need two notes */
+    link_end *models[ROUND_SOCKETS];   /* that frames went to, and from which phone */
+    int phones[ROUND_SOCKETS];
     size_t models_n;
 } look;
 
@@ -30,10 +30,11 @@ static round_note *note(look *now, int fd, int kind)
     return it;
 }
 
-/* Room for this note, one for what follows it, and one for each socket behind. */
+/* Room for this note, for two more of this socket, for two of each behind, and for who lags. */
 static int room_for(const look *now, size_t n)
 {
-    return n <= ROUND_SOUND - now->sound && now->notes + 2 + now->later <= ROUND_NOTES;
+    return n <= ROUND_SOUND - now->sound &&
+           now->notes + 3 + 2 * now->later + now->models_n <= ROUND_NOTES;
 }
 
 static round_note *keep(look *now, int fd, int kind, const char *text, size_t n)
@@ -46,34 +47,40 @@ static round_note *keep(look *now, int fd, int kind, const char *text, size_t n)
     return it;
 }
 
-/* Hand a frame on, if the lane is open. Returns whether it was. */
-static int tell(const media_ear *ear)
+/* A frame has gone on: have its call told, now or when some have gathered. */
+static void passed(look *now, int fd, media_ear *ear)
 {
-    link_end *model = ear->model;
-    return model != NULL && model->takes && append_put(model, ear->audio, ear->audio_n) == 0;
+    int loud = ear->space->level_db > ear->alert_db;
+    if (!ear->noted && (loud || ear->passed_n >= ROUND_GATHERED)) {
+        note(now, fd, ROUND_PASSED);
+        ear->noted = 1;
+    }
+    if (loud || ear->passed_n == EAR_FRAMES)
+        now->urgent = 1;
 }
 
-static void heard(look *now, int fd, const media_ear *ear, round_note **last)
+static void heard(look *now, int fd, media_ear *ear, int *went)
 {
+    if (media_pass(ear)) {
+        *went = 1;
+        passed(now, fd, ear);
+        return;
+    }
     round_note *it = keep(now, fd, ROUND_HEARD, ear->audio, ear->audio_n);
     it->mulaw_bytes = (int32_t)ear->space->mulaw_bytes;
     it->rises = ear->rises;
     it->level_db = ear->space->level_db;
-    it->told = tell(ear);
-    if (it->told)
-        *last = it;
-    if (ear->alert && it->level_db > MEDIA_AUDIBLE_DB)
-        now->urgent = 1;
+    now->urgent = 1;
 }
 
 /* Whether the message that was just read can be noted, and was. */
-static int noted(look *now, int fd, const media_ear *ear, int kind, round_note **last)
+static int noted(look *now, int fd, media_ear *ear, int kind, int *went)
 {
     static const char mark[] = "{\"event\":\"mark\"";
     const ws_frame *frame = &ear->phone->frame;
     const char *text = (const char *)ear->phone->got + frame->payload;
     if (kind == MEDIA_TAKEN && room_for(now, ear->audio_n)) {
-        heard(now, fd, ear, last);
+        heard(now, fd, ear, went);
         return 1;
     }
     if (kind == WS_TEXT && ear->whole && frame->payload_n >= sizeof mark - 1 &&
@@ -87,9 +94,9 @@ static int noted(look *now, int fd, const media_ear *ear, int kind, round_note *
 static void listen_to(look *now, int fd, media_ear *ear)
 {
     const link_end *phone = ear->phone;
-    round_note *last = NULL;
+    int went = 0;
     int kind = media_receive(ear);
-    while (noted(now, fd, ear, kind, &last)) {
+    while (noted(now, fd, ear, kind, &went)) {
         if (phone->start == phone->end)
             kind = WS_MORE;
         else
@@ -99,8 +106,8 @@ static void listen_to(look *now, int fd, media_ear *ear)
         note(now, fd, kind);
         now->urgent = 1;
     }
-    if (last != NULL) {
-        now->last[now->models_n] = last;
+    if (went) {
+        now->phones[now->models_n] = fd;
         now->models[now->models_n++] = ear->model;
     }
 }
@@ -125,10 +132,11 @@ static void look_once(look *now)
             listen_to(now, fd, ear);
         }
     }
-    for (size_t i = 0; i < now->models_n; i++) {
-        now->last[i]->unsent = link_flush(now->models[i]) != 0;
-        now->urgent |= now->last[i]->unsent;
-    }
+    for (size_t i = 0; i < now->models_n; i++)
+        if (link_flush(now->models[i]) != 0) {
+            note(now, now->phones[i], ROUND_LAGS);
+            now->urgent = 1;
+        }
 }
 
 enum { SECOND = 1000000000 }; /* in ns */
@@ -143,7 +151,7 @@ static int64_t clock_ns(void)
 /* Whether every socket can be noted once more, with a frame each. */
 static int room_for_more(const look *now)
 {
-    return now->notes + 2 * ROUND_SOCKETS <= ROUND_NOTES &&
+    return now->notes + 3 * ROUND_SOCKETS <= ROUND_NOTES &&
            now->sound + (size_t)ROUND_SOCKETS * FRAME_ROOM <= ROUND_SOUND;
 }
 

@@ -109,7 +109,12 @@ class _Flow:
             case on.CallerAudio(_, ms, level_db):
                 self.caller_ms += ms
                 self.caller_db = max(self.caller_db, level_db)
-            case do.AppendAudio():
+            case on.CallerPassed(_, frames):
+                for ms, level_db, _ in frames:
+                    self.caller_ms += ms
+                    self.caller_db = max(self.caller_db, level_db)
+                self.passed_on += len(frames)
+            case do.AppendAudio() | do.RetellAudio():
                 self.passed_on += 1
             case do.Note("stale_mark"):
                 self.stale_marks += 1

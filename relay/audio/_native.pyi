@@ -77,6 +77,8 @@ class _Lib:
     def clock_open(self) -> int: ...
     def clock_set(self, fd: int, seconds: float, /) -> int: ...
     ROUND_HEARD: Final[int]
+    ROUND_PASSED: Final[int]
+    ROUND_LAGS: Final[int]
     ROUND_READABLE: Final[int]
     ROUND_REST: Final[int]
     ROUND_MARK: Final[int]

@@ -84,13 +84,17 @@ class Call:
 
     @property
     def hears_at_once(self) -> bool:
-        """Whether a frame of the caller may go to the model before `handle` is told of it."""
+        """Whether frames of the caller may go to the model before `handle` is told of them.
+
+        It is told of them by CallerPassed: by a hundred ms or before any other event, and at once
+        of one that is louder than `alert_db`.
+        """
         return self._state.link.up_to_date and self._state.phase in WITH_CALLER
 
     @property
-    def can_be_interrupted(self) -> bool:
-        """Whether something is being said: a caller who speaks over it is not to wait."""
-        return not self._state.talk.playout.quiet()
+    def alert_db(self) -> float:
+        """From what level on a frame may be a voice that something must yield to; inf: none."""
+        return self._state.talk.alert_db
 
     def handle(self, event: on.Event, now: float) -> list[Command]:
         """Take one event at now. Returns what is to be done, in order."""
@@ -98,13 +102,15 @@ class Call:
         out: list[Command] = []
         call.out = out
         quick = False
-        if type(event) is on.CallerAudio and call.phase in WITH_CALLER:
+        if type(event) is on.CallerPassed and call.phase in WITH_CALLER:
+            quick = on_phone.caller_passed(call, event, now)
+        elif type(event) is on.CallerAudio and call.phase in WITH_CALLER:
             quick = on_phone.caller_audio(call, event, now)
         elif (suits := fit(call.phase, event)) is Fit.TAKEN:
             quick = _dispatch(call, event, now)
         elif suits is Fit.NONSENSE:
             note(call, "out_of_phase", f"{type(event).__name__} in {call.phase.name}")
-        # A frame of the caller that changed nothing needs no look at the timers: 50 a second.
+        # Sound of the caller that changed nothing needs no look at the timers.
         if not quick or (call.deadline is not None and now >= call.deadline):
             advance(call, now)
         return out
@@ -141,7 +147,7 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
     """Let the event take effect. True: the timers were seen to, or fall due no sooner by it."""
     talk = call.talk
     match event:
-        case on.CallerAudio():
+        case on.CallerAudio() | on.CallerPassed():
             pass  # it only fits where `handle` has taken it already
         case on.AgentAudio():
             if not talk.voicing.has(event.item_id):

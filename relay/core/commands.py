@@ -78,6 +78,13 @@ class AppendAudio:
     audio: str
 
 
+@dataclass(slots=True)
+class RetellAudio:
+    """Caller audio that another session has heard, for its successor: mu-law as in CallerPassed."""
+
+    mulaw: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class AddText:
     """Add a text item to the conversation. role: system | user | assistant."""
@@ -265,6 +272,7 @@ Command: TypeAlias = (
     | ConfigureModel
     | SetTurnSilence
     | AppendAudio
+    | RetellAudio
     | AddText
     | CreateResponse
     | CreateText

@@ -27,6 +27,7 @@ from relay.core.voicing import REST, Rest, Voicing
 #: More answers than any call has; what comes behind them is not measured.
 MAX_MEASURED = 1000
 SUMMARY_CHARS = 160
+NEVER_DB = float("inf")
 
 
 class Conversation:
@@ -71,10 +72,17 @@ class Conversation:
 
     # ---- the caller -------------------------------------------------------------------------
 
-    def caller_frame(self, frame: on.CallerAudio, now: float) -> bool:
+    @property
+    def alert_db(self) -> float:
+        """From what level on a frame may be a caller to whom we must yield; inf: nobody speaks."""
+        if self.playout.quiet() and not self.responses.busy:
+            return NEVER_DB
+        return self.ear.least_db
+
+    def caller_frame(self, ms: int, level_db: float, rises: int, now: float) -> bool:
         """Measure one frame. True: with it, it is certain that the caller speaks."""
         own = self.playout.level_db(now, self._policy.echo_tail_ms)
-        voiced = self.ear.frame(now, frame.ms, frame.level_db, own, frame.rises)
+        voiced = self.ear.frame(now, ms, level_db, own, rises)
         return voiced and (self.confirm(now) or self._certain_alone(now))
 
     def confirm(self, now: float) -> bool:

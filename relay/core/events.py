@@ -31,14 +31,24 @@ class CallerAudio:
     ms: its length on the line, silence put in for lost frames included
     level_db: its level in dBFS, -100.0 for digital silence
     rises: how often it crosses zero upwards, which tells a vowel from breath
-    told: the model has it already: it came while the core heard at once (Call.hears_at_once)
     """
 
     audio: str
     ms: int
     level_db: float
     rises: int = 0
-    told: bool = False
+
+
+@dataclass(slots=True)
+class CallerPassed:
+    """Frames of the caller that the model has already: Call.hears_at_once allowed it.
+
+    mulaw: their sound as it came, in one piece
+    frames: of each its ms, level_db and rises, as in CallerAudio; the last one ends now
+    """
+
+    mulaw: bytes
+    frames: list[tuple[int, float, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,6 +393,7 @@ class PeerMisbehaved:
 Event: TypeAlias = (
     PhoneStarted
     | CallerAudio
+    | CallerPassed
     | MarkEchoed
     | KeyPressed
     | PhoneStopped

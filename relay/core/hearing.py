@@ -60,6 +60,9 @@ SPEAKING_DB = -40.0
 # dB a frame: quick within the greeting, which nobody can interrupt, and slow ever after.
 ECHO_STEP_FIRST_DB, ECHO_STEP_SHRINKS, ECHO_STEP_LAST_DB = 1.0, 0.99, 0.05
 
+# How finely it is told from what level on a frame matters.
+LEAST_STEP_DB = 3.0
+
 # What a caller's loudest moment is taken for until it was heard, and between what it is believed.
 VOICE_START_DB = -20.0
 VOICE_MIN_DB, VOICE_MAX_DB = -35.0, -10.0
@@ -130,6 +133,13 @@ class Ear:
         else:
             self._run_ms = 0
         return voiced
+
+    @property
+    def least_db(self) -> float:
+        """No frame below this is voiced, unless the floor has fallen meanwhile. Seldom changes."""
+        floor, voice = self.floor_db + self._margin_db, self.voice_db - self._voice_range_db
+        least = floor if floor > voice else voice
+        return (least // LEAST_STEP_DB - 1) * LEAST_STEP_DB
 
     def _count(self, now: float, ms: int) -> None:
         self._frames.append((now, ms))

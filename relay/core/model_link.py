@@ -20,14 +20,17 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum, auto
+from typing import TypeAlias
 
-from relay.core.events import CallerAudio
 from relay.core.policy import CallPolicy
+
+#: Sound of the caller and its ms: base64 as in CallerAudio, or mu-law as in CallerPassed.
+Sound: TypeAlias = tuple[str | bytes, int]
 
 #: Waits before the second, third and fourth dial of a successor.
 BACKOFF_S = (0.25, 0.5, 1.0)
 #: Audio kept while nobody speaks: the server's VAD reports speech some 100 ms late, the report is
-#: under way for some 100 more, and a successor's VAD wants 300 before it. Each frame is 1.4 KiB.
+#: under way for some 100 more, and a successor's VAD wants 300 before it.
 ONSET_MS = 600
 #: How much faster than speech a new session is told what it has missed, and in what portions.
 FLUSH_PACE = 4
@@ -52,8 +55,8 @@ class ModelLink:
         self.held_ms = 0
         self._policy = policy
         self.flush_at: float | None = None
-        self._kept: deque[CallerAudio] = deque()
-        self._untold: deque[CallerAudio] = deque()  # what a new session has missed
+        self._kept: deque[Sound] = deque()
+        self._untold: deque[Sound] = deque()  # what a new session has missed
         self._tries = 0
         self._lost_at: float | None = None
         self.ready_at = 0.0
@@ -76,36 +79,37 @@ class ModelLink:
 
     # ---- the caller's audio -----------------------------------------------------------------
 
-    def hear(self, frame: CallerAudio, *, understood: bool) -> bool:
-        """Keep a frame for a successor. True: the model can have it now.
+    def hear(self, audio: str | bytes, ms: int, *, understood: bool) -> bool:
+        """Keep sound for a successor. True: the model can have it now.
 
         understood: the words of all that was said before are known
         """
         state, untold = self.state, self._untold
         if state is Link.GONE:
             return False
-        kept, held_ms = self._kept, self.held_ms + frame.ms
-        kept.append(frame)
+        kept, held_ms = self._kept, self.held_ms + ms
+        kept.append((audio, ms))
         ready = state is Link.READY
         brief = ready and understood and not untold
         limit = ONSET_MS if brief else self._policy.hold_audio_ms
-        while held_ms > limit:
-            ms = kept.popleft().ms
-            held_ms -= ms
-            self.dropped_ms += 0 if ready else ms
+        while held_ms - kept[0][1] >= limit:
+            oldest_ms = kept.popleft()[1]
+            held_ms -= oldest_ms
+            self.dropped_ms += 0 if ready else oldest_ms
         self.held_ms = held_ms
         if untold:
-            untold.append(frame)
+            untold.append((audio, ms))
             return False
         return ready
 
-    def flush(self, now: float) -> list[CallerAudio]:
+    def flush(self, now: float) -> list[str | bytes]:
         """The next portion of what a new session has missed."""
-        portion: list[CallerAudio] = []
+        portion: list[str | bytes] = []
         ms = 0
         while self._untold and ms < FLUSH_MS:
-            portion.append(self._untold.popleft())
-            ms += portion[-1].ms
+            audio, audio_ms = self._untold.popleft()
+            portion.append(audio)
+            ms += audio_ms
         self.flush_at = now + ms / 1000 / FLUSH_PACE if self._untold else None
         return portion
 

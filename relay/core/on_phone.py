@@ -46,12 +46,30 @@ def caller_audio(call: State, frame: on.CallerAudio, now: float) -> bool:
         fault(call, "phone_flood", now)
         return False
     talk = call.talk
-    if call.link.hear(frame, understood=not talk.utterances.unsettled()) and not frame.told:
+    understood = not talk.utterances.unsettled()
+    if call.link.hear(frame.audio, frame.ms, understood=understood):
         call.out.append(do.AppendAudio(frame.audio))
-    if talk.caller_frame(frame, now):
+    if talk.caller_frame(frame.ms, frame.level_db, frame.rises, now):
         caller_confirmed(call, now)
         return False
     return True
+
+
+def caller_passed(call: State, passed: on.CallerPassed, now: float) -> bool:
+    """The same for frames that have gone on: kept and measured, each at its time."""
+    ms = sum([frame[0] for frame in passed.frames])
+    if call.sanity.floods(ms, now - call.started_at):
+        fault(call, "phone_flood", now)
+        return False
+    talk = call.talk
+    call.link.hear(passed.mulaw, ms, understood=not talk.utterances.unsettled())
+    certain = False
+    for frame_ms, level_db, rises in passed.frames:
+        ms -= frame_ms
+        certain |= talk.caller_frame(frame_ms, level_db, rises, now - ms / 1000)
+    if certain:
+        caller_confirmed(call, now)
+    return not certain
 
 
 def caller_confirmed(call: State, now: float) -> None:

@@ -128,8 +128,13 @@ class NativeSocket:
         """Joins this socket and a call's codec, for `pour_media`."""
         return Ear(self._link, codec)
 
-    async def pour_media(self, ear: Ear, take: Take, hear: Hear) -> None:
-        """`pour`, but what the ear takes goes to `hear`."""
+    async def pour_media(
+        self, ear: Ear, take: Take, hear: Hear, catch_up: Callable[[], None]
+    ) -> None:
+        """`pour`, but what the ear takes goes to `hear`.
+
+        catch_up: called when frames have passed the ear (Ear.passed) and wait to be told of
+        """
         link = self._link
 
         def go_on(kind: int) -> bool:
@@ -157,7 +162,7 @@ class NativeSocket:
 
         while (message := self._next_message()) is not None:
             take(message)  # what came with the handshake
-        await self._pour(step, lambda pouring: pouring.by_ear(ear, take, hear, go_on))
+        await self._pour(step, lambda pouring: pouring.by_ear(ear, take, hear, catch_up, go_on))
 
     async def _pour(
         self, step: Callable[[], bool], prepare: Callable[[Pouring], None] = lambda _: None

@@ -14,11 +14,17 @@ from relay.wire import twilio
 
 
 class Step(Protocol):
-    """A call that takes its steps. `hear` is `feed` for a frame of the caller, and cheaper."""
+    """A call that takes its steps.
+
+    hear: `feed` for sound of the caller, and cheaper
+    catch_up: asks the way what has passed
+    """
 
     def feed(self, event: on.Event) -> None: ...
 
-    def hear(self, frame: on.CallerAudio) -> None: ...
+    def hear(self, sound: on.CallerAudio | on.CallerPassed) -> None: ...
+
+    def catch_up(self) -> None: ...
 
 
 FRAME_MS = 20
@@ -31,25 +37,34 @@ MAX_JUMP = 500
 
 
 class Way:
-    """By which a caller's frames go on to the model where they are received, if a lane is given."""
+    """By which a caller's frames go on to the model where they are received, if a lane is given.
+
+    The call is told of them when some have gathered, or one matters, and before all else.
+    """
 
     def __init__(self) -> None:
         self._ear: Ear | None = None
         self._lane: Lane | None = None
-        self._alert = False
+        self._alert_db = float("inf")
 
     def begin(self, ear: Ear) -> None:
         self._ear = ear
         ear.lead_to(self._lane)
-        ear.alert(alert=self._alert)
+        ear.alert(self._alert_db)
 
-    def lead(self, lane: Lane | None, *, alert: bool) -> None:
-        """alert: a voice matters at once. Cheap when nothing changes."""
-        if lane is self._lane and alert is self._alert:
+    def lead(self, lane: Lane | None, *, alert_db: float) -> None:
+        """alert_db: what is louder matters at once. Cheap when nothing changes."""
+        if lane is self._lane and alert_db == self._alert_db:
             return
-        self._lane, self._alert = lane, alert
+        self._lane, self._alert_db = lane, alert_db
         if self._ear is not None:
             self.begin(self._ear)
+
+    def passed(self) -> on.CallerPassed | None:
+        """What has gone on since the last call, if anything."""
+        if self._ear is None or (passed := self._ear.passed()) is None:
+            return None
+        return on.CallerPassed(*passed)
 
 
 async def read_phone(
@@ -61,7 +76,7 @@ async def read_phone(
         if isinstance(socket, NativeSocket):
             ear = reader.join(socket)
             way.begin(ear)
-            await socket.pour_media(ear, reader.take, call.hear)
+            await socket.pour_media(ear, reader.take, call.hear, call.catch_up)
         else:
             while True:
                 reader.take(await socket.receive())

@@ -20,15 +20,14 @@ from relay.websocket import Ear, Note
 Take: TypeAlias = Callable[[str | bytes], None]
 Hear: TypeAlias = Callable[[CallerAudio], None]
 
-# Twilio's frame. Any other length is counted by the codec, which knows of parts of a ms.
-FRAME_BYTES, FRAME_MS = 160, 20
 
 
 class Pouring:
     """What a pump calls for one socket. Made by the task that is going to wait."""
 
     __slots__ = (
-        "_by", "_ear", "_fd", "_go_on", "_hear", "_over", "_run", "_step", "_take", "_task",
+        "_by", "_catch_up", "_ear", "_fd", "_go_on", "_hear", "_over", "_run", "_step", "_take",
+        "_task",
     )  # fmt: skip
 
     def __init__(self, by: Pump, fd: int, step: Callable[[], object]) -> None:
@@ -44,40 +43,49 @@ class Pouring:
         self._by.watch(self._fd, self, self._ear)
         await trio.lowlevel.wait_task_rescheduled(self._abort)
 
-    def by_ear(self, ear: Ear, take: Take, hear: Hear, go_on: Callable[[int], object]) -> None:
-        """Have messages received by the ear. go_on: hands on what else there is, of this kind"""
-        self._ear, self._take, self._hear, self._go_on = ear, take, hear, go_on
+    def by_ear(
+        self,
+        ear: Ear,
+        take: Take,
+        hear: Hear,
+        catch_up: Callable[[], None],
+        go_on: Callable[[int], object],
+    ) -> None:
+        """Have messages received by the ear.
+
+        catch_up: asks the ear what has passed; go_on: hands on what else there is, of this kind
+        """
+        self._ear, self._take, self._hear = ear, take, hear
+        self._catch_up, self._go_on = catch_up, go_on
 
     def ready(self) -> None:
-        result = outcome.capture(self._run, self._step)
-        if isinstance(result, outcome.Error):
-            self.give_up(result)
-        del result  # its traceback leads to this frame: a cycle, which all of the call hangs on
+        self._do(self._step)
 
     def text(self, text: str) -> None:
-        result = outcome.capture(self._run, self._take, text)
-        if isinstance(result, outcome.Error):
-            self.give_up(result)
-        del result  # as above
+        self._do(self._take, text)
 
     def came(self, kind: int) -> None:
-        result = outcome.capture(self._run, self._go_on, kind)
-        if isinstance(result, outcome.Error):
-            self.give_up(result)
-        del result  # as above
+        self._do(self._go_on, kind)
+
+    def passed(self) -> None:
+        self._do(self._catch_up)
 
     def heard(self, note: Note, audio: str) -> None:
-        _, _, mulaw_bytes, rises, level_db, _, _, told, unsent = note
+        _, _, mulaw_bytes, rises, level_db, _, _ = note
         ear = self._ear
         assert ear is not None  # noqa: S101 - it was the ear that heard
-        ms = FRAME_MS if mulaw_bytes == FRAME_BYTES else ear.whole_ms(mulaw_bytes)
-        if unsent:
-            ear.flush_lane()
-        frame = CallerAudio(audio, ms, level_db, rises, told == 1)
-        result = outcome.capture(self._run, self._hear, frame)
-        if isinstance(result, outcome.Error):
-            self.give_up(result)
-        del result  # as above
+        self._do(self._hear, CallerAudio(audio, ear.whole_ms(mulaw_bytes), level_db, rises))
+
+    def lags(self) -> None:
+        if self._ear is not None:
+            self._ear.flush_lane()
+
+    def _do(self, act: Callable[..., object], *args: object) -> None:
+        """In the task's context, and what it raises is raised there."""
+        try:
+            self._run(act, *args)
+        except BaseException as wrong:  # noqa: BLE001 - see above: it ends the call
+            self.give_up(outcome.Error(wrong))
 
     def give_up(self, result: outcome.Outcome[None]) -> None:
         """Wake the task with this: it is over. Until it has woken, others may find that as well."""

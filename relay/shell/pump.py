@@ -28,7 +28,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from relay.shell.clock import Clock
-from relay.websocket import HEARD, MARK, READABLE, Ear, Note, Round
+from relay.websocket import HEARD, LAGS, MARK, PASSED, READABLE, Ear, Note, Round
 
 # How often one looks for more before other tasks get a turn, while nothing is paced.
 ROUNDS: Final = 4
@@ -54,8 +54,14 @@ class Poured(Protocol):
     def ready(self) -> None:
         """There is something to be received."""
 
+    def passed(self) -> None:
+        """Frames have gone on that nobody was told of."""
+
     def heard(self, note: Note, audio: str) -> None:
         """A frame was received and converted."""
+
+    def lags(self) -> None:
+        """Frames have gone on that could not be sent whole."""
 
     def text(self, text: str) -> None:
         """A whole message was received."""
@@ -139,7 +145,9 @@ class Pump:
             socket = poured.get(fd)
             if socket is None:
                 continue  # the clock, or one that was forgotten in this very round
-            if kind == HEARD:
+            if kind == PASSED:
+                socket.passed()
+            elif kind == HEARD:
                 at = note[5]
                 socket.heard(note, sound[at : at + note[6]].decode())
             elif kind == MARK:
@@ -147,6 +155,8 @@ class Pump:
                 socket.text(sound[at : at + note[6]].decode())
             elif kind == READABLE:
                 socket.ready()
+            elif kind == LAGS:
+                socket.lags()
             else:
                 socket.came(kind)
         self.holding = False

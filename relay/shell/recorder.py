@@ -177,7 +177,7 @@ class Flight:
 
     def _pack(self, event: on.Event) -> object:
         match event:
-            case on.CallerAudio() | on.AgentAudio():
+            case on.CallerAudio() | on.CallerPassed() | on.AgentAudio():
                 if isinstance(event, on.AgentAudio) and not self._call.keeps_words:
                     self._unheard.add(event.item_id)
                 return pack(event, audio=self._audio and self._call.keeps_words)

@@ -25,7 +25,7 @@ import outcome
 import structlog
 import trio
 
-from relay.audio import ModelToPhone, PhoneToModel
+from relay.audio import ModelToPhone, PhoneToModel, payload
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.call import Call, Statistics
@@ -113,6 +113,7 @@ class Session:
         self._alarm = Alarm()
         self._to_model = PhoneToModel(kit.audio_format)
         self._to_phone = ModelToPhone(kit.audio_format)
+        self._retelling: PhoneToModel | None = None
         self._epoch = kit.wall_clock() - timedelta(seconds=now)  # of trio's clock, in UTC
         self._phone_out = Outbox(PHONE_OUTBOX)
         self._model_out = Outbox(MODEL_OUTBOX)
@@ -226,15 +227,19 @@ class Session:
         if self._feeding:
             self._events.append(event)  # route() met a full outbox: its event follows this step
             return
+        self.catch_up()
         if isinstance(event, on.PhoneStarted):
             self._introduce(event)
         self._carry_out(self._handle(event, self._time()))
 
-    def hear(self, frame: on.CallerAudio) -> None:
-        """`feed`, for what comes fifty times a second, and mostly leaves nothing to be done."""
+    def hear(self, sound: on.CallerAudio | on.CallerPassed) -> None:
+        """`feed`, for what comes all the time, and mostly leaves nothing to be done."""
         if self._feeding:
-            self._events.append(frame)
-        elif commands := self._handle(frame, self._time()):
+            self._events.append(sound)
+            return
+        if type(sound) is on.CallerAudio:
+            self.catch_up()
+        if commands := self._handle(sound, self._time()):
             self._carry_out(commands)
 
     def tell(self, event: on.Event) -> None:
@@ -252,6 +257,11 @@ class Session:
     async def _fail(self, result: outcome.Error) -> None:
         result.unwrap()
 
+    def catch_up(self) -> None:
+        """Hear what went on to the model already: before anything else that happened later."""
+        if (passed := self._way.passed()) is not None:
+            self.hear(passed)
+
     def _carry_out(self, commands: list[do.Command]) -> None:
         """Carry out what a step says, and the steps that follow from that."""
         self._feeding = True
@@ -265,7 +275,7 @@ class Session:
         self._phone_out.flush()
         call = self._call
         lane = self._model_out.lane if call.hears_at_once else None
-        self._way.lead(lane, alert=call.can_be_interrupted)
+        self._way.lead(lane, alert_db=call.alert_db)
         self._alarm.set(call.deadline)
 
     def _route_all(self, commands: list[do.Command]) -> None:
@@ -324,6 +334,8 @@ class Session:
                 | do.PostToolOutput()
             ):
                 self._tell_model(command)
+            case do.RetellAudio(mulaw):
+                self._tell_model(do.AppendAudio(self._in_model_format(mulaw)))
             case do.DialModel(hard):
                 self._facts = replace(self._facts, hard=hard)
                 self._dial_model()
@@ -390,6 +402,11 @@ class Session:
         text = realtime.render(command, f"{name}_{self._sent}", self._settings)
         self._post(self._model_out, text, "model")
 
+    def _in_model_format(self, mulaw: bytes) -> str:
+        """What a session's predecessor was told, by a filter of its own: the line's goes on."""
+        self._retelling = self._retelling or PhoneToModel(self._kit.audio_format)
+        return self._retelling.frame(payload(mulaw)).audio
+
     def _post(self, outbox: Outbox, text: str, side: str) -> None:
         if not outbox.post(text):
             self._events.append(on.OutboxFull(side))
@@ -409,6 +426,7 @@ class Session:
         self._model_scope = trio.CancelScope()
         self._model_out = Outbox(MODEL_OUTBOX)
         self._to_phone = ModelToPhone(self._kit.audio_format)
+        self._retelling = None
         self._start(self._run_model, self._model_scope, self._model_out, self._to_phone)
 
     async def _run_model(

@@ -26,7 +26,7 @@ from relay.websocket.link import (
     Link,
 )
 from relay.websocket.mouth import SPOKEN, Mouth
-from relay.websocket.round import HEARD, MARK, READABLE, REST, Note, Round
+from relay.websocket.round import HEARD, LAGS, MARK, PASSED, READABLE, REST, Note, Round
 from relay.websocket.tls import Trust
 
 __all__ = [
@@ -36,9 +36,11 @@ __all__ = [
     "CLOSE",
     "ENDED",
     "HEARD",
+    "LAGS",
     "MARK",
     "MORE",
     "NO_ROOM",
+    "PASSED",
     "PING",
     "PONG",
     "READABLE",

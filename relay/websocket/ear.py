@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any, Final
 
 from relay.audio import PhoneToModel
@@ -18,6 +19,11 @@ from relay.websocket.link import NO_ROOM, Link
 
 TAKEN: Final = lib.MEDIA_TAKEN
 _SID_BYTES: Final = 64
+_PASSED: Final = Struct("=iid")
+_PASSED_SIZE: Final = _PASSED.size
+# Twilio's frame. Any other length is counted by the codec, which knows of parts of a ms.
+_FRAME_BYTES: Final = 160
+_FRAME_MS: Final = 20
 
 _receive, _next, _bytes_at = lib.media_receive, lib.media_next, ffi.buffer
 
@@ -36,7 +42,7 @@ class Lane:
 class Ear:
     """One call's phone link and codec, joined. Neither is used by anybody else meanwhile."""
 
-    __slots__ = ("_codec", "_lane", "_link", "_space", "c")
+    __slots__ = ("_codec", "_lane", "_link", "_mulaw", "_passed", "_space", "c")
 
     def __init__(self, link: Link, codec: PhoneToModel) -> None:
         self._link, self._codec = link, codec
@@ -44,6 +50,8 @@ class Ear:
         self.c.phone = link.c
         self.c.stream, self._space = codec.parts()
         self.c.space = self._space
+        self.c.alert_db = float("inf")
+        self._passed, self._mulaw = ffi.buffer(self.c.passed), ffi.buffer(self.c.mulaw)
         self._lane: Lane | None = None
 
     def stream_started(self, stream_sid: str) -> None:
@@ -80,9 +88,26 @@ class Ear:
         self._lane = lane  # C points to what it holds
         self.c.model = ffi.NULL if lane is None else lane.link.c
 
-    def alert(self, *, alert: bool) -> None:
-        """Whether a voice matters at once, for a `Round` that takes its time."""
-        self.c.alert = alert
+    def alert(self, above_db: float) -> None:
+        """From what level on a frame matters at once, for a `Round` that takes its time."""
+        self.c.alert_db = above_db
+
+    def passed(self) -> tuple[bytes, list[tuple[int, float, int]]] | None:
+        """What a `Round` has handed on since the last call, if anything.
+
+        Returns mu-law, and of each frame in it its ms, level in dBFS and rises.
+        """
+        c = self.c
+        n = c.passed_n
+        if not n:
+            return None
+        frames = [
+            (_FRAME_MS if size == _FRAME_BYTES else self._codec.whole_ms(size), level_db, rises)
+            for size, rises, level_db in _PASSED.iter_unpack(self._passed[: n * _PASSED_SIZE])
+        ]
+        mulaw = self._mulaw[: c.mulaw_n]
+        c.passed_n = c.mulaw_n = c.noted = 0
+        return mulaw, frames
 
     def flush_lane(self) -> None:
         if self._lane is not None:

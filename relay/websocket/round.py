@@ -1,8 +1,9 @@
 """One look at all media sockets in one C call.
 
-native/round.h has the theory. What can be read is received there; a caller's frame that is entirely
-usual comes out converted, and has gone on to the model if its lane was open. Marks come out as
-text. All else comes out as the kind of what is there, to be read as ever.
+native/round.h has the theory. What can be read is received there. A caller's frame that is entirely
+usual goes on to the model if its lane is open, and waits in its ear to be told of; if not, it
+comes out converted. Marks come out as text. All else comes out as the kind of what is there, to be
+read as ever.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from relay.websocket.ear import Ear
 
 HEARD: Final = lib.ROUND_HEARD
 MARK: Final = lib.ROUND_MARK
+PASSED: Final = lib.ROUND_PASSED
+LAGS: Final = lib.ROUND_LAGS
 READABLE: Final = lib.ROUND_READABLE
 REST: Final = lib.ROUND_REST
 
 #: fd, kind; of a HEARD: bytes on the line, rises, level in dBFS; where its audio or a MARK's text
-#: stands and how long it is; whether the model was told it, and some of that could not be sent yet.
-Note: TypeAlias = tuple[int, int, int, int, float, int, int, int, int]
+#: stands and how long it is.
+Note: TypeAlias = tuple[int, int, int, int, float, int, int]
 
-_NOTE: Final = Struct("=iiiidIIii")
+_NOTE: Final = Struct("=iiiidII")
 _SIZE: Final = _NOTE.size
 _FIRST_FDS: Final = 64
 

@@ -615,8 +615,12 @@ def test_words_that_nobody_understood_yet_are_heard_by_the_successor(driver: Dri
     assert len(of(commands, do.AppendAudio)) == 30 + 75 + 25
 
 
-def frame(name: str, *, told: bool = False) -> on.CallerAudio:
-    return on.CallerAudio(name, 20, HUSH, told=told)
+def frame(name: str) -> on.CallerAudio:
+    return on.CallerAudio(name, 20, HUSH)
+
+
+def passed(name: str, frames: int = 5) -> on.CallerPassed:
+    return on.CallerPassed(name.encode(), [(20, HUSH, 0)] * frames)
 
 
 def test_what_the_model_was_told_at_once_is_kept_and_not_told_again(driver: Driver) -> None:
@@ -624,14 +628,22 @@ def test_what_the_model_was_told_at_once_is_kept_and_not_told_again(driver: Driv
     assert not driver.call.hears_at_once, "there is no model yet"
     driver.feed(frame("one"), on.ModelOpened(), on.ModelReady())
     assert driver.call.hears_at_once, "it has been told what was held"
-    assert driver.feed(frame("two", told=True)) == []
+    assert driver.feed(passed("two")) == []
     assert driver.feed(frame("three")) == [do.AppendAudio("three")]
     driver.greeted()
     driver.feed(on.ModelClosed(1006))
     assert not driver.call.hears_at_once
-    driver.feed(frame("four", told=True))  # to the one that was about to close
-    told = [c.audio for c in of(come_back(driver) + driver.wait(1.0), do.AppendAudio)]
-    assert told[-3:] == ["two", "three", "four"], "the successor hears it all"
+    driver.feed(passed("four"))  # to the one that was about to close
+    told = [
+        c
+        for c in come_back(driver) + driver.wait(1.0)
+        if isinstance(c, do.AppendAudio | do.RetellAudio)
+    ]
+    assert told[-3:] == [
+        do.RetellAudio(b"two"),
+        do.AppendAudio("three"),
+        do.RetellAudio(b"four"),
+    ], "the successor hears it all"
     assert driver.call.hears_at_once
 
 

@@ -52,7 +52,7 @@ class Line:
         self.way = Way()
         self.heard: list[on.Event] = []
         self.step: Callable[[on.Event], None] = lambda _: None
-        self.lane, self.alert = True, False
+        self.lane, self.alert_db = True, float("inf")
         self._chunk = 0
 
     def _secured(self) -> Far:
@@ -73,16 +73,21 @@ class Line:
 
     def feed(self, event: on.Event) -> None:
         """As Session.feed does."""
+        if not isinstance(event, on.CallerPassed):
+            self.catch_up()
         self.step(event)
         self.heard.append(event)
-        untold = isinstance(event, on.CallerAudio) and not event.told
-        if untold and not self.outbox.append(event.audio):
+        if isinstance(event, on.CallerAudio) and not self.outbox.append(event.audio):
             assert self.outbox.post(appended(event.audio))
         self.outbox.flush()
-        self.way.lead(self.outbox.lane if self.lane else None, alert=self.alert)
+        self.way.lead(self.outbox.lane if self.lane else None, alert_db=self.alert_db)
 
-    def hear(self, frame: on.CallerAudio) -> None:
-        self.feed(frame)
+    def hear(self, sound: on.CallerAudio | on.CallerPassed) -> None:
+        self.feed(sound)
+
+    def catch_up(self) -> None:
+        if (passed := self.way.passed()) is not None:
+            self.feed(passed)
 
     async def run(self) -> None:
         with suppress(SocketClosed):
@@ -101,13 +106,26 @@ class Line:
         frames = (twin.write(twin.TEXT, text.encode(), KEY) for text in texts)
         self.phone.sendall(b"".join(frames))
 
+    def hear_all_at_once(self) -> None:
+        self.alert_db = float("-inf")
+        self.feed(on.DeadlinePassed())
+        self.heard.clear()
+
     def say(self, frames: int = 1) -> None:
         begin = self._chunk + 1
         self._chunk += frames
         self.write(*(usual(n, sound(n)) for n in range(begin, self._chunk + 1)))
 
     def told(self) -> list[bool]:
-        return [event.told for event in self.heard if isinstance(event, on.CallerAudio)]
+        """Of each frame that its call knows of, whether it had gone on before."""
+        self.catch_up()
+        frames: list[bool] = []
+        for event in self.heard:
+            if isinstance(event, on.CallerPassed):
+                frames += [True] * len(event.frames)
+            elif isinstance(event, on.CallerAudio):
+                frames.append(False)
+        return frames
 
     async def at_the_model(self, count: int) -> list[str]:
         with trio.fail_after(5):
@@ -187,9 +205,12 @@ async def test_a_frame_goes_on_and_its_call_is_told_so(place):
     assert await line.at_the_model(3) == of(3)
     assert line.told() == [True] * 3
     assert line.nothing_more(), "nothing is sent twice"
-    frame = line.heard[0]
-    assert isinstance(frame, on.CallerAudio)
-    assert (frame.audio, frame.ms) == (sound(1), 20)
+    passed = line.heard[0]
+    assert isinstance(passed, on.CallerPassed)
+    assert [payload(passed.mulaw[at : at + 160]) for at in (0, 160, 320)] == [
+        sound(n) for n in (1, 2, 3)
+    ]
+    assert [ms for ms, _, _ in passed.frames] == [20] * 3
 
 
 async def test_where_the_core_wants_to_hear_first_nothing_goes_on_before(place):
@@ -230,10 +251,11 @@ async def test_more_frames_than_a_round_can_note_are_all_heard_in_order(place):
 
 async def test_a_lane_that_closes_in_the_middle_of_a_round_loses_and_repeats_nothing(place):
     first, second = await place(Line()), await place(Line())
+    first.hear_all_at_once()
 
     def close_the_other(_event: on.Event) -> None:
         second.lane = False
-        second.way.lead(None, alert=False)
+        second.way.lead(None, alert_db=float("inf"))
 
     first.step = close_the_other
     first.say()
@@ -262,6 +284,7 @@ async def test_a_call_that_breaks_in_a_round_breaks_alone(place):
     def fail(_event: on.Event) -> None:
         raise ZeroDivisionError
 
+    lines[1].hear_all_at_once()
     lines[1].step = fail
     for _ in range(2):
         for line in lines:
@@ -328,8 +351,8 @@ async def test_what_is_no_frame_is_read_between_the_frames(place):
     assert await line.at_the_model(3) == of(3)
     await settled()
     kinds = [type(event) for event in line.heard]
-    caller = on.CallerAudio
-    assert kinds == [caller, on.MarkEchoed, caller, on.PhoneStarted, caller]
+    assert kinds == [on.CallerPassed, on.MarkEchoed, on.PhoneStarted, on.CallerAudio]
+    assert line.told() == [True, True, False]
 
 
 async def test_a_message_in_pieces_is_put_together(place):

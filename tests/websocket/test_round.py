@@ -10,14 +10,28 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from relay.audio import PhoneToModel, payload
-from relay.websocket import ENDED, HEARD, MARK, READABLE, TEXT, Ear, Lane, Link, Round, twin
+from relay.websocket import (
+    ENDED,
+    HEARD,
+    LAGS,
+    MARK,
+    PASSED,
+    READABLE,
+    TEXT,
+    Ear,
+    Lane,
+    Link,
+    Round,
+    twin,
+)
 from tests.websocket.secure import secure
 
 KEY = b"\x01\x02\x03\x04"
 STREAM = "MZ" + "2" * 32
 LONG_NS = 3600 * 1_000_000_000
 TICK_NS = 200_000
-QUIET, LOUD = payload(b"\xff" * 160), payload((b"\x90" * 20 + b"\x10" * 20) * 4)
+QUIET_MULAW, LOUD_MULAW = b"\xff" * 160, (b"\x90" * 20 + b"\x10" * 20) * 4
+QUIET, LOUD = payload(QUIET_MULAW), payload(LOUD_MULAW)
 OTHER = '{"event":"dtmf"}'
 
 
@@ -100,6 +114,47 @@ def test_frames_and_marks_are_noted_in_order(place) -> None:
     assert kinds(where) == []
 
 
+def test_what_has_passed_waits_in_its_ear_until_some_have_gathered(place) -> None:
+    where, begin = place
+    one = begin()
+    one.open_lane()
+    one.write(*(media(n) for n in range(1, 5)))
+    assert kinds(where) == []
+    one.write(media(5, LOUD), media(6))
+    assert kinds(where) == [(one.fd, PASSED)], "once for all of it"
+    passed = one.ear.passed()
+    assert passed is not None
+    mulaw, frames = passed
+    assert mulaw == QUIET_MULAW * 4 + LOUD_MULAW + QUIET_MULAW
+    assert [(ms, rises) for ms, _, rises in frames] == [(20, 0)] * 4 + [(20, 3)] + [(20, 0)]
+    assert [level > -55 for _, level, _ in frames] == [False] * 4 + [True, False]
+    assert one.ear.passed() is None
+    one.write(media(7))
+    assert kinds(where) == []
+
+
+def test_a_frame_for_which_an_ear_has_no_room_is_given_out_behind_the_others(place) -> None:
+    where, begin = place
+    one = begin()
+    one.open_lane()
+    one.write(*(media(n) for n in range(1, 11)))
+    assert kinds(where) == [(one.fd, PASSED), (one.fd, HEARD), (one.fd, HEARD)]
+    passed = one.ear.passed()
+    assert passed is not None
+    assert len(passed[1]) == 8
+
+
+def test_a_long_frame_passes_only_where_there_is_room_for_it(place) -> None:
+    where, begin = place
+    one = begin()
+    one.open_lane()
+    one.write(media(1, payload(b"\xff" * 1280)), media(2))
+    assert kinds(where) == [(one.fd, HEARD)], "the second one"
+    passed = one.ear.passed()
+    assert passed is not None
+    assert [ms for ms, _, _ in passed[1]] == [160]
+
+
 def test_what_is_neither_ends_the_look_at_its_phone_alone(place) -> None:
     where, begin = place
     one, two = begin(), begin()
@@ -168,7 +223,7 @@ def hurried(where: Round, *calmly: Callable[[], None], urgently: Callable[[], No
     return found
 
 
-def test_quiet_frames_and_marks_go_on_at_once_and_are_told_later(place) -> None:
+def test_frames_and_marks_go_on_at_once_and_are_told_later(place) -> None:
     where, begin = place
     one = begin()
     one.open_lane()
@@ -180,19 +235,40 @@ def test_quiet_frames_and_marks_go_on_at_once_and_are_told_later(place) -> None:
     def look_at_the_model() -> None:
         one.model.settimeout(30)
         told.append(one.model.recv(4096))
-        one.write(media(2, LOUD))
+        one.write(*(media(n, LOUD) for n in range(2, 7)))
 
     found = hurried(where, frame_and_mark, look_at_the_model, urgently=lambda: one.write(OTHER))
-    assert found == [HEARD, MARK, HEARD, TEXT], "a voice alone is in no hurry"
+    assert found == [MARK, PASSED, TEXT], "a voice alone is in no hurry"
     assert told[0], "it was on its way long before"
 
 
 def test_a_voice_is_in_a_hurry_where_somebody_may_be_interrupted(place) -> None:
     where, begin = place
     one = begin()
-    one.ear.alert(alert=True)
+    one.open_lane()
+    one.ear.alert(-55.0)
     found = hurried(where, lambda: one.write(media(1)), urgently=lambda: one.write(media(2, LOUD)))
-    assert found == [HEARD, HEARD]
+    assert found == [PASSED]
+    passed = one.ear.passed()
+    assert passed is not None
+    assert len(passed[1]) == 2
+
+
+def test_what_nobody_asks_for_becomes_a_hurry_before_the_ear_is_full(place) -> None:
+    where, begin = place
+    one = begin()
+    one.open_lane()
+    seven = [media(n) for n in range(1, 8)]
+    found = hurried(where, lambda: one.write(*seven), urgently=lambda: one.write(media(8)))
+    assert found == [PASSED]
+
+
+def test_a_frame_that_does_not_pass_is_in_a_hurry(place) -> None:
+    where, begin = place
+    one, two = begin(), begin()
+    one.open_lane()
+    found = hurried(where, lambda: one.write(media(1)), urgently=lambda: two.write(media(1)))
+    assert found == [HEARD]
 
 
 def test_under_tls_a_frame_goes_on_in_the_same_look(place) -> None:
@@ -208,7 +284,7 @@ def test_under_tls_a_frame_goes_on_in_the_same_look(place) -> None:
         told.append(far.read())
 
     with far.tls:
-        assert hurried(where, frame, urgently=lambda: one.write(OTHER)) == [HEARD, TEXT]
+        assert hurried(where, frame, urgently=lambda: one.write(OTHER)) == [TEXT]
     assert b"input_audio_buffer.append" in unmasked(told[0])
     assert one.link.unsent == 0
 
@@ -222,19 +298,21 @@ def unmasked(frame: bytes) -> bytes:
 def test_a_frame_that_the_model_does_not_take_is_in_a_hurry(place) -> None:
     where, begin = place
     one, full = begin(), begin()
+    one.open_lane()
     full.open_lane()
     full.link.put(TEXT, b"x" * 60_000)
     while not full.link.flush():
         full.link.put(TEXT, b"x" * 60_000)
     found = hurried(where, lambda: one.write(media(1)), urgently=lambda: full.write(media(1)))
-    assert found == [HEARD, HEARD]
+    assert found == [LAGS]
 
 
 def test_an_end_is_in_a_hurry(place) -> None:
     where, begin = place
     one, two = begin(), begin()
+    one.open_lane()
     found = hurried(where, lambda: one.write(media(1)), urgently=two.phone.close)
-    assert found == [HEARD, ENDED]
+    assert found == [ENDED]
 
 
 def test_an_eager_socket_ends_the_tick(epoll) -> None:
@@ -253,5 +331,5 @@ def test_an_eager_socket_ends_the_tick(epoll) -> None:
 def test_a_look_that_has_no_more_room_is_over(place) -> None:
     where, begin = place
     for _ in range(40):
-        begin().write(*(media(n) for n in range(1, 5)))
-    assert [kind for _, kind in kinds(where, LONG_NS)] == [HEARD] * 160
+        begin().write(*(mark(f"{n}") for n in range(4)))
+    assert [kind for _, kind in kinds(where, LONG_NS)] == [MARK] * 160
