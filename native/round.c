@@ -159,12 +159,14 @@ int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns)
 {
     look now = {.round = round};
     struct timespec tick = {.tv_sec = tick_ns / SECOND, .tv_nsec = (long)(tick_ns % SECOND)};
-    struct pollfd eager = {.fd = round->eager, .events = POLLIN};
+    struct pollfd sooner[] = {{.fd = round->eager, .events = POLLIN},
+                              {.fd = round->others, .events = POLLIN}};
     int64_t until = slice_ns > 0 ? clock_ns() + slice_ns : 0;
     round->ready = 0;
     look_once(&now);
     while (!now.urgent && room_for_more(&now) && until != 0 && clock_ns() + tick_ns <= until) {
-        ppoll(&eager, 1, &tick, NULL);
+        ppoll(sooner, 2, &tick, NULL);
+        now.urgent = sooner[1].revents != 0;
         look_once(&now);
     }
     return (int)now.notes;

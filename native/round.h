@@ -13,8 +13,8 @@
  *
  * A wake costs more than a frame. So a look may last: it sleeps a tick (less, if an eager socket can be
  * read), looks again, and comes back when its time is over or when something came that cannot wait for
- * that: whatever is no mark and has not passed, a frame that could not be sent from here, or a voice
- * where somebody may be interrupted by it. Nothing here allocates.
+ * that: whatever is no mark and has not passed, a frame that could not be sent from here, a voice
+ * where somebody may be interrupted by it, or others who want their turn. Nothing here allocates.
  */
 #ifndef RELAY_ROUND_H
 #define RELAY_ROUND_H
@@ -50,6 +50,7 @@ typedef struct {
     int eager;        /* an epoll set of those among them that end a tick when they can be read */
     media_ear **ears; /* by fd; NULL: none */
     size_t ears_n;
+    int others;       /* an epoll set of somebody else's, whose news ends the look; -1: none */
     int patient;      /* an fd whose news can wait until the look is over anyway; -1: none */
     int ready;        /* sockets that could be read in the last look, tick by tick */
     round_note notes[ROUND_NOTES];

@@ -5,7 +5,8 @@ Audio comes in faster than it is spoken. For every item of speech, in order of a
     received ≥ sent ≥ heard            (ms of that item; heard is the caller's ear, not our socket)
 
 received  bytes that the model (or a clip) gave us
-sent      released to Twilio, at most `lead_ms` ahead of real time, in chunks of `chunk_ms`
+sent      released to Twilio, at most `lead_ms` ahead of real time, in chunks of `chunk_ms`, and
+          two of them at a time once the line is that far ahead
 heard     proven by the echo of a mark, plus the time since, never beyond the next mark
 
 Behind each chunk goes a mark `<epoch>:<item>:<item_ms>`. `cut` ends the epoch, because Twilio
@@ -112,6 +113,7 @@ class Playout:
         self, *, lead_ms: int = 1200, chunk_ms: int = 100, mark_patience_s: float = 2.0
     ) -> None:
         self._lead_s = lead_ms / 1000
+        self._refill_s = max(lead_ms - chunk_ms, lead_ms / 2) / 1000
         self._chunk_bytes = chunk_ms * MULAW_BYTES_PER_MS
         self._starving_s = min(2 * chunk_ms, lead_ms) / 1000
         self._patience_s = mark_patience_s
@@ -172,7 +174,10 @@ class Playout:
     def release(self, now: float) -> list[Command]:
         """What is due now: chunks of whole ms, each with its mark behind it."""
         out: list[Command] = []
-        while (item := self._next_item()) is not None and self._due_at(item) <= now:
+        item = self._next_item()
+        if item is None or self._due_at(item) > now:
+            return out
+        while (item := self._next_item()) is not None and self._fits_at(item) <= now:
             size = self._chunk_bytes if item.sent_bytes else FIRST_MS * MULAW_BYTES_PER_MS
             size = min(size, item.whole_bytes)
             chunk, level = item.take(size)
@@ -200,9 +205,15 @@ class Playout:
         return None
 
     def _due_at(self, item: _Item) -> float:
+        """When the line is to be refilled: a wake for each chunk costs more than the chunk."""
+        return self._line_until - (self._refill_s if self._whole(item) else self._starving_s)
+
+    def _fits_at(self, item: _Item) -> float:
         """A chunk goes out when it is whole; less than one only when the line would run dry."""
-        whole = item.pending_bytes >= self._chunk_bytes or item.ended or not item.sent_bytes
-        return self._line_until - (self._lead_s if whole else self._starving_s)
+        return self._line_until - (self._lead_s if self._whole(item) else self._starving_s)
+
+    def _whole(self, item: _Item) -> bool:
+        return item.pending_bytes >= self._chunk_bytes or item.ended or not item.sent_bytes
 
     # ---- what was heard ---------------------------------------------------------------------
 

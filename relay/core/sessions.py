@@ -37,9 +37,7 @@ def model_is_ready(call: State, now: float) -> None:
 def flush(call: State, now: float) -> None:
     """Tell a new session a portion of what it has missed."""
     for audio in call.link.flush(now):
-        call.out.append(
-            do.AppendAudio(audio) if isinstance(audio, str) else do.RetellAudio(audio)
-        )
+        call.out.append(do.AppendAudio(audio) if isinstance(audio, str) else do.RetellAudio(audio))
 
 
 def succeed(call: State, now: float, why: str) -> None:

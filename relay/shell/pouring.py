@@ -21,7 +21,6 @@ Take: TypeAlias = Callable[[str | bytes], None]
 Hear: TypeAlias = Callable[[CallerAudio], None]
 
 
-
 class Pouring:
     """What a pump calls for one socket. Made by the task that is going to wait."""
 

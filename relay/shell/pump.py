@@ -10,8 +10,8 @@ The calls' alarms ring here, too (clock.py), between one round of reading and th
 A wake from sleep costs more than what is then done for a frame: caches are cold, and so is the
 peer. So under load one looks once a tick and not once a frame; a frame waits half a tick for that,
 at the median. And where Trio has nothing to do it is C that waits for the next tick, as Trio would:
-it hands on what comes, and is back after a slice, or when something came that is in a hurry. What
-waits for Trio meanwhile gets its turn up to a slice later.
+it hands on what comes, and is back when something came that is in a hurry, when Trio's own sockets
+or deadlines have their turn, or after a slice.
 
 Nothing of a call's failure gets here: what is called must hand it to the call's own task
 (native_socket). Without a pump, or where the system has no epoll, each socket is waited for by its
@@ -25,6 +25,7 @@ import time
 from typing import Final, Protocol
 
 import trio
+from trio._core._run import GLOBAL_RUN_CONTEXT
 from trio.testing import wait_all_tasks_blocked
 
 from relay.shell.clock import Clock
@@ -33,8 +34,10 @@ from relay.websocket import HEARD, LAGS, MARK, PASSED, READABLE, Ear, Note, Roun
 # How often one looks for more before other tasks get a turn, while nothing is paced.
 ROUNDS: Final = 4
 TICK_NS: Final = 900_000
-# What a call is told of a frame that has gone on already is nothing that a caller could hear.
-SLICE_NS: Final = 5_000_000
+# What a call is told of a frame that has gone on already is nothing that a caller could hear. Where
+# Trio's own epoll set is not known, what waits for it waits for as long.
+SLICE_NS: Final = 10_000_000
+BLIND_SLICE_NS: Final = 5_000_000
 # Others that always have something to do get this long before one looks all the same.
 BUSY_S: Final = 0.001
 # How long a look at the load takes, a frame's time, and how many sockets a tick are one.
@@ -80,8 +83,13 @@ class Pump:
         self._epoll = select.epoll()
         self._epoll.register(self.clock.fd, select.EPOLLIN)
         self._eager = select.epoll()  # of models: they seldom speak, and never to be kept waiting
+        others = trios_epoll()
+        self._slice_ns = SLICE_NS if others >= 0 else BLIND_SLICE_NS
         self._round = Round(
-            self._epoll.fileno(), eager_fd=self._eager.fileno(), patient=self.clock.fd
+            self._epoll.fileno(),
+            eager_fd=self._eager.fileno(),
+            others_fd=others,
+            patient=self.clock.fd,
         )
         self._poured: dict[int, Poured] = {}
 
@@ -118,7 +126,7 @@ class Pump:
             if loaded:
                 with trio.move_on_after(BUSY_S) as busy:
                     await wait_all_tasks_blocked()
-                seen += self._look(0 if busy.cancelled_caught else SLICE_NS)
+                seen += self._look() if busy.cancelled_caught else self._watch()
             else:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
                 for _ in range(ROUNDS):
@@ -130,6 +138,16 @@ class Pump:
             if passed >= WEIGHED_S:
                 loaded = seen * TICK_NS >= LOAD * passed * 1e9
                 seen, since = 0, since + passed
+
+    def _watch(self) -> int:
+        """Look for a slice, or until somebody else can go on. Returns as _look, of all looks."""
+        seen, until = 0, time.monotonic_ns() + self._slice_ns
+        while True:
+            others = trio.lowlevel.current_statistics()
+            left = min(until - time.monotonic_ns(), others.seconds_to_next_deadline * 1e9)
+            if others.tasks_runnable or left < TICK_NS:
+                return seen + self._look()
+            seen += self._look(int(left))
 
     def _look(self, slice_ns: int = 0) -> int:
         """Read what can be read, now or within a slice. Returns how many sockets could."""
@@ -164,6 +182,16 @@ class Pump:
             held.pop().send_held()
         self.clock.look()
         return self._round.ready
+
+
+def trios_epoll() -> int:
+    """The fd of the epoll set that Trio itself waits for; -1 if that cannot be learnt.
+
+    Trio does not publish it. Without it, all is as well, but what waits for Trio waits longer.
+    """
+    runner = getattr(GLOBAL_RUN_CONTEXT, "runner", None)
+    epoll = getattr(getattr(runner, "io_manager", None), "_epoll", None)
+    return epoll.fileno() if isinstance(epoll, select.epoll) else -1
 
 
 #: The pump of this Trio program, if one runs.

@@ -59,6 +59,9 @@ WIND_DOWN_S = 2.0
 # What is kept of a call that moves has this long to reach the database: nothing is heard meanwhile.
 HAND_ON_S = 1.0
 
+# What these tell does not depend on what the caller has said in the last hundred ms.
+OF_OUR_SOUND = frozenset({on.AgentAudio, on.MarkEchoed, on.DeadlinePassed})
+
 Choose = Callable[[str], None]
 BEGINS = on.CallResumed()  # the past of a call that has none
 
@@ -227,7 +230,8 @@ class Session:
         if self._feeding:
             self._events.append(event)  # route() met a full outbox: its event follows this step
             return
-        self.catch_up()
+        if type(event) not in OF_OUR_SOUND:
+            self.catch_up()
         if isinstance(event, on.PhoneStarted):
             self._introduce(event)
         self._carry_out(self._handle(event, self._time()))
@@ -258,7 +262,7 @@ class Session:
         result.unwrap()
 
     def catch_up(self) -> None:
-        """Hear what went on to the model already: before anything else that happened later."""
+        """Hear what went on to the model already, before what the caller's side says later."""
         if (passed := self._way.passed()) is not None:
             self.hear(passed)
 

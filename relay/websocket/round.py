@@ -38,14 +38,18 @@ class Round:
 
     __slots__ = ("_c", "_ears", "_notes", "_table", "sound")
 
-    def __init__(self, epoll_fd: int, *, eager_fd: int = -1, patient: int = -1) -> None:
+    def __init__(
+        self, epoll_fd: int, *, eager_fd: int = -1, others_fd: int = -1, patient: int = -1
+    ) -> None:
         """In a look that lasts:
 
         eager_fd: an epoll set of those whose news ends a tick before its time
+        others_fd: an epoll set whose news ends the look
         patient: an fd whose news can wait until the look is over
         """
         self._c: Any = ffi.new("media_round *")
         self._c.epoll, self._c.eager, self._c.patient = epoll_fd, eager_fd, patient
+        self._c.others = others_fd
         self._notes = ffi.buffer(self._c.notes)
         self.sound = ffi.buffer(self._c.sound)  # what a note's audio is a slice of
         self._ears: dict[int, Ear] = {}

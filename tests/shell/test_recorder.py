@@ -82,7 +82,8 @@ def test_a_tape_fills_its_bound():
 def test_every_sound_is_left_out_and_nothing_else_is():
     kinds = (*get_args(on.Event), *get_args(do.Command))
     with_sound = {kind for kind in kinds if AUDIO & {field.name for field in fields(kind)}}
-    assert with_sound == {on.CallerAudio, on.AgentAudio, do.SendAudio, do.AppendAudio}
+    heard = {on.CallerAudio, on.CallerPassed, on.AgentAudio}
+    assert with_sound == {*heard, do.SendAudio, do.AppendAudio, do.RetellAudio}
     flight = recorded(core(), POLICY, clips())
     flight.handle(on.PhoneStarted("MZ1", "CA1"), 0.0)
     flight.handle(on.ModelReady(), 0.0)
