@@ -81,10 +81,10 @@ class Pouring:
 
     def _do(self, act: Callable[..., object], *args: object) -> None:
         """In the task's context, and what it raises is raised there."""
-        try:
-            self._run(act, *args)
-        except BaseException as wrong:  # noqa: BLE001 - see above: it ends the call
-            self.give_up(outcome.Error(wrong))
+        result = outcome.capture(self._run, act, *args)
+        if isinstance(result, outcome.Error):
+            self.give_up(result)
+        del result  # its traceback leads to this frame: a cycle, which all of the call hangs on
 
     def give_up(self, result: outcome.Outcome[None]) -> None:
         """Wake the task with this: it is over. Until it has woken, others may find that as well."""
