@@ -18,7 +18,10 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
+from click import Context
 from twilio.request_validator import RequestValidator
+
+from relay.cli import ELSEWHERE, main
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
 UPGRADE = (
@@ -95,6 +98,23 @@ def test_the_version_and_the_help(tmp_path: Path) -> None:
     for words, expected in ((("--version",), "relay, version"), (("--help",), "serve")):
         done = relay(*words, folder=tmp_path, env={"PATH": os.environ["PATH"]})
         assert (done.returncode, expected in done.stdout) == (0, True)
+    listed = {line.split()[0] for line in done.stdout.partition("Commands:\n")[2].splitlines()}
+    assert {*ELSEWHERE, "demo"} <= listed
+    for name in ELSEWHERE:
+        command = main.get_command(Context(main), name)
+        assert command is not None
+        assert command.name == name
+
+
+def test_a_command_brings_only_what_it_needs(tmp_path: Path) -> None:
+    code = "import sys; from relay.cli import main\ntry: main(['replay', '--help'])\n"
+    code += "finally: print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    brought = set(done.stdout.splitlines()[-1].split())
+    assert "msgspec" in brought
+    assert not brought & {"sqlalchemy", "quart", "hypercorn", "twilio", "pydantic"}
 
 
 def test_missing_and_malformed_settings_stop_the_start_with_one_message(tmp_path: Path) -> None:
