@@ -16,7 +16,7 @@ import pytest
 import structlog
 from click.testing import CliRunner, Result
 
-from relay.adapters.store import open_store, upgrade
+from relay.adapters.store import open_store
 from relay.cli import main
 from relay.core.records import (
     CallEnded,
@@ -29,6 +29,7 @@ from relay.core.records import (
 from relay.ports import Entry
 from relay.shell.entry_json import decode, encode
 from relay.shell.spool import open_spool
+from tests.databases import migrated
 from tests.test_cli import environ
 
 BEGAN = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
@@ -58,9 +59,7 @@ def line(position: int, speaker: str, text: str, heard: str = "") -> TranscriptL
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two calls: Ann books, Bob has only just rung."""
-    url = f"sqlite:///{tmp_path}/relay.db"
-    upgrade(url)
-    store = open_store(url)
+    store = open_store(migrated(tmp_path / "relay.db"))
     tool = ToolCalled(0.0, "c1", "book_appointment", '{"name":"Ann"}', "ok", '{"ok":1}', 41)
     store.write(
         [

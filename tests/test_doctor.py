@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from relay import config
-from relay.adapters.store import upgrade
 from relay.doctor import Level, look_here, works
+from tests.databases import migrated
 from tests.test_config import ENVIRON
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
@@ -109,7 +109,7 @@ def test_a_fault_in_the_file_is_left_out_and_the_rest_of_the_file_is_not(tmp_pat
 
 
 def test_an_old_database_a_whole_one_and_a_broken_one(tmp_path: Path) -> None:
-    upgrade(f"sqlite:///{tmp_path}/relay.db")
+    migrated(tmp_path / "relay.db")
     assert look(tmp_path)["database"] == [("ok", "it answers, and its tables are of this version")]
     (tmp_path / "broken.db").write_bytes(b"no database at all" * 100)
     found = look(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/broken.db")

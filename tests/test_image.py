@@ -22,10 +22,10 @@ from xml.etree import ElementTree
 import pytest
 
 from relay import config, server
-from relay.adapters.store import upgrade
 from relay.config import Settings
 from relay.metrics_page import PATH
 from relay.web.twilio import PAGES
+from tests.databases import migrated
 
 HERE = Path(__file__).parents[1]
 
@@ -368,7 +368,7 @@ def test_what_the_guide_adds_to_fly_toml_fits() -> None:
 
 
 def test_what_was_written_down_is_read_as_the_guide_says(tmp_path: Path) -> None:
-    upgrade(f"sqlite:///{tmp_path}/relay.db")
+    migrated(tmp_path / "relay.db")
     with closing(sqlite3.connect(tmp_path / "relay.db")) as database, database:
         database.execute(
             "INSERT INTO calls (call_sid, started_at, disposition) VALUES ('CA1', 'noon', 'ended')"

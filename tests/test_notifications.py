@@ -23,7 +23,7 @@ from urllib.parse import parse_qs
 import pytest
 import trio
 
-from relay.adapters.store import SqlStore, open_store, upgrade
+from relay.adapters.store import SqlStore, open_store
 from relay.adapters.twilio_rest import TwilioPhone
 from relay.adapters.webhook import HttpWebhook
 from relay.core.records import CallOpened, OwnerNotice
@@ -31,6 +31,7 @@ from relay.errors import NoticeError
 from relay.ports import Claimed, Entry, Notice
 from relay.shell import notices
 from relay.shell.notifier import LEASE_S, Notifier
+from tests.databases import migrated
 
 SECRET = "a-secret-of-ours"
 OWNER = "+14155550188"
@@ -175,9 +176,7 @@ class _Taking(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/relay.db"
-    upgrade(url)
-    return url
+    return migrated(tmp_path / "relay.db")
 
 
 def told(database_url: str) -> SqlStore:

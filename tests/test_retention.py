@@ -10,10 +10,11 @@ import pytest
 import structlog
 import trio
 
-from relay.adapters.store import open_store, upgrade
+from relay.adapters.store import open_store
 from relay.errors import StoreError
 from relay.retention import BEGIN_S, LOOK_S, SCRUBS, forget, forget_daily
 from tests.adapters.test_store_forgetting import CANARY, PERSON, call_of, traces
+from tests.databases import migrated
 from tests.fakes import FakePhone
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
@@ -134,9 +135,7 @@ async def test_a_hung_database_is_not_waited_for(autojump_clock) -> None:
 
 async def test_expired_words_cannot_be_read_in_the_files(tmp_path: Path) -> None:
     """On the real clock and a real file: the canary is there, then in none of the files."""
-    url = f"sqlite:///{tmp_path}/relay.db"
-    upgrade(url)
-    store = open_store(url)
+    store = open_store(migrated(tmp_path / "relay.db"))
     store.write([entry for n in range(30) for entry in call_of(PERSON, f"CA{n}")])
     assert traces(tmp_path)
     assert await forget(store, NOW) == 150

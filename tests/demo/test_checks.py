@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from relay.adapters.store import upgrade
 from relay.demo.checks import (
     TABLES,
     Evidence,
@@ -47,6 +46,7 @@ from relay.sim.phrases import (
     tell_about,
 )
 from relay.sim.voice import Recogniser, from_mulaw, speak
+from tests.databases import migrated
 
 RUN = draw(3)
 WANT = RUN.booking
@@ -376,7 +376,7 @@ def test_by_ear_the_drawn_topic_is_told_from_others() -> None:
 
 def test_rows_are_read_from_a_real_database(tmp_path: Path) -> None:
     file = tmp_path / "relay.db"
-    upgrade(f"sqlite:///{file}")
+    migrated(file)
     with sqlite3.connect(file) as connection:
         connection.execute(
             "INSERT INTO call_outcomes (call_sid, outcome, reason) VALUES ('CA1', 'booked', '')"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from relay.adapters.store import upgrade
 from relay.adapters.store_tables import bookings, call_outcomes, spend, tool_calls, transcripts
 from relay.demo.caller import Timing
 from relay.rehearse.evidence import Book, Booked, Used, gather, spent
 from relay.rehearse.stage import affords_another
 from relay.sim.twilio_call import Number, PhoneCall
+from tests.databases import migrated
 
 AT = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 SID, PHONE = "CA1", "+14155550123"
@@ -29,7 +29,7 @@ def make_call(sid: str = SID) -> PhoneCall:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     file = tmp_path / "relay.db"
-    upgrade(f"sqlite:///{file}")
+    migrated(file)
     engine = sa.create_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
         for sid, n, who, text in (

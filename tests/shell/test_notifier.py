@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from relay.adapters.store import SqlStore, open_store, upgrade
+from relay.adapters.store import SqlStore, open_store
 from relay.adapters.store_engine import make_engine, parse_url
 from relay.adapters.store_tables import notices as table
 from relay.core.records import CallOpened, OwnerNotice, failed_notice
@@ -30,6 +29,7 @@ from relay.ports import Entry, Leg
 from relay.shell import notices
 from relay.shell.notifier import FAILED_EVERY_S, LEASE_S, MAX_TRIES, Notifier
 from tests.core.driver import TIMES
+from tests.databases import migrated
 
 START = datetime(2026, 11, 26, 9, 40, tzinfo=UTC)
 OWNER, CALLER = "+14155550188", "+14155550123"
@@ -208,20 +208,15 @@ class Process:
 
 
 @pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file whose tables are there and empty, to be copied."""
-    path = tmp_path_factory.mktemp("notices") / "empty.db"
-    upgrade(f"sqlite:///{path}")
-    return path
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("notices")
 
 
 @contextmanager
-def open_world(empty: Path, **script: list[str]) -> Iterator[World]:
-    path = empty.with_name("one.db")
-    for old in empty.parent.glob("one.db*"):
+def open_world(folder: Path, **script: list[str]) -> Iterator[World]:
+    for old in folder.glob("one.db*"):
         old.unlink()
-    shutil.copy(empty, path)
-    world = World(f"sqlite:///{path}", **script)
+    world = World(migrated(folder / "one.db"), **script)
     try:
         yield world
     finally:
@@ -229,8 +224,8 @@ def open_world(empty: Path, **script: list[str]) -> Iterator[World]:
 
 
 @pytest.fixture
-def world(empty: Path) -> Iterator[World]:
-    with open_world(empty) as world:
+def world(folder: Path) -> Iterator[World]:
+    with open_world(folder) as world:
         yield world
 
 
@@ -494,7 +489,7 @@ DEATHS = ["die before", "die after"]
     asking=st.lists(st.sampled_from(["ok", "ok", "fails", "lost", *DEATHS]), max_size=20),
 )
 def test_every_post_arrives_and_no_text_arrives_twice(
-    empty: Path,
+    folder: Path,
     *,
     count: int,
     processes: int,
@@ -514,7 +509,7 @@ def test_every_post_arrives_and_no_text_arrives_twice(
             await world.settled()
             nursery.cancel_scope.cancel()
 
-    with open_world(empty, posting=posting, texting=texting, asking=asking) as world:
+    with open_world(folder, posting=posting, texting=texting, asking=asking) as world:
         trio.run(live, world, clock=MockClock(autojump_threshold=0))
         check(world, count)
         event("calm" if calm else "stormy")

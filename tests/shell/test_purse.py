@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
+from pathlib import Path
 
 import pytest
 import structlog
@@ -26,6 +27,7 @@ from relay.shell import purse as module
 from relay.shell.purse import HOLD_S, REFRESH_S, Purse
 from relay.sim.brains import Scripted, reply, say
 from tests.adapters import postgres
+from tests.databases import migrated
 from tests.shell.house import Placed, open_house
 
 NOON = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
@@ -270,9 +272,7 @@ async def share(
 
 @contextmanager
 def on_sqlite(folder: str) -> Iterator[str]:
-    url = f"sqlite:///{folder}/relay.db"
-    upgrade(url)
-    yield url
+    yield migrated(Path(folder) / "relay.db")
 
 
 @contextmanager

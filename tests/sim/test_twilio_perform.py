@@ -1,19 +1,25 @@
 """New instructions by REST while a verb runs, and documents that came that way."""
 
+from functools import partial
+
 import pytest
 import trio
 
+from relay.sim.person import say_nothing
 from relay.sim.twilio_conductor import APPLICATION_ERROR
 from relay.sim.twilio_dial import HumanPhone
 from tests.sim.twilio_relay import CALLER, HUMAN, NUMBER, ORIGIN, STREAM, Relay, open_twilio
 
+LIMIT_S = 60  # some calls have nobody who hangs up
 
-async def updated(relay, *, after_s=3.0, phones=None, script=None, **form):
+
+async def updated(relay, *, after_s=3.0, phones=None, script=say_nothing, **form):
     """Run a call and update it while its first verb runs. Returns it, and the update's answer."""
     async with open_twilio(relay, phones=phones) as twilio:
         call = twilio.cloud.place(NUMBER, CALLER)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(twilio.cloud.run, call, *([script] if script else []))
+            run = partial(twilio.cloud.run, time_limit_s=LIMIT_S)
+            nursery.start_soon(run, call, script)
             await trio.sleep(after_s)
             answer = await twilio.post(f"Calls/{call.sid}", **form)
     return call, answer
