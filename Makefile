@@ -17,8 +17,9 @@ demo: setup ## Place four simulated calls on this machine: no keys, no network
 serve: setup ## Answer calls; settings come from the environment and .env
 	@$(PYTHON_VENV) -m relay serve
 
+# What is compiled is kept, whatever the machine's habits: some seventy processes begin here.
 test: setup-test ## Run the tests; ARGS="-k door" runs some of them
-	@$(PYTHON_VENV) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(PYTHON_VENV) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## Lint, formatting, types, Dockerfile
 	@$(PYTHON_VENV) -m ruff check .

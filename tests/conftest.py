@@ -5,11 +5,14 @@ and Hypothesis sets no deadlines.
 
 What needs several processes passes in real time. A test of those files that fails while the machine
 was late (lateness.py) is repeated once, and the report says so: `1 repeated`, and which. They begin
-first: they wait more than they work, and would else be what a run still waits for at its end.
+first: they wait more than they work, and would else be what a run still waits for at its end. The
+long files come next.
 """
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Generator
 from inspect import iscoroutinefunction
 from pathlib import Path
 
@@ -37,8 +40,30 @@ IN_REAL_TIME = (
     "test_remains.py",
     "adapters/test_durability.py",
 )
+# The files that take longest: whichever began last would keep one worker when the others are done.
+LONG = (
+    "transfer/test_warm.py",
+    "shell/test_ten_minutes.py",
+    "test_cli.py",
+    "test_cli_clips.py",
+    "sim/test_grammars.py",
+    "adapters/test_business_contract.py",
+    "shell/test_second_voice.py",
+    "shell/test_bad_input.py",
+    "core/test_call_machine.py",
+)
 # Callers here, the relay in a process of its own: a second of sound must be one for both.
 BESIDE_ANOTHER_CLOCK = ("handover/", "test_canaries.py")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected stays: no collection need look through it, now or later."""
+    gc.disable()
+    result = yield
+    gc.freeze()
+    gc.enable()
+    return result
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,7 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             run = patience.in_jumps if alone else patience.patiently
             if not _is_of(item.path, BESIDE_ANOTHER_CLOCK):
                 item.add_marker(pytest.mark.trio(run=run), append=False)
-    items.sort(key=lambda item: not _in_real_time(item.path))
+    items.sort(key=lambda item: (not _in_real_time(item.path), not _is_of(item.path, LONG)))
 
 
 @pytest.hookimpl(tryfirst=True)

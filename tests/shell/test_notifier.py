@@ -27,7 +27,7 @@ from relay.core.records import CallOpened, OwnerNotice, failed_notice
 from relay.errors import NoticeError, PhoneControlError, StoreError
 from relay.ports import Entry, Leg
 from relay.shell import notices
-from relay.shell.notifier import FAILED_EVERY_S, LEASE_S, MAX_TRIES, Notifier
+from relay.shell.notifier import FAILED_EVERY_S, LEASE_S, LONGEST_S, MAX_TRIES, Notifier
 from tests.core.driver import TIMES
 from tests.databases import migrated
 
@@ -47,6 +47,7 @@ class World:
 
     posting, texting, asking: how the next requests go, in order; then all go well
     posts, texts: what arrived, whether or not the sender learned of it
+    ahead_s: how far the wall clock has been moved ahead
     """
 
     url: str
@@ -57,12 +58,18 @@ class World:
     headers: list[dict[str, str]] = field(default_factory=list)
     post_times: list[float] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)
+    ahead_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.store = open_store(self.url, channels=EVERYBODY)
+        self.engine = make_engine(parse_url(self.url))
+
+    def close(self) -> None:
+        self.store.close()
+        self.engine.dispose()
 
     def clock(self) -> datetime:
-        return START + timedelta(seconds=trio.current_time())
+        return START + timedelta(seconds=trio.current_time() + self.ahead_s)
 
     def keep(self, number: int = 1, kind: str = "booked", caller: str = CALLER) -> None:
         sid = f"CA{number}"
@@ -77,12 +84,9 @@ class World:
         self.store.write([Entry(sid, START, opened), Entry(sid, self.clock(), notice)])
 
     def rows(self) -> list[dict[str, Any]]:
-        engine = make_engine(parse_url(self.url))
-        with engine.connect() as connection:
+        with self.engine.connect() as connection:
             query = sa.select(table).order_by(table.c.call_sid, table.c.channel)
-            found = [dict(row) for row in connection.execute(query).mappings()]
-        engine.dispose()
-        return found
+            return [dict(row) for row in connection.execute(query).mappings()]
 
     def states(self) -> dict[str, str]:
         return {row["channel"]: row["state"] for row in self.rows()}
@@ -102,10 +106,8 @@ class World:
 
     def age(self, tries: int) -> None:
         """As if everything had been tried so often already."""
-        engine = make_engine(parse_url(self.url))
-        with engine.begin() as connection:
+        with self.engine.begin() as connection:
             connection.execute(sa.update(table).values(tries=tries))
-        engine.dispose()
 
     def process(self, **changes: Any) -> Process:
         return Process(self, changes)
@@ -220,7 +222,7 @@ def open_world(folder: Path, **script: list[str]) -> Iterator[World]:
     try:
         yield world
     finally:
-        world.store.close()
+        world.close()
 
 
 @pytest.fixture
@@ -343,6 +345,9 @@ async def test_a_receiver_that_is_away_for_good_is_given_up_after_a_day(
     world.age(MAX_TRIES - 2)
     with structlog.testing.capture_logs() as lines:
         nursery.start_soon(world.process().run)
+        await trio.sleep(60)
+        assert world.states()["webhook"] == "pending"
+        world.ahead_s += LONGEST_S
         await world.settled()
         await trio.sleep(60)
     assert world.states()["webhook"] == "failed"

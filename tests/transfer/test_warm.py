@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 
@@ -106,7 +108,7 @@ async def test_who_does_not_come_leaves_the_caller_with_the_agent(
     async def wait(person: Person) -> None:
         await person.hear_until_silence()
         await person.say(QUESTION)
-        await trio.sleep(75)
+        await trio.sleep(45)
         person.hang_up()
 
     # The caller keeps quiet; after a while the agent would say goodbye.
@@ -138,10 +140,10 @@ async def test_who_drops_the_caller_at_once_sends_them_back(autojump_clock) -> N
     assert exchange.orphans() == []
 
 
-async def ask_and_stay_long(person: Person) -> None:
+async def ask_and_stay_long(person: Person, stay_s: float = 40) -> None:
     await person.hear_until_silence()
     await person.say(QUESTION)
-    await trio.sleep(40)
+    await trio.sleep(stay_s)
     person.hang_up()
 
 
@@ -162,7 +164,7 @@ async def test_a_human_who_hangs_up_around_the_key_costs_nobody_the_call(
     key = Act(press="1", prompt="To take the call")
     gone = Act(hang_up=True, prompt="To take the call", after_s=gone_s)
     async with open_exchange(brain(SORRY, SORRY), HumanPhone(acts=(key, gone))) as exchange:
-        await exchange.call(ask_and_stay_long)
+        await exchange.call(partial(ask_and_stay_long, stay_s=24))
     assert exchange.orphans() == []
     last = exchange.legs[-1]
     told = [i.text for i in last.session.conversation if i.role == "system"]
