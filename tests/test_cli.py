@@ -22,6 +22,7 @@ from click import Context
 from twilio.request_validator import RequestValidator
 
 from relay.cli import ELSEWHERE, main
+from tests.started import started
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
 UPGRADE = (
@@ -51,15 +52,9 @@ def environ(folder: Path, **changes: str) -> dict[str, str]:
 
 
 def relay(*words: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "relay", *words],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=2 * START_S,
-        check=False,
-    )
+    done = started(*words, folder=folder, env=env, within_s=2 * START_S)
+    output, errors = done.stdout.decode(), done.stderr.decode()
+    return subprocess.CompletedProcess(words, done.returncode, output, errors)
 
 
 @contextmanager
@@ -96,7 +91,8 @@ def get(port: int, page: str) -> int:
 
 def test_the_version_and_the_help(tmp_path: Path) -> None:
     for words, expected in ((("--version",), "relay, version"), (("--help",), "serve")):
-        done = relay(*words, folder=tmp_path, env={"PATH": os.environ["PATH"]})
+        command = [sys.executable, "-m", "relay", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert (done.returncode, expected in done.stdout) == (0, True)
     listed = {line.split()[0] for line in done.stdout.partition("Commands:\n")[2].splitlines()}
     assert {*ELSEWHERE, "demo"} <= listed

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.started import started
+
 RELAY = [sys.executable, "-m", "relay", "business"]
 
 
@@ -49,18 +51,11 @@ def running(
 
 
 def refused(folder: Path, *words: str, **changes: str) -> str:
-    done = subprocess.run(
-        [*RELAY, *words],
-        cwd=folder,
-        env=environ(folder, **changes),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
+    env = environ(folder, **changes)
+    done = started("business", *words, folder=folder, env=env, within_s=60)
+    assert (done.returncode, done.stdout) == (2, b"")
     assert len(done.stderr.splitlines()) == 1
-    return done.stderr
+    return done.stderr.decode()
 
 
 def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import wave
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from relay.sim.brains import Brain, Scripted
 from relay.sim.realtime import Options
 from relay.sim.realtime_listen import Door, listen
 from tests.readers import paraphrase, reader
+from tests.started import started
 from tests.test_cli import environ
 
 QUICK = Options(pace=1000.0)
@@ -25,19 +25,9 @@ QUICK = Options(pace=1000.0)
 
 async def clips(*words: str, folder: Path, port: int = 9) -> subprocess.CompletedProcess[bytes]:
     """Run `relay clips` with a model on a port; nobody is on port 9."""
-    with trio.fail_after(60):
-        return await trio.run_process(
-            [sys.executable, "-m", "relay", "clips", *words],
-            cwd=folder,
-            env=environ(
-                folder,
-                OPENAI_REALTIME_URL=f"ws://127.0.0.1:{port}/v1/realtime",
-                PYTHONPATH=os.environ.get("PYTHONPATH", ""),
-            ),
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-        )
+    env = environ(folder, OPENAI_REALTIME_URL=f"ws://127.0.0.1:{port}/v1/realtime")
+    run = partial(started, "clips", *words, folder=folder, env=env, within_s=60)
+    return await trio.to_thread.run_sync(run)
 
 
 async def with_model(
@@ -132,16 +122,9 @@ async def test_a_clip_that_there_is_not(tmp_path: Path) -> None:
     assert b"after_hours" in done.stderr
 
 
-async def test_settings_that_need_attention(tmp_path: Path) -> None:
+def test_settings_that_need_attention(tmp_path: Path) -> None:
     env = environ(tmp_path)
     del env["PUBLIC_URL"]
-    done = await trio.run_process(
-        [sys.executable, "-m", "relay", "clips", "list"],
-        cwd=tmp_path,
-        env=env,
-        capture_stdout=True,
-        capture_stderr=True,
-        check=False,
-    )
+    done = started("clips", "list", folder=tmp_path, env=env, within_s=60)
     assert done.returncode == 2
     assert b"PUBLIC_URL is missing" in done.stderr
