@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ from bench._load_wire import Loop
 SESSION_WITHIN_S: Final = 10.0
 GREETED_S: Final = 2.0
 AFTER_S: Final = 0.2
+SPREAD_S: Final = 6.0  # a conversation's round: all of its moments are there among the calls
 
 
 def turn_away(listener: socket.socket) -> None:
@@ -64,6 +66,7 @@ class Run:
         self._listener, self._streams, self._seconds = listener, streams, seconds
         self._tls = tls
         self._window = (0.0, 0.0)
+        self._begun = 0
         self._cpu = 0.0
         self._busy = 0.0
         turn_away(listener)
@@ -72,7 +75,6 @@ class Run:
 
     def _place(self) -> None:
         if len(self.phones) == len(self._streams):
-            self.loop.at(time.monotonic() + GREETED_S, self._begin_when_quiet)
             return
         stream = self._streams[len(self.phones)]
         first_s = (len(self.phones) * 7919 % 200) / 10_000  # frames spread over the 20 ms
@@ -81,7 +83,8 @@ class Run:
         except OSError as fault:
             self._give_up(f"no stream: {fault}")
             return
-        here = len(self.phones)
+        here, phone = len(self.phones), self.phones[-1]
+        self.loop.at(time.monotonic() + GREETED_S, lambda: self._begin_when_greeted(phone))
         late = time.monotonic() + SESSION_WITHIN_S
         self.loop.at(late, lambda: self._session_is_due(here))
 
@@ -111,20 +114,24 @@ class Run:
     def _secured(self, sock: socket.socket) -> socket.socket | TlsSocket:
         return sock if self._tls is None else TlsSocket(sock, self._tls)
 
-    def _begin_when_quiet(self) -> None:
-        """Nobody's greeting is still to be heard."""
-        quiet = max(phone.quiet_at for phone in self.phones) + AFTER_S
-        if quiet > time.monotonic():
-            self.loop.at(quiet, self._begin_when_quiet)
-        else:
-            self._begin()
+    def _begin_when_greeted(self, phone: Phone) -> None:
+        """Nobody waits for the others: they would be asked whether they are still there."""
+        quiet = phone.quiet_at + AFTER_S
+        if phone.session is None or quiet > time.monotonic():
+            self.loop.at(
+                max(quiet, time.monotonic() + AFTER_S), partial(self._begin_when_greeted, phone)
+            )
+            return
+        phone.begun = True
+        self._begun += 1
+        self.loop.at(time.monotonic() + SPREAD_S * (self._begun * 0.618 % 1), phone.speak)
+        if self._begun == len(self._streams):
+            self._open()
 
-    def _begin(self) -> None:
-        begun = time.monotonic()
-        self._window = (begun + 2.0, begun + 2.0 + self._seconds)
-        for number, phone in enumerate(self.phones):
-            phone.begun = True
-            self.loop.at(begun + 6.0 * number / len(self.phones), phone.speak)
+    def _open(self) -> None:
+        """Everybody talks: what is measured begins."""
+        begun = time.monotonic() + SPREAD_S
+        self._window = (begun, begun + self._seconds)
         self.loop.at(self._window[0], self._mark_cpu)
         self.loop.at(self._window[1], self._over)
 
