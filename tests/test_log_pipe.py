@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 import structlog
 
+from relay import log_pipe
 from relay.log_pipe import LogPipe
 from relay.logs import set_up_logs
 
@@ -66,6 +67,19 @@ def test_lines_come_out_whole_and_in_order() -> None:
         assert text.splitlines() == [f"line {number}" for number in range(100)]
         pipe.close()
         assert pipe.dropped == 0
+
+
+def test_what_is_logged_together_goes_out_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that writes takes the interpreter from the calls each time that it wakes."""
+    monkeypatch.setattr(log_pipe, "GATHER_S", DEADLINE_S)
+    with small_pipe() as (reader, writer):
+        pipe = LogPipe(writer)
+        for number in range(100):
+            pipe.write(f"line {number}\n")
+        os.set_blocking(reader, False)
+        assert read_some(reader) == ""
+        pipe.close(DEADLINE_S)
+        assert read_some(reader).count("\n") == 100
 
 
 def test_a_reader_that_stops_stops_nobody_and_the_log_says_what_is_missing() -> None:
