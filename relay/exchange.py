@@ -1,10 +1,11 @@
 """One request and its answer: plain ASGI on a connection whose request head was read already.
 
-    app ◀─ receive ── h11 ◀── the connection        app ── send ─▶ h11 ── one send_all ─▶ it
+    app ◀─ receive ── h11 ◀── the connection        app ── send ─▶ one send_all ─▶ it
 
 A webhook is a kilobyte there and a kilobyte back, once a connection. A server's tasks, channels,
 timers and states around it cost more than it does itself (docs/benchmarks.md); this is what is left
-of one: h11 frames both ways, the app gets its scope, and the answer goes out whole.
+of one: the app gets its scope and its body, which h11 reads if it has not come with the head, and
+the answer goes out whole, up to the end of the connection.
 
 Nobody watches for a peer that leaves while its request is worked: a webhook that was believed is
 carried out. Whoever calls bounds the whole in time.
@@ -21,6 +22,7 @@ import h11
 import trio
 
 READ_BYTES: Final = 4096
+BODY_S: Final = 5.0  # in which a body must have come; Twilio sends it with the head
 LINGER_BYTES: Final = 64 * 1024
 LINGER_S: Final = 2.0
 
@@ -37,10 +39,10 @@ async def answer(
 
     parser: it has just given the request, and holds what came behind its head
     """
-    exchange = _Exchange(stream, parser)
+    exchange = _Exchange(stream, parser, request)
     try:
         try:
-            await app(_scope(stream, request), exchange.receive, exchange.send)
+            await app(_scope(request), exchange.receive, exchange.send)
         finally:  # an app that failed owes an answer, too
             await exchange.end()
     except trio.BrokenResourceError:
@@ -59,10 +61,14 @@ async def linger(stream: trio.SocketStream) -> None:
 class _Exchange:
     """What the app receives from and sends to."""
 
-    def __init__(self, stream: trio.SocketStream, parser: h11.Connection) -> None:
+    def __init__(
+        self, stream: trio.SocketStream, parser: h11.Connection, request: h11.Request
+    ) -> None:
         self._stream = stream
         self._parser = parser
+        self._request = request
         self._whole = False
+        self._body_by: float | None = None
         self._unanswered = 500  # the status when the app says nothing
         self._out = bytearray()
 
@@ -70,6 +76,9 @@ class _Exchange:
         """The next piece of the body. Behind the last one nothing comes any more."""
         if self._whole:
             await trio.sleep_forever()
+        if self._body_by is None and (at_hand := self._at_hand()) is not None:
+            self._whole = True
+            return {"type": "http.request", "body": at_hand, "more_body": False}
         body = bytearray()
         while True:
             try:
@@ -86,44 +95,61 @@ class _Exchange:
                     return {"type": "http.request", "body": bytes(body), "more_body": False}
                 case _ if body:
                     return {"type": "http.request", "body": bytes(body), "more_body": True}
-                case _:
-                    await self._read()
+                case _ if not await self._read():
+                    self._unanswered = 408
+                    return {"type": "http.disconnect"}
 
-    async def _read(self) -> None:
+    def _at_hand(self) -> bytes | None:
+        """The whole body, when it has come with the head as it mostly does; None: it has not."""
+        length = 0
+        for name, value in self._request.headers:
+            if name == b"content-length":
+                length = int(value)  # h11 has seen to it that this is one number
+            elif name == b"transfer-encoding":
+                return None
+        came, _ = self._parser.trailing_data
+        return came[:length] if len(came) >= length else None
+
+    async def _read(self) -> bool:
+        """Read on. False: the body takes too long."""
+        if self._body_by is None:
+            self._body_by = trio.current_time() + BODY_S
         if self._parser.they_are_waiting_for_100_continue:
             go_on = self._parser.send(h11.InformationalResponse(status_code=100, headers=[]))
             await self._stream.send_all(go_on or b"")
-        self._parser.receive_data(await self._stream.receive_some(READ_BYTES))
+        with trio.move_on_at(self._body_by):
+            self._parser.receive_data(await self._stream.receive_some(READ_BYTES))
+            return True
+        return False
 
     async def send(self, message: Message) -> None:
-        """Take a piece of the answer; the last one sends it."""
+        """Take a piece of the answer; the last one sends it. It ends where the connection does."""
         if message["type"] == "http.response.start":
             self._begin(message["status"], message.get("headers", ()))
             return
-        if body := message.get("body"):
-            self._put(h11.Data(data=body))
+        self._out += message.get("body", b"")
         if not message.get("more_body", False):
-            self._put(h11.EndOfMessage())
             await self._stream.send_all(self._out)
 
     async def end(self) -> None:
         """Say something if the app has not, and part so that the peer can read it."""
-        if self._parser.our_state is h11.SEND_RESPONSE and not self._out:
+        if not self._out:
             self._begin(self._unanswered, [(b"content-length", b"0")])
             await self.send({"type": "http.response.body"})
         if not self._whole:
             await linger(self._stream)
 
     def _begin(self, status: int, headers: Any) -> None:
-        date = (b"date", formatdate(usegmt=True).encode("ascii"))
-        all_headers = [*headers, date, (b"connection", b"close")]
-        self._put(h11.Response(status_code=status, headers=all_headers))
+        self._out += b"HTTP/1.1 %d \r\n" % status
+        for name, value in headers:
+            self._out += b"%s: %s\r\n" % (name, value)
+        date = formatdate(usegmt=True).encode("ascii")
+        self._out += b"date: %s\r\nconnection: close\r\n\r\n" % date
 
-    def _put(self, event: h11.Event) -> None:
-        self._out += self._parser.send(event) or b""
 
-
-def _scope(stream: trio.SocketStream, request: h11.Request) -> Message:
+def _scope(request: h11.Request) -> Message:
+    """Without the connection's two addresses: the balancer is at the other end, and Twilio signs
+    what it asks for by another name than ours."""
     path, _, query = request.target.partition(b"?")
     return {
         "type": "http",
@@ -136,7 +162,7 @@ def _scope(stream: trio.SocketStream, request: h11.Request) -> Message:
         "query_string": query,
         "root_path": "",
         "headers": list(request.headers),
-        "client": stream.socket.getpeername()[:2],
-        "server": stream.socket.getsockname()[:2],
+        "client": None,
+        "server": None,
         "extensions": {},
     }

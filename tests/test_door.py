@@ -16,6 +16,7 @@ from quart_trio import QuartTrio
 from trio_websocket import open_websocket_url
 
 from relay import door as door_module
+from relay import exchange
 from relay.door import Door, Head, open_listeners
 from relay.errors import SocketClosed
 from relay.ports import Socket
@@ -410,6 +411,22 @@ async def test_a_webhook_s_slow_body_is_cut_and_a_peer_that_leaves_is_no_failure
         await left.aclose()
         assert status(await house.say(WEBHOOK + b"Content-Length: 0\r\n\r\n")) == 200
         assert not any(name.startswith("failed") for name in house.door.counts)
+
+
+async def test_a_body_that_does_not_come_is_cut_whatever_the_app_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def reads_on(_: object, receive: exchange.Receive, __: object) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    monkeypatch.setattr(exchange, "BODY_S", 0.0)
+    async with open_house() as house:
+        monkeypatch.setattr(house.door, "_webhooks", reads_on)
+        stream = await house.connect()
+        await stream.send_all(WEBHOOK + b"Content-Length: 9\r\n\r\nx")
+        with trio.fail_after(30):
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 408")
 
 
 async def test_an_app_that_breaks_or_says_nothing_owes_a_500(

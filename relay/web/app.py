@@ -34,7 +34,7 @@ def create_app(desk: FrontDesk, probe: health.Probe) -> QuartTrio:
 
     # Around the app's own ASGI, as its makers have it: whoever serves the app gets both.
     behind = cast("App", app.asgi_app)  # the same, in Hypercorn's types
-    express = Express(behind, desk, max_bytes=MAX_BODY_BYTES, body_s=BODY_TIMEOUT_S)
+    express = Express(behind, desk, max_bytes=MAX_BODY_BYTES)
     app.asgi_app = express  # type: ignore[method-assign, assignment]
     return app
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Final
 
 import structlog
-import trio
 from quart import abort
 from werkzeug.exceptions import HTTPException
 
@@ -26,12 +25,11 @@ _SIGNATURE: Final = b"x-twilio-signature"
 class Express:
     """An ASGI application in front of another."""
 
-    def __init__(self, behind: App, desk: FrontDesk, *, max_bytes: int, body_s: float) -> None:
-        """max_bytes, body_s: how large a body may be, and how long it may take to come."""
+    def __init__(self, behind: App, desk: FrontDesk, *, max_bytes: int) -> None:
+        """max_bytes: how large a body may be; how long it may take is exchange.py's to bound."""
         self._behind = behind
         self._desk = desk
         self._max_bytes = max_bytes
-        self._body_s = body_s
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a page of ours; have everything else answered."""
@@ -67,15 +65,13 @@ class Express:
         if length.isdecimal() and int(length) > self._max_bytes:
             abort(413)
         body = bytearray()
-        with trio.move_on_after(self._body_s):
-            while (message := await receive())["type"] == "http.request":
-                body += message.get("body", b"")
-                if len(body) > self._max_bytes:
-                    abort(413)
-                if not message.get("more_body", False):
-                    return bytes(body)
-            return None
-        return abort(408)
+        while (message := await receive())["type"] == "http.request":
+            body += message.get("body", b"")
+            if len(body) > self._max_bytes:
+                abort(413)
+            if not message.get("more_body", False):
+                return bytes(body)
+        return None
 
 
 def _header(scope: Message, wanted: bytes) -> str:

@@ -45,7 +45,10 @@ class Form:
     def names(self, name: str, numbers: Collection[str]) -> bool:
         """Whether a parameter means one of these numbers, which are E.164, however it is written:
         a carrier's ForwardedFrom has its own manners, and PBXs send sip: addresses."""
-        written = _WRITTEN.fullmatch(unquote(self[name]).strip())
+        value = self[name]
+        if not value or _E164.fullmatch(value):
+            return value in numbers
+        written = _WRITTEN.fullmatch(unquote(value).strip())
         if written is None:
             return False
         digits = re.sub("[^0-9]", "", written[1])

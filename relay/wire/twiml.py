@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -208,6 +209,7 @@ def _wss(url: str) -> str:
     return _absolute(url, {"wss", "ws"} if _LOOPBACK.match(url) else {"wss"})
 
 
+@lru_cache(maxsize=64)  # mostly the same few, in every document
 def _web(url: str) -> str:
     return _absolute(url, {"https", "http"})
 
