@@ -14,6 +14,7 @@ from functools import partial
 import trio
 
 from relay.config import Settings
+from relay.garbage import sweep
 from relay.memory import Memory
 from relay.metrics import Metrics, Watched
 from relay.metrics_page import serve_metrics
@@ -72,7 +73,11 @@ def watch_server(
         )
     )
     process.pulse.observe = metrics.lag.observe
-    tasks: list[Callable[[], Awaitable[None]]] = [process.pulse.run, process.memory.run]
+    tasks: list[Callable[[], Awaitable[None]]] = [
+        process.pulse.run,
+        process.memory.run,
+        partial(sweep, board.live),
+    ]
     if settings.metrics_port is not None:
         page = partial(
             serve_metrics, metrics.look, host=settings.metrics_host, port=settings.metrics_port

@@ -18,7 +18,6 @@ one a little longer than its stream lives (LINGER_S).
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 import signal
@@ -34,6 +33,7 @@ import structlog
 import trio
 from quart_trio import QuartTrio
 
+from relay import garbage
 from relay.door import STREAM_PATH, Door, Head, open_listeners
 from relay.errors import ConfigError
 from relay.ports import Socket
@@ -48,8 +48,6 @@ LOOK_S: Final = 0.2
 FLUSH_S: Final = 5.0
 LAST_RESORT_S: Final = 2.0  # beyond all that; DRAIN_S and these are 291 s, Fly allows 300
 EXIT_STUCK: Final = 70
-GC_YOUNGEST: Final = 5_000
-GC_OLDER: Final = 3
 
 _log = structlog.get_logger("relay.server")
 
@@ -259,12 +257,7 @@ def prepare_process() -> None:
     """Settings of the whole process, which only its owner may change."""
     # Beside a busy thread, a C call that gave up the GIL waits this long for it, not ten times.
     sys.setswitchinterval(0.0005)
-    # What was imported stays: no collection need look at it again while a frame waits. Calls
-    # leave no cycles behind (tests/test_remains.py), but the HTTP routing does: so the older
-    # generations are looked at as well, every few hundred calls, some milliseconds each time.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_YOUNGEST, GC_OLDER, GC_OLDER)
+    garbage.prepare()
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold callers and keys
     with suppress(ValueError, OSError):
