@@ -88,8 +88,7 @@ class _Reader:
                 case realtime.AudioDone():
                     if event.item_id == self._item_id and (tail := codec.flush()):
                         feed(on.AgentAudio(event.response_id, event.item_id, tail, -100.0))
-                    if self._mouth is not None:
-                        self._mouth.rest()
+                    self._rest()
                     feed(on.AgentAudioEnded(event.response_id, event.item_id))
                 case realtime.TextDelta(response_id, item, delta):
                     text = self._writing.setdefault(item, Sentences()).add(delta)
@@ -100,6 +99,9 @@ class _Reader:
                     if text:
                         feed(on.AgentText(response_id, item, text))
                     feed(event)
+                case on.ModelReady():
+                    self._rest()  # it has repeated all settings
+                    feed(event)
                 case _:
                     feed(event)
         except (ModelProtocolError, AudioError) as wrong:
@@ -109,3 +111,8 @@ class _Reader:
         if self._mouth is not None and (response_id, item_id) != (self._response_id, self._item_id):
             self._mouth.follow(response_id, item_id)
         self._response_id, self._item_id = response_id, item_id
+
+    def _rest(self) -> None:
+        """What comes next is short, for a while."""
+        if self._mouth is not None:
+            self._mouth.rest()

@@ -44,7 +44,7 @@ class Mouth:
         c.response_id_n, c.item_id_n = len(response), len(item)
 
     def rest(self) -> None:
-        """An item is over: between two of them a link needs no room for sound."""
+        """Give back the room that long messages needed: none of them is to come for a while."""
         self._link.shrink()
 
     def next(self) -> int:

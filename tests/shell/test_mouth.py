@@ -134,16 +134,17 @@ def test_whatever_is_not_usual_is_left_to_the_reader() -> None:
     assert {name: spoken([text]) for name, text in UNUSUAL.items()} == dict.fromkeys(UNUSUAL, 0)
 
 
-def test_between_two_items_the_link_keeps_no_room_for_sound() -> None:
+def test_a_link_keeps_no_room_for_long_messages_when_short_ones_follow() -> None:
     here, there = sockets.socketpair()
     with here, there:
         socket = native(here, client=True)
         reader = _Reader(ModelToPhone(), lambda _event: None)
         reader.join(socket)
         reader.take(usual())
-        socket._link.grow()
-        reader.take(DONE)
-        assert socket._link.c.got_size == 4096
+        for last in (DONE, '{"type":"session.updated","session":{}}'):
+            socket._link.grow()
+            reader.take(last)
+            assert socket._link.c.got_size == 4096
 
 
 def test_a_name_that_is_too_long_is_not_followed() -> None:
