@@ -22,8 +22,8 @@
 
 typedef struct resampler resampler;
 
-/* More samples than a stream ever holds back: room to add to every output. */
-enum { RESAMPLE_SLACK = 512 };
+/* More samples than a stream ever holds back, 183: room to add to every output. */
+enum { RESAMPLE_SLACK = 256 };
 
 /* Room that n input samples need, at most. */
 static inline size_t resample_bound(size_t n, int up)

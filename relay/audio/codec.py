@@ -40,7 +40,7 @@ _NO_CHARACTERS: Final = "a lone surrogate"  # C refuses the rest, but this one h
 _SYLLABLE: Final = 60 * MULAW_BYTES_PER_MS
 # Characters of a message that the thread's space is large enough for; a longer one has its own.
 _PHONE_USUAL: Final = 8_192  # 768 ms of mu-law; Twilio sends 20
-_OWN_USUAL: Final = 256  # 24 ms of mu-law
+_OWN_USUAL: Final = 216  # 20 ms of mu-law, as Twilio sends them
 _MODEL_USUAL: Final = 65_536  # a second of PCM16
 
 
