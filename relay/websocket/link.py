@@ -29,6 +29,7 @@ _HEAD: Final = 14
 _APPEND_BYTES: Final = 64  # of JSON around the audio
 # A frame of the phone has 0.4 KiB; the model's buffer grows to its deltas of tens of KiB.
 _FIRST_BYTES: Final = 4096
+_USUAL_BYTES: Final = 64 * 1024  # a second of sound; more is believed as it comes
 _KEPT_BYTES: Final = 256 * 1024  # what one long message has needed beyond this is given back
 # The same of what is sent: a session's settings are long, and all that follows them is short.
 _KEPT_OUT_BYTES: Final = 8192
@@ -52,7 +53,8 @@ class Link:
         self.c.keys_used = _KEYS  # so that the first mask fetches some
         self._limit = limit
         self._tls: Any = None
-        self._first_got = bytearray(_FIRST_BYTES)  # stays: what is given back leaves no small holes
+        # Stays when there is a larger one, so that it leaves no small hole when that is given back.
+        self._first_got = bytearray(_FIRST_BYTES)
         self._got_view = memoryview(b"")
         self._out_view = memoryview(b"")
         self._grow_got(_FIRST_BYTES)
@@ -124,8 +126,11 @@ class Link:
         self.c.start = self.c.end
 
     def grow(self) -> None:
-        """Have room to receive more of a frame that is not all there."""
-        self._grow_got(2 * self.c.got_size)
+        """Have room to receive more of a frame that is not all there: all of it, if it is usual."""
+        size, needed = 2 * self.c.got_size, min(self.c.frame.need, _USUAL_BYTES)
+        while size < needed:
+            size *= 2
+        self._grow_got(size)
 
     def shrink(self) -> None:
         """Give back the room that long messages needed. There will be more when they come again."""

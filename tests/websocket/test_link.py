@@ -47,6 +47,15 @@ def test_room_that_a_long_message_needed_is_given_back() -> None:
         assert receive(theirs) == [b"settings" * 4000, b"short"]
 
 
+def test_room_for_all_of_a_usual_message_is_there_at_once() -> None:
+    with pair() as (ours, theirs):
+        theirs.put(TEXT, b"delta" * 2_500)
+        assert theirs.flush() == 0
+        assert (ours.receive(), ours.next()) == (4_096, MORE)
+        ours.receive()
+        assert (ours.next(), ours.payload()) == (TEXT, b"delta" * 2_500)
+
+
 def test_a_link_at_rest_gives_room_back_and_keeps_what_is_not_taken() -> None:
     with pair() as (ours, theirs):
         for payload in (b"delta" * 2_500, b"x" * 5_000):
