@@ -5,8 +5,8 @@ Audio comes in faster than it is spoken. For every item of speech, in order of a
     received ≥ sent ≥ heard            (ms of that item; heard is the caller's ear, not our socket)
 
 received  bytes that the model (or a clip) gave us
-sent      released to Twilio, at most `lead_ms` ahead of real time, in chunks of `chunk_ms`, and
-          two of them at a time once the line is that far ahead
+sent      released to Twilio, at most `lead_ms` ahead of real time, in chunks of `chunk_ms`, or
+          twice that while the line is far ahead
 heard     proven by the echo of a mark, plus the time since, never beyond the next mark
 
 Behind each chunk goes a mark `<epoch>:<item>:<item_ms>`. `cut` ends the epoch, because Twilio
@@ -178,16 +178,24 @@ class Playout:
         if item is None or self._due_at(item) > now:
             return out
         while (item := self._next_item()) is not None and self._fits_at(item) <= now:
-            size = self._chunk_bytes if item.sent_bytes else FIRST_MS * MULAW_BYTES_PER_MS
-            size = min(size, item.whole_bytes)
-            chunk, level = item.take(size)
             starts = max(self._line_until, now)
+            size = min(self._piece(item, starts - now), item.whole_bytes)
+            chunk, level = item.take(size)
             self._line_until = starts + size / MULAW_BYTES_PER_MS / 1000
             self._line_levels.append((starts, self._line_until, level))
             item_id, sent_ms = item.item_id, item.sent_ms
             self._marks.append((item_id, sent_ms))
             out += (SendAudio(chunk), SendMark(f"{self.epoch}:{item_id}:{sent_ms}"))
         return out
+
+    def _piece(self, item: _Item, ahead_s: float) -> int:
+        """Bytes that go out at once. For what is far ahead, half the messages will do."""
+        if not item.sent_bytes:
+            return FIRST_MS * MULAW_BYTES_PER_MS
+        far = self._lead_s / 2 <= ahead_s <= self._refill_s
+        if far and item.pending_bytes >= 2 * self._chunk_bytes:
+            return 2 * self._chunk_bytes
+        return self._chunk_bytes
 
     @property
     def next_release(self) -> float | None:

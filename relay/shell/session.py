@@ -196,7 +196,7 @@ class Session:
         now = trio.current_time()
         if not self._disposition:
             self._choose_and_remember("fallback")
-            self._keep(DispositionChosen(now, "fallback", "crashed"))
+            self._keep(DispositionChosen(now, "fallback", "crashed", self._past.returns))
         if not self._ended:
             seen = self._call.statistics()
             lasted_ms = round((now - self._began) * 1000)
