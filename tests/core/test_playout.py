@@ -30,19 +30,12 @@ def marks(commands: list) -> list[str]:
     return [c.name for c in commands if isinstance(c, SendMark)]
 
 
-def test_the_first_chunk_is_two_frames_the_next_a_tenth_of_a_second_and_those_far_ahead_twice_that() -> (
-    None
-):
+def test_the_first_chunk_is_two_frames_and_those_far_ahead_are_the_longest() -> None:
     playout = Playout(lead_ms=500)
     playout.add("a", bytes(1000 * MS), -20.0)
     commands = playout.release(0.0)
-    assert [len(c.mulaw) // MS for c in commands if isinstance(c, SendAudio)] == [
-        40,
-        100,
-        100,
-        100,
-        200,
-    ]
+    sizes = [len(c.mulaw) // MS for c in commands if isinstance(c, SendAudio)]
+    assert sizes == [40, 100, 100, 100, 200]
     assert marks(commands) == [f"0:a:{ms}" for ms in (40, 140, 240, 340, 540)]
     assert playout.next_release == pytest.approx(0.14), "when there is room for two"
     assert playout.release(0.13) == []
