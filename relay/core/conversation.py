@@ -19,6 +19,7 @@ from relay.core.commands import Command
 from relay.core.hearing import Ear
 from relay.core.playout import Heard, Playout
 from relay.core.policy import CallPolicy, Clip, Effect
+from relay.core.remembering import Remembering
 from relay.core.tool_calls import ToolCalls
 from relay.core.transcript import INAUDIBLE, Transcript
 from relay.core.turns import Responses, Utterance, Utterances
@@ -58,6 +59,7 @@ class Conversation:
             on=policy.second_voice,
             patience_s=policy.voice_patience_s,
         )
+        self.remembering = Remembering(self.playout, self.transcript, self.voicing, self.tools)
         self.rest = Rest()
         self.parting: on.FunctionCalled | None = None
         self._collecting = False  # numbers, names, addresses
@@ -65,9 +67,7 @@ class Conversation:
         self.answers = 0
         self.answers_s: list[float] = []  # how long each was waited for
         self._spoken_at: float | None = None
-        self._items: dict[str, str] = {}  # item with audio -> its response
         self._loudness: dict[str, float] = {}  # committed utterance without words yet -> dBFS
-        self._untold: set[str] = set()  # what a lost session said, still on its way to the ear
         self._clips = 0
 
     # ---- the caller -------------------------------------------------------------------------
@@ -236,16 +236,15 @@ class Conversation:
                 self._answered(now)
             return False
         self.rest.over(event.response_id)
-        if event.item_id in self._items:
+        if not self.remembering.speaks(event.item_id, event.response_id):
             return True
         self._answered(now)
-        self._items[event.item_id] = event.response_id
         self.transcript.agent_spoke(event.item_id, now)
         return False
 
     def misses(self, response_id: str, item_id: str) -> bool:
         """Whether speech comes too late: its response was cut."""
-        known = item_id in self._items or self.voicing.has(item_id)
+        known = self.remembering.has(item_id)
         return self.responses.too_late(response_id, item_id, known=known)
 
     def forget_unspoken(self, response_id: str) -> list[Command]:
@@ -287,20 +286,13 @@ class Conversation:
 
     def end_items(self, response_id: str | None, now: float) -> list[Heard]:
         """No more audio comes of this response (None: of any), said or unsaid."""
-        heard: list[Heard] = []
-        for item_id, owner in self._items.items():
-            if response_id is None or owner == response_id:
-                heard += self.playout.end(item_id, now)
-        return heard
+        items = self.remembering.items_of(response_id)
+        return [heard for item_id in items for heard in self.playout.end(item_id, now)]
 
     def end_speech(self, now: float) -> tuple[list[Command], list[Heard]]:
         """No more is said of anything by a session that is gone. A voice finishes what it has."""
         voiced, heard = self.voicing.leave(now)
         return voiced, heard + self.end_items(None, now)
-
-    def spoke_in(self, response_id: str) -> bool:
-        """Whether a response had speech of its own."""
-        return response_id in self._items.values() or self.voicing.wrote_in(response_id)
 
     def heard(self, items: list[Heard], now: float) -> list[Command]:
         """Items were heard to their end."""
@@ -310,16 +302,8 @@ class Conversation:
         for item in items:
             self.answers += not item.local
             out += [do.Keep(row) for row in self.transcript.agent_heard(item)]
-            out += self._tell_heard(item)
+            out += self.remembering.tell_heard(item)
         return out
-
-    def _tell_heard(self, item: Heard) -> list[Command]:
-        """Tell a session what was still being said when it took over, now that it is known."""
-        if item.item_id not in self._untold:
-            return []
-        self._untold.discard(item.item_id)
-        text = self.transcript.heard_text(item.item_id)
-        return [do.AddText("assistant", text)] if text else []
 
     def ask(self, now: float) -> list[Command]:
         """The response that is wished for, if the floor is free."""
@@ -352,9 +336,9 @@ class Conversation:
             out.append(do.CancelResponse(cancel))
         for item in items:
             out += self.voicing.drop(item.item_id)
-            out += self._forget_unheard(item)
+            out += self.remembering.forget_unheard(item)
             out += [do.Keep(row) for row in self.transcript.agent_heard(item)]
-            out += self._tell_heard(item)
+            out += self.remembering.tell_heard(item)
         return out + self.stop_waiting(now)
 
     def stop_waiting(self, now: float) -> list[Command]:
@@ -364,18 +348,6 @@ class Conversation:
             call, self.parting = self.parting, None
             out += self.tools.interrupted(call, now)
         return out
-
-    def _forget_unheard(self, item: Heard) -> list[Command]:
-        if item.local or not item.interrupted:
-            return []
-        if self.voicing.has(item.item_id):
-            self._untold.discard(item.item_id)
-            return self.voicing.cut(item)
-        if item.item_id not in self._items:
-            return []
-        if item.heard_ms <= 0:
-            return [do.DeleteItem(item.item_id)]
-        return [do.TruncateItem(item.item_id, item.heard_ms)]
 
     def hung_up(self, now: float) -> list[Command]:
         """The caller is gone: what was heard is final, and nothing more is generated."""
@@ -409,17 +381,9 @@ class Conversation:
         self.parting, self._collecting = None, False
         self.rest.drop()
         voiced, heard = self.end_speech(now)
-        # What is still being said is nothing that the next session could be made to forget.
-        self._items.clear()
-        self.voicing.forgotten()
+        self.remembering.lose()
         out = voiced + self.heard(heard, now) + self.tools.orphan(now)
         return out, unheard or owed, owed and not unheard
-
-    def retell(self) -> list[Command]:
-        """What a new session must know: who said what, and what functions returned."""
-        self._untold = self.playout.speech()
-        told: list[Command] = [do.AddText(role, text) for role, text in self.transcript.retell()]
-        return told + [do.AddText("system", text) for text in self.tools.retell()]
 
     # ---- functions --------------------------------------------------------------------------
 

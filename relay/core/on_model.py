@@ -83,7 +83,7 @@ def ran_out(event: on.ResponseEnded) -> bool:
 def said_nothing(call: State, event: on.ResponseEnded) -> bool:
     """Whether a response that is over leaves the caller waiting: it neither spoke nor acted."""
     talk = call.talk
-    if talk.spoke_in(event.response_id) or talk.tools.called_in(event.response_id):
+    if talk.remembering.spoke_in(event.response_id) or talk.tools.called_in(event.response_id):
         return False
     # What was broken off by its length may have been whole.
     return talk.responses.purpose != CONTINUE or ran_out(event)
@@ -115,7 +115,7 @@ def response_failed(call: State, event: on.ResponseEnded, now: float) -> None:
 
 def part(call: State, wish: on.FunctionCalled, now: float) -> None:
     """The response that wanted to part is over: answer its function, then leave."""
-    clip_unless_spoken = "" if call.talk.spoke_in(wish.response_id) else "goodbye"
+    clip_unless_spoken = "" if call.talk.remembering.spoke_in(wish.response_id) else "goodbye"
     if wish.name == "end_call":
         call.out.append(do.PostToolOutput(wish.call_id, _ENDING))
         leave(call, "hang_up", "agent_ended", clip_unless_spoken, now)

@@ -20,7 +20,7 @@ def model_is_ready(call: State, now: float) -> None:
     if not call.link.open(now):
         return
     if call.link.successions or call.resumed:
-        call.out += call.talk.retell()
+        call.out += call.talk.remembering.retell()
         call.out.append(do.AddText("system", _SUCCESSOR))
     elif call.greeting.live:
         have_greeted(call, now)
