@@ -22,6 +22,8 @@ def agent_text(call: State, event: on.AgentText, now: float) -> None:
     talk.responses.progress(now)
     if talk.misses(event.response_id, event.item_id):
         return
+    if talk.remembering.said(event.item_id):
+        return  # an item is spoken or written, never both: it would be forgotten twice
     said = talk.voicing.write(event, now)
     call.out += said
     for each in said:

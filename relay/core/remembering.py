@@ -41,6 +41,10 @@ class Remembering:
         """Whether an item is one with sound, or of text that a voice says."""
         return item_id in self._items or self._voicing.has(item_id)
 
+    def said(self, item_id: str) -> bool:
+        """Whether there is sound of an item that the model itself speaks."""
+        return item_id in self._items
+
     def items_of(self, response_id: str | None) -> list[str]:
         """The items with sound of a response (None: of any)."""
         return [item for item, owner in self._items.items() if response_id in (None, owner)]

@@ -294,3 +294,12 @@ def test_what_is_owed_is_owed_until_it_begins() -> None:
     assert rest.owed
     rest.over("r1")
     assert not rest.owed
+
+
+def test_an_item_that_the_model_speaks_is_not_one_of_text_as_well() -> None:
+    call = Driver()
+    call.greeted()
+    call.feed(on.AgentAudio("r1", "a1", b"", -20.0))
+    call.feed(on.CallerTranscribed("u1", "Call 911!", alarming=True))
+    call.feed(on.AgentText("r1", "a1", "Yes."), on.AgentWrote("r1", "Yes.", "a1"))
+    assert call.sent(do.DeleteItem) == [do.DeleteItem("a1")]
