@@ -16,6 +16,7 @@ from relay.sim import voice
 ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ROOT / "relay" / "clips"
 TEXTS: dict[str, str] = tomllib.loads((CLIPS / "clips.toml").read_text(encoding="utf-8"))
+ENGLISH = {name: text for name, text in TEXTS.items() if not name.endswith("_es")}
 
 ORDERS = """#JSGF V1.0;
 grammar orders;
@@ -167,16 +168,16 @@ def plain(text: str) -> str:
 def clip_grammar() -> str:
     """Every clip's words, and near misses that a careless rendering could have said."""
     near = ["the call is over", "please hold the line for a person", "how can i help you today"]
-    said = [plain(text.replace("?", " ").replace("AI", "a i")) for text in TEXTS.values()]
+    said = [plain(text.replace("?", " ").replace("AI", "a i")) for text in ENGLISH.values()]
     said += [text.replace("may be", "is").replace("recorded and ", "") for text in said]
     return f"#JSGF V1.0; grammar clips; public <clip> = {' | '.join({*said, *near})};"
 
 
 def test_each_clip_says_its_text() -> None:
     ear = voice.Recogniser(clip_grammar())
-    heard = {name: ear.recognise_mulaw((CLIPS / f"{name}.ulaw").read_bytes()) for name in TEXTS}
+    heard = {name: ear.recognise_mulaw((CLIPS / f"{name}.ulaw").read_bytes()) for name in ENGLISH}
     assert heard == {
-        name: plain(text.replace("?", " ").replace("AI", "a i")) for name, text in TEXTS.items()
+        name: plain(text.replace("?", " ").replace("AI", "a i")) for name, text in ENGLISH.items()
     }
 
 
