@@ -266,4 +266,4 @@ class Ledger(RuleBasedStateMachine):
 
 
 TestLedger = Ledger.TestCase
-TestLedger.settings = settings(max_examples=250 * TIMES, stateful_step_count=40, deadline=None)
+TestLedger.settings = settings(max_examples=160 * TIMES, stateful_step_count=40, deadline=None)
