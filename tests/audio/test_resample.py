@@ -214,6 +214,8 @@ def test_rounding_to_16_bits_is_to_even_and_clips() -> None:
 @BOTH
 def test_a_stream_that_holds_nothing_back_takes_next_to_no_memory(up: bool) -> None:
     before = allocated_bytes()
+    if not before:
+        pytest.skip("a sanitizer's malloc keeps no accounts")
     streams = [Resampler(up) for _ in range(20)]
     for number, stream in enumerate(streams):
         stream.process(noise(1_000))
