@@ -43,7 +43,7 @@ peers: setup ## Our relay beside others, on one core: half an hour, needs Node a
 fuzz: setup ## Fuzz the C core under sanitizers (needs clang), then the call's core and failpoints; FUZZ_SECONDS
 	@sh tests/fuzz/run.sh
 	@FUZZ_TIMES=32 $(PYTHON_VENV) -m pytest tests/core/test_playout.py tests/core/test_call_machine.py \
-		tests/faults/test_failpoints.py tests/shell/test_mayhem.py tests/shell/test_notifier.py
+		tests/core/test_sounded.py tests/faults/test_failpoints.py tests/shell/test_mayhem.py tests/shell/test_notifier.py
 
 crash: setup-test ## Kill the relay's journal 50 times on each database, and stop PostgreSQL for 30 s
 	@CRASH_KILLS=50 OUTAGE_S=30 $(PYTHON_VENV) -m pytest -s tests/adapters/test_durability.py
