@@ -1,4 +1,8 @@
-"""What stands before several relays: TCP connections go to whoever says that it is ready."""
+"""What stands before several relays: TCP connections go to whoever says that it is ready.
+
+While nobody is, they wait a little, as at a real one. A look that meets a process as it is killed
+finds nobody for a moment, and a call whose every request is refused in that moment is lost.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import trio
 
 LOOK_S = 0.1
 ASK_S = 2.0
+HOLD_S = 10.0
 READY = b"GET /readyz HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"
 GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -49,9 +54,12 @@ class Balancer:
             await trio.sleep(LOOK_S)
 
     async def _connection(self, client: trio.SocketStream) -> None:
-        ready = sorted(self.ready)
         turn = next(self._turns)
         try:
+            with trio.move_on_after(HOLD_S):
+                while not self.ready:  # noqa: ASYNC110 - told by another task
+                    await trio.sleep(LOOK_S / 2)
+            ready = sorted(self.ready)
             for port in ready[turn % len(ready) :] + ready if ready else ():
                 try:
                     relay = await trio.open_tcp_stream("127.0.0.1", port)

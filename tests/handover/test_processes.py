@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -219,10 +219,19 @@ async def open_place(
             nursery.cancel_scope.cancel()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(count: int = 1) -> int:
+    """The first of so many ports in a row of which none is in use."""
+    while True:
+        with ExitStack() as probes:
+            first = probes.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                for further in range(port + 1, port + count):
+                    probes.enter_context(socket.socket()).bind(("127.0.0.1", further))
+            except (OSError, OverflowError):
+                continue
+            return port
 
 
 # ---- what is proven -------------------------------------------------------------------------

@@ -43,7 +43,7 @@ async def test_the_calls_of_a_killed_worker_go_on_in_the_others(
     database: Callable[[], str], tmp_path: Path
 ) -> None:
     url = await trio.to_thread.run_sync(database)
-    metrics = free_port()
+    metrics = free_port(WORKERS)
     async with open_place(tmp_path, url, workers=WORKERS, metrics=metrics) as place:
         (parent,) = (relay.pid for relay in place.relays.values())
         async with trio.open_nursery() as callers:
