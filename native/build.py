@@ -19,7 +19,7 @@ from cffi import FFI
 HERE = Path(__file__).resolve().parent
 PARTS = (
     *("g711", "pcm", "base64", "resample", "frame"),
-    *("tls", "ws", "link", "media", "speech", "clock", "round"),
+    *("tls", "ws", "link", "media", "play", "speech", "clock", "round"),
 )
 FILES = ("json.h", *(f"{part}{end}" for part in PARTS for end in (".c", ".h")))
 
@@ -130,6 +130,8 @@ typedef struct {
 int media_next(media_ear *ear);
 int media_receive(media_ear *ear);
 int append_put(link_end *model, const char *audio, size_t n);
+int play_put(link_end *phone, const char *sid, size_t sid_n, const uint8_t *mulaw, size_t n,
+             const char *mark, size_t mark_n);
 
 typedef struct {
     link_end *model; frame_stream *stream; frame_space *space;

@@ -1,4 +1,4 @@
-/* A flat reader of JSON, for the two messages that are read in C: objects of strings that stand for
+/* A flat reader of JSON, for the messages that are read in C: objects of strings that stand for
  * themselves. Whatever is spelled otherwise is not read, and left to Python. */
 #ifndef RELAY_JSON_H
 #define RELAY_JSON_H

@@ -78,36 +78,54 @@ static const uint8_t *next_key(link_end *end)
     return end->keys + end->keys_used - 4;
 }
 
+int link_room(link_end *end, size_t n)
+{
+    if (end->sent == end->filled)
+        end->sent = end->filled = 0;
+    if (end->out_size - end->filled >= n)
+        return 0;
+    if (end->out_size - (end->filled - end->sent) < n)
+        return LINK_NO_ROOM;
+    memmove(end->out, end->out + end->sent, end->filled - end->sent);
+    end->filled -= end->sent;
+    end->sent = 0;
+    return 0;
+}
+
+int link_open(link_end *end, int opcode, size_t n, uint8_t **payload)
+{
+    const uint8_t *key = NULL;
+    if (n > SIZE_MAX - WS_HEAD || link_room(end, n + WS_HEAD) != 0)
+        return LINK_NO_ROOM;
+    if (!end->reader.masked && (key = next_key(end)) == NULL)
+        return LINK_ENDED;
+    uint8_t *at = end->out + end->filled;
+    *payload = at + ws_head(at, opcode, n, key);
+    return 0;
+}
+
+void link_seal(link_end *end, uint8_t *payload, size_t n)
+{
+    if (!end->reader.masked)
+        ws_mask(payload, n, payload - 4); /* the key is the head's end */
+    end->filled = (size_t)(payload - end->out) + n;
+}
+
 int link_put3(link_end *end, int opcode, const char *before, size_t before_n, const char *middle,
               size_t middle_n, const char *after, size_t after_n)
 {
     size_t n = before_n + middle_n + after_n;
-    if (end->sent == end->filled)
-        end->sent = end->filled = 0;
-    if (n > end->out_size || end->out_size - n < WS_HEAD)
-        return LINK_NO_ROOM;
-    if (end->out_size - end->filled < n + WS_HEAD) {
-        memmove(end->out, end->out + end->sent, end->filled - end->sent);
-        end->filled -= end->sent;
-        end->sent = 0;
-        if (end->out_size - end->filled < n + WS_HEAD)
-            return LINK_NO_ROOM;
-    }
-    const uint8_t *key = NULL;
-    if (!end->reader.masked && (key = next_key(end)) == NULL)
-        return LINK_ENDED;
-    uint8_t *at = end->out + end->filled;
-    size_t head = ws_head(at, opcode, n, key);
-    at += head;
+    uint8_t *payload;
+    int done = link_open(end, opcode, n, &payload);
+    if (done != 0)
+        return done;
     if (before_n)
-        memcpy(at, before, before_n);
+        memcpy(payload, before, before_n);
     if (middle_n)
-        memcpy(at + before_n, middle, middle_n);
+        memcpy(payload + before_n, middle, middle_n);
     if (after_n)
-        memcpy(at + before_n + middle_n, after, after_n);
-    if (key != NULL)
-        ws_mask(at, n, key);
-    end->filled += head + n;
+        memcpy(payload + before_n + middle_n, after, after_n);
+    link_seal(end, payload, n);
     return 0;
 }
 

@@ -57,4 +57,12 @@ void link_shut(link_end *end);
 int link_put3(link_end *end, int opcode, const char *before, size_t before_n, const char *middle,
               size_t middle_n, const char *after, size_t after_n);
 
+/* The same for a payload that the caller writes: n bytes at *payload, to be sealed before the next one
+ * is opened. Nothing is framed until then. */
+int link_open(link_end *end, int opcode, size_t n, uint8_t **payload);
+void link_seal(link_end *end, uint8_t *payload, size_t n);
+
+/* Have n bytes free behind what is framed. Returns 0 or LINK_NO_ROOM. */
+int link_room(link_end *end, size_t n);
+
 #endif

@@ -104,8 +104,8 @@ class _Flow:
     def takes(self, sight: Sight, at: float) -> bool:
         """Add it up, if it is of that kind."""
         match sight:
-            case on.DeadlinePassed() | do.SendAudio():
-                return True  # what it leads to, and the mark behind it, say enough
+            case on.DeadlinePassed():
+                return True  # what it leads to says enough
             case on.CallerAudio(_, ms, level_db):
                 self.caller_ms += ms
                 self.caller_db = max(self.caller_db, level_db)
@@ -120,8 +120,8 @@ class _Flow:
                 self.stale_marks += 1
             case on.AgentAudio(_, item_id, mulaw):
                 self._of(item_id).came += mulaw_ms(len(mulaw))
-            case do.SendMark(name):
-                speech, ms = self._place(name)
+            case do.SendAudio(_, mark):
+                speech, ms = self._place(mark)
                 speech.sent = ms
             case on.MarkEchoed(name):
                 speech, ms = self._place(name)

@@ -16,16 +16,13 @@ from relay.core.records import Record
 
 @dataclass(slots=True)
 class SendAudio:
-    """Media for the phone: raw mu-law at 8 kHz."""
+    """Media for the phone, raw mu-law at 8 kHz, and a mark behind it.
+
+    mark: its name, the ledger's: `<epoch>:<item>:<item_ms>`
+    """
 
     mulaw: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SendMark:
-    """A mark behind all audio sent so far. The name is the ledger's: `<epoch>:<item>:<item_ms>`."""
-
-    name: str
+    mark: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +262,6 @@ class EndCall:
 
 Command: TypeAlias = (
     SendAudio
-    | SendMark
     | ClearPhone
     | ClosePhone
     | DialModel

@@ -26,7 +26,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from relay.audio.frames import MULAW_BYTES_PER_MS, MULAW_SILENCE
-from relay.core.commands import Command, SendAudio, SendMark
+from relay.core.commands import Command, SendAudio
 
 # Two frames: the next chunk has 40 ms to follow, more than a busy loop takes for its rounds.
 FIRST_MS = 40
@@ -185,7 +185,7 @@ class Playout:
             self._line_levels.append((starts, self._line_until, level))
             item_id, sent_ms = item.item_id, item.sent_ms
             self._marks.append((item_id, sent_ms))
-            out += (SendAudio(chunk), SendMark(f"{self.epoch}:{item_id}:{sent_ms}"))
+            out.append(SendAudio(chunk, f"{self.epoch}:{item_id}:{sent_ms}"))
         return out
 
     def _piece(self, item: _Item, ahead_s: float) -> int:

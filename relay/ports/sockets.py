@@ -37,6 +37,13 @@ class QuickSocket(Socket, Protocol):
         """`send_nowait` of base64 audio as the model's `input_audio_buffer.append`."""
         ...
 
+    def play_nowait(self, stream_sid: str, mulaw: bytes, mark: str) -> bool:
+        """`send_nowait` of mu-law for a phone's stream, and of the mark behind it.
+
+        False also for names that it cannot spell, and then nothing was taken.
+        """
+        ...
+
     def flush(self, lagging: Callable[[], None]) -> None:
         """Send what was taken, now or a moment later, together with more.
 

@@ -286,6 +286,14 @@ class NativeSocket:
         self._link.append(audio.encode())
         return True
 
+    def play_nowait(self, stream_sid: str, mulaw: bytes, mark: str) -> bool:
+        """`send_nowait` of media for a phone and the mark behind it. False for odd names, too."""
+        if self._gone is not None or self._deaf:
+            return True
+        if self._stuck or self._link.unsent > UNSENT_BYTES:
+            return False
+        return self._link.play(stream_sid.encode(), mulaw, mark.encode())
+
     def lane(self, flush: Callable[[], None]) -> Lane:
         """A way for others to have messages sent in between ours. Closed until it is lent.
 

@@ -57,6 +57,15 @@ class Outbox:
         self._taken = True
         return True
 
+    def play(self, stream_sid: str, mulaw: bytes, mark: str) -> bool:
+        """Send our speech and its mark at once. False: they must be posted as text."""
+        if self._quick is None or self._closed:
+            return False
+        if not self._quick.play_nowait(stream_sid, mulaw, mark):
+            return False
+        self._taken = True
+        return True
+
     def flush(self) -> None:
         """The step is over: send what it has posted."""
         if self._taken and self._socket is not None:

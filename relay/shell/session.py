@@ -284,8 +284,11 @@ class Session:
 
     def _route_all(self, commands: list[do.Command]) -> None:
         for command in commands:
-            if type(command) is do.AppendAudio and self._model_out.append(command.audio):
-                continue  # a caller's frame, framed in C
+            if type(command) is do.SendAudio:
+                if self._phone_out.play(self._stream_sid, command.mulaw, command.mark):
+                    continue  # the agent's speech, framed in C
+            elif type(command) is do.AppendAudio and self._model_out.append(command.audio):
+                continue  # a caller's frame, as well
             self._route(command)
         if self._call.spent != self._paid:
             self._pay(self._call.spent)
@@ -322,8 +325,9 @@ class Session:
 
     def _route(self, command: do.Command) -> None:
         match command:
-            case do.SendAudio() | do.SendMark() | do.ClearPhone():
-                self._post(self._phone_out, twilio.render(command, self._stream_sid), "phone")
+            case do.SendAudio() | do.ClearPhone():
+                for text in twilio.render(command, self._stream_sid):
+                    self._post(self._phone_out, text, "phone")
             case (
                 do.AppendAudio()
                 | do.ConfigureModel()

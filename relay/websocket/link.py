@@ -27,6 +27,7 @@ NO_CODE: Final = 1005  # RFC 6455, 7.4.1: a close frame that gives none
 NO_ROOM: Final = lib.LINK_NO_ROOM
 _HEAD: Final = 14
 _APPEND_BYTES: Final = 64  # of JSON around the audio
+_PLAY_BYTES: Final = 128  # … around a chunk and its mark, without the names
 # A frame of the phone has 0.4 KiB; the model's buffer grows to its deltas of tens of KiB.
 _FIRST_BYTES: Final = 4096
 _USUAL_BYTES: Final = 64 * 1024  # a second of sound; more is believed as it comes
@@ -37,7 +38,7 @@ _KEYS: Final = 256
 _WHY_BYTES: Final = 200
 
 _receive, _next, _put, _flush = lib.link_receive, lib.link_next, lib.link_put, lib.link_flush
-_append = lib.append_put
+_append, _play = lib.append_put, lib.play_put
 
 
 class Link:
@@ -154,6 +155,20 @@ class Link:
             self._make_room(len(audio) + _APPEND_BYTES)
             if _append(self.c, audio, len(audio)) < 0:
                 raise OSError("no random bytes for a mask")
+
+    def play(self, stream_sid: bytes, mulaw: bytes, mark: bytes) -> bool:
+        """Frame a chunk of our speech and the mark behind it, behind what is not sent yet.
+
+        False: a name has characters that JSON escapes, and nothing was framed.
+        """
+        c, sid_n, n, mark_n = self.c, len(stream_sid), len(mulaw), len(mark)
+        done = _play(c, stream_sid, sid_n, mulaw, n, mark, mark_n)
+        if done == NO_ROOM:
+            self._make_room(2 * sid_n + 4 * n // 3 + mark_n + _PLAY_BYTES + _HEAD)
+            done = _play(c, stream_sid, sid_n, mulaw, n, mark, mark_n)
+        if done == ENDED:
+            raise OSError("no random bytes for a mask")
+        return bool(done == 0)
 
     def put_raw(self, data: bytes) -> None:
         """Put bytes as they are behind what is not sent yet."""

@@ -5,8 +5,8 @@ In: `connected`, then one `start`, then `media` every 20 ms with `dtmf` and `mar
 fields pass unnoticed, since Twilio may add some any day. Its numbers are strings ("1"), so
 decoding is not strict about that.
 
-Out: `media`, `mark`, `clear`, with exactly these keys. Any other key makes Twilio drop the message
-with warning 31951, reported once a stream and silent ever after.
+Out: `media`, each with a `mark` behind it, and `clear`, with exactly these keys. Any other key
+makes Twilio drop the message with warning 31951, reported once a stream and silent ever after.
 
 What can be wrong with a frame, each a fixed word for counting:
 
@@ -27,11 +27,11 @@ from typing import Annotated, Final, TypeAlias, TypeVar, assert_never
 import msgspec
 from msgspec import Meta, Struct
 
-from relay.core.commands import ClearPhone, SendAudio, SendMark
+from relay.core.commands import ClearPhone, SendAudio
 from relay.core.events import Event, KeyPressed, MarkEchoed, PhoneStarted, PhoneStopped
 from relay.errors import PhoneProtocolError
 
-PhoneMessage: TypeAlias = SendAudio | SendMark | ClearPhone
+PhoneCommand: TypeAlias = SendAudio | ClearPhone
 T = TypeVar("T")
 
 # ---- what Twilio sends ----------------------------------------------------------------------
@@ -223,14 +223,16 @@ class _ClearOut(Struct, tag_field="event", tag="clear", rename="camel"):
 _encode = msgspec.json.Encoder().encode
 
 
-def render(command: PhoneMessage, stream_sid: str) -> str:
-    """Spell one command for the stream that `start` named."""
+def render(command: PhoneCommand, stream_sid: str) -> list[str]:
+    """Spell one command for the stream that `start` named. Returns its messages, in order."""
     match command:
-        case SendAudio(mulaw=mulaw):
-            return _encode(_MediaOut(stream_sid, _Payload(mulaw))).decode()
-        case SendMark(name=name):
-            return _encode(_MarkOut(stream_sid, _Name(name))).decode()
+        case SendAudio(mulaw, mark):
+            messages: list[Struct] = [
+                _MediaOut(stream_sid, _Payload(mulaw)),
+                _MarkOut(stream_sid, _Name(mark)),
+            ]
         case ClearPhone():
-            return _encode(_ClearOut(stream_sid)).decode()
+            messages = [_ClearOut(stream_sid)]
         case _:
             assert_never(command)
+    return [_encode(message).decode() for message in messages]

@@ -122,11 +122,11 @@ class Driver:
 
     def _play(self, command: do.Command) -> None:
         match command:
-            case do.SendAudio(mulaw):
+            case do.SendAudio(mulaw, mark):
                 self.played += mulaw
                 self._dry_at = max(self._dry_at, self.now) + len(mulaw) / MS / 1000
-            case do.SendMark(name) if self.echo:
-                heapq.heappush(self._marks, (max(self._dry_at, self.now), next(self._serial), name))
+                if self.echo:
+                    heapq.heappush(self._marks, (self._dry_at, next(self._serial), mark))
             case do.ClearPhone():
                 self._dry_at = self.now
                 self._marks = [(self.now, serial, name) for _, serial, name in self._marks]

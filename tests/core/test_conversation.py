@@ -246,7 +246,7 @@ def test_who_answers_quietly_that_they_are_still_there_is_asked_again():
     driver.feed(on.CallerTranscribed("u1", "Yes, I am."))
     driver.agent_says("a1", 500)
     driver.wait(17)
-    asked = {mark.name for mark in driver.sent(do.SendMark) if "clip_still_there" in mark.name}
+    asked = {sent.mark for sent in driver.sent(do.SendAudio) if "clip_still_there" in sent.mark}
     assert len({name.split(":")[1] for name in asked}) == 2
     assert not driver.sent(do.ClosePhone)
 

@@ -82,7 +82,7 @@ def test_the_line_is_said_at_once_and_once_and_the_call_is_flagged() -> None:
     assert any("dial 9 1 1" in c.text for c in driver.sent(do.AddText))
     alarm(driver, "u3", "Not breathing, I say!")
     driver.wait(3)
-    said = {c.name.split(":")[1] for c in driver.sent(do.SendMark) if "clip_emergency" in c.name}
+    said = {c.mark.split(":")[1] for c in driver.sent(do.SendAudio) if "clip_emergency" in c.mark}
     assert len(said) == 1
     assert len(driver.kept(OwnerNotice)) == 1
 
@@ -104,7 +104,7 @@ def test_the_line_is_said_in_the_language_of_the_words(
     driver.caller_says("u1", words=None)
     driver.feed(on.CallerTranscribed("u1", "No respira.", alarming=True, language=language))
     driver.wait(2)
-    said = {mark.name.split(":")[1] for mark in driver.sent(do.SendMark)}
+    said = {sent.mark.split(":")[1] for sent in driver.sent(do.SendAudio)}
     assert [name for name in said if "emergency" in name and name.startswith(line)]
 
 
@@ -127,7 +127,7 @@ def test_words_before_the_notice_bring_the_line_and_are_not_kept() -> None:
     (flag,) = driver.kept(OwnerNotice)
     assert "verdose" not in flag.text
     driver.wait(3)
-    assert any("clip_emergency" in c.name for c in driver.sent(do.SendMark))
+    assert any("clip_emergency" in c.mark for c in driver.sent(do.SendAudio))
 
 
 def test_it_cuts_the_greeting_which_then_counts_as_unheard_and_the_call_goes_on() -> None:
@@ -156,7 +156,7 @@ def test_a_greeting_of_the_model_s_own_is_not_said_after_it() -> None:
     )
     driver.wait(3)
     assert driver.call.phase is Phase.TALKING
-    assert not any("clip_greeting" in mark.name for mark in driver.sent(do.SendMark))
+    assert not any("clip_greeting" in sent.mark for sent in driver.sent(do.SendAudio))
     assert not driver.call.statistics().notice_heard
 
 
@@ -190,7 +190,7 @@ def test_who_is_leaving_hears_it_after_the_last_words() -> None:
     assert driver.call.phase is Phase.LEAVING
     driver.feed(on.CallerTranscribed("u1", "Call an ambulance", alarming=True))
     driver.wait(3)
-    said = [mark.name.split(":")[1] for mark in driver.sent(do.SendMark)]
+    said = [sent.mark.split(":")[1] for sent in driver.sent(do.SendAudio)]
     assert said.index("clip_apology_2") < said.index("clip_emergency_3")
     (closed,) = driver.sent(do.ClosePhone)
     assert closed.disposition == "fallback"

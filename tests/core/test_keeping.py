@@ -80,11 +80,11 @@ def test_a_mark_that_is_lost_proves_nothing() -> None:
 def test_a_mark_of_another_epoch_proves_nothing() -> None:
     driver = Driver(echo=False, record_calls=True)
     driver.start()
-    (name, *_) = [mark.name for mark in driver.sent(do.SendMark)][-1:]
+    (name, *_) = [sent.mark for sent in driver.sent(do.SendAudio)][-1:]
     driver.wait(1.2)
     driver.feed(on.MarkEchoed("7" + name), on.MarkEchoed("x"))
     assert recorder(driver) == []
-    driver.feed(on.MarkEchoed([mark.name for mark in driver.sent(do.SendMark)][-1]))
+    driver.feed(on.MarkEchoed([sent.mark for sent in driver.sent(do.SendAudio)][-1]))
     assert recorder(driver) == ["StartRecording"]
 
 

@@ -124,7 +124,7 @@ def test_no_turn_is_waited_for_longer_than_a_few_seconds() -> None:
     ((at, how),) = closed(driver)
     assert how == "resume"
     assert 4.99 <= at - asked_at <= 5.2, "the clip was heard out"
-    assert any("clip_one_moment" in mark.name for mark in driver.sent(do.SendMark))
+    assert any("clip_one_moment" in sent.mark for sent in driver.sent(do.SendAudio))
     assert driver.call.statistics().barge_ins == 0, "nobody interrupted"
 
 
@@ -251,4 +251,4 @@ def test_a_call_that_was_answered_before_counts_as_answered() -> None:
 
 def test_no_clip_of_another_stream_is_overwritten() -> None:
     driver = taken_up(on.CallResumed(LINES))
-    assert any(":clip_back_3001:" in mark.name for mark in driver.sent(do.SendMark))
+    assert any(":clip_back_3001:" in sent.mark for sent in driver.sent(do.SendAudio))

@@ -212,7 +212,7 @@ def test_while_nobody_speaks_the_caller_hears_that_it_still_rings(driver: Driver
     driver.wait(0.5)
     quiet_from, played = driver.now, len(driver.played)
     driver.wait(27)
-    lines = [at for at, c in driver.log if isinstance(c, do.SendMark) and "clip_hold" in c.name]
+    lines = [at for at, c in driver.log if isinstance(c, do.SendAudio) and "clip_hold" in c.mark]
     assert (len(driver.played) - played) == 3 * 1000 * MS
     assert lines[0] == pytest.approx(quiet_from + 8, abs=0.2)
     assert not driver.sent(do.ClosePhone), "it is not the caller who is idle"
@@ -363,7 +363,7 @@ def resumed(why: str = "human_dropped", **policy: object) -> Driver:
 
 def test_a_call_that_comes_back_is_not_greeted_again() -> None:
     driver = resumed()
-    assert any("clip_back" in c.name for c in driver.sent(do.SendMark))
+    assert any("clip_back" in c.mark for c in driver.sent(do.SendAudio))
     commands = driver.feed(on.ModelOpened("s1"), on.ModelReady())
     texts = said(commands)
     assert texts[:2] == ["Hello!", "A person, please."]
@@ -393,5 +393,5 @@ def test_a_call_whose_notice_was_not_heard_begins_anew() -> None:
     driver = Driver()
     driver.feed(on.CallResumed(()))
     driver.start()
-    assert any("clip_greeting" in c.name for c in driver.sent(do.SendMark))
+    assert any("clip_greeting" in c.mark for c in driver.sent(do.SendAudio))
     assert not driver.call.statistics().notice_heard

@@ -16,6 +16,7 @@ import trio
 import trio.testing
 from trio_websocket import WebSocketRequest, serve_websocket
 
+from relay.core.commands import SendAudio
 from relay.errors import SocketClosed
 from relay.ports import QuickSocket
 from relay.shell import pump
@@ -24,6 +25,7 @@ from relay.shell.native_socket import NativeSocket
 from relay.shell.outbox import Outbox
 from relay.shell.sockets import dial
 from relay.websocket import TEXT, Link, twin
+from relay.wire.twilio import render
 from tests.websocket.secure import LOCALHOST, context, secure
 
 LIMIT = 1 << 20
@@ -222,6 +224,7 @@ async def test_a_peer_that_does_not_read_is_noticed_and_can_be_waited_for():
             sent += 1
         assert not server.send_nowait("more")
         assert not server.append_nowait("AAAA")
+        assert not server.play_nowait("MZ1", b"\xff", "0:a:20")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.drain)
             for _ in range(sent):
@@ -245,7 +248,13 @@ async def test_an_outbox_goes_on_behind_a_peer_that_lags():
         assert outbox.append("QUJD")
         outbox.flush()
         assert await client.receive() == '{"type":"input_audio_buffer.append","audio":"QUJD"}'
+        assert not outbox.play("MZ1", b"\xff", 'a "name"')
+        assert outbox.play("MZ1", b"\xff", "0:a:20")
+        outbox.flush()
+        sent = [await client.receive(), await client.receive()]
+        assert sent == render(SendAudio(b"\xff", "0:a:20"), "MZ1")
         outbox.close()
+        assert not outbox.play("MZ1", b"\xff", "0:a:20"), "as text it goes nowhere"
         with pytest.raises(SocketClosed):
             await client.receive()
 
@@ -257,6 +266,7 @@ async def test_to_a_peer_that_is_gone_nothing_is_sent_and_nothing_breaks():
             await server.receive()
         assert server.send_nowait("to nobody")
         assert server.append_nowait("AAAA")
+        assert server.play_nowait("MZ1", b"\xff", "0:a:20")
         server.flush(lambda: pytest.fail("there is nothing to send"))
         with pytest.raises(SocketClosed):
             await server.send("to nobody")

@@ -90,7 +90,7 @@ def test_every_sound_is_left_out_and_nothing_else_is():
     flight.handle(on.CallerAudio("U09VTkQ=", 20, -20.0), 0.1)
     _, started, _, heard, _ = lines_of(flight.close())
     sent = [command for command in started[2] if command[0] == "SendAudio"]
-    assert sent[0] == ["SendAudio", 320]
+    assert sent[0] == ["SendAudio", 320, "0:clip_greeting_1:40"]
     assert heard[1][:4] == ["CallerAudio", 8, 20, -20.0]
     assert heard[2] == [["AppendAudio", 8]]
 
