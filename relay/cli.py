@@ -44,6 +44,7 @@ class Commands(click.Group):
         module, _, name = ELSEWHERE[cmd_name].partition(":")
         gc.disable()  # what is imported stays: to look through it is a sixth of the start
         command: click.Command = getattr(importlib.import_module(module), name)
+        gc.freeze()  # nor later, when the first collection would look through all of it
         gc.enable()
         return command
 

@@ -27,6 +27,7 @@ from relay.ports import Account, Number, NumberRoutes, PhoneAccount, Socket
 from relay.shell.clip_studio import record
 from relay.shell.kit import CallFacts
 from relay.tools import registry
+from relay.trust import authorities
 from relay.wiring_business import open_business
 from relay.wiring_clips import load_texts
 from relay.wiring_model import dial_openai, session_settings
@@ -87,6 +88,7 @@ def open_account(settings: Settings) -> TwilioAccount:
         settings.twilio_account_sid,
         settings.twilio_auth_token.get_secret_value(),
         api_url=settings.twilio_api_url,
+        tls=authorities(),
     )
 
 
@@ -282,7 +284,9 @@ def _routes(settings: Settings, number: Number) -> list[Finding]:
 async def _address(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> list[Finding]:
     """Whether somebody answers at PUBLIC_URL. It need not be running yet."""
     url = f"{settings.public_url}/healthz"
-    async with httpx.AsyncClient(timeout=PUBLIC_S, transport=transport, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        timeout=PUBLIC_S, transport=transport, trust_env=False, verify=authorities()
+    ) as client:
         try:
             answer = await client.get(url)
         except httpx.HTTPError as error:

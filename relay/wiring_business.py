@@ -11,6 +11,7 @@ from relay.adapters.business_local import LocalBusiness
 from relay.adapters.store import SqlStore
 from relay.config import Settings
 from relay.ports import BusinessApi
+from relay.trust import authorities
 
 
 def ways_away(business: BusinessApi) -> int:
@@ -25,7 +26,9 @@ async def open_business(settings: Settings, store: SqlStore) -> AsyncIterator[Bu
     else:
         token = settings.business_api_token
         http = HttpBusiness(
-            settings.business_api_base, token=token.get_secret_value() if token else ""
+            settings.business_api_base,
+            token=token.get_secret_value() if token else "",
+            tls=authorities(),
         )
         async with aclosing(http) as business:
             yield business

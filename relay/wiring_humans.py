@@ -11,6 +11,7 @@ from relay.config import Settings
 from relay.ports import PhoneControl
 from relay.shell.humans import Humans
 from relay.switchboard import Asker
+from relay.trust import authorities
 
 LOOK_S: Final = 0.25  # how late another process's news of a human may be
 
@@ -36,4 +37,5 @@ def open_phone_control(settings: Settings) -> TwilioPhone:
         settings.twilio_auth_token.get_secret_value(),
         settings.twilio_phone_number,
         api_url=settings.twilio_api_url,
+        tls=authorities(),
     )

@@ -12,6 +12,7 @@ from relay.config import Settings
 from relay.ports import NoticeStore, PhoneControl, Webhook
 from relay.shell import notices
 from relay.shell.notifier import Notifier
+from relay.trust import authorities
 
 
 def channels(settings: Settings) -> Callable[[str], tuple[str, ...]]:
@@ -30,7 +31,7 @@ async def open_webhook(settings: Settings) -> AsyncIterator[Webhook | None]:
     if settings.notify_url is None:
         yield None
     else:
-        async with aclosing(HttpWebhook(settings.notify_url)) as webhook:
+        async with aclosing(HttpWebhook(settings.notify_url, tls=authorities())) as webhook:
             yield webhook
 
 

@@ -103,12 +103,14 @@ def test_the_version_and_the_help(tmp_path: Path) -> None:
 
 
 def test_a_command_brings_only_what_it_needs(tmp_path: Path) -> None:
-    code = "import sys; from relay.cli import main\ntry: main(['replay', '--help'])\n"
-    code += "finally: print(*{name.partition('.')[0] for name in sys.modules})"
+    code = "import gc, sys; from relay.cli import main\ntry: main(['replay', '--help'])\n"
+    code += "finally: print(gc.get_freeze_count(), *{n.partition('.')[0] for n in sys.modules})"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    brought = set(done.stdout.splitlines()[-1].split())
+    frozen, *names = done.stdout.splitlines()[-1].split()
+    assert int(frozen) > 10_000, "what was imported is not looked through for garbage"
+    brought = set(names)
     assert "msgspec" in brought
     assert not brought & {"sqlalchemy", "quart", "hypercorn", "twilio", "pydantic"}
 

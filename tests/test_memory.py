@@ -16,6 +16,7 @@ import trio
 from relay.memory import Memory, Room, nearest
 from relay.seeing import Process
 from relay.sim.twilio_net import sign
+from relay.trust import authorities
 from tests.test_wiring import CALLER, PUBLIC, make_settings, open_relay, scripted_model
 
 MIB = 1024 * 1024
@@ -141,7 +142,7 @@ async def test_a_relay_whose_memory_is_tight_gives_new_calls_to_others_until_it_
         models = partial(scripted_model, [])
         async with (
             open_relay(settings, model_dialer=models, process=process) as served,
-            httpx.AsyncClient(trust_env=False) as client,
+            httpx.AsyncClient(trust_env=False, verify=authorities()) as client,
         ):
             page_url = f"http://127.0.0.1:{metrics}/metrics"
             tight = await _until(client, page_url, "relay_memory_tight 1.0")

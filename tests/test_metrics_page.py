@@ -14,6 +14,7 @@ from relay import metrics_page
 from relay.errors import ConfigError
 from relay.metrics import CONTENT_TYPE
 from relay.metrics_page import MAX_CONNECTIONS, serve_metrics
+from relay.trust import authorities
 
 
 def page() -> bytes:
@@ -30,7 +31,7 @@ async def serving() -> AsyncIterator[int]:
 
 
 async def get(port: int, path: str, method: str = "GET") -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=authorities()) as client:
         return await client.request(method, f"http://127.0.0.1:{port}{path}")
 
 

@@ -31,6 +31,7 @@ from relay.errors import NoticeError
 from relay.ports import Claimed, Entry, Notice
 from relay.shell import notices
 from relay.shell.notifier import LEASE_S, Notifier
+from relay.trust import authorities
 from tests.databases import migrated
 
 SECRET = "a-secret-of-ours"
@@ -121,7 +122,7 @@ async def test_the_example_takes_a_notice_once(
     server = receiver.make_server(SECRET)
     body = notices.payload(NOTICE)
     with serving(server) as base:
-        async with aclosing(HttpWebhook(f"{base}/hook")) as webhook:
+        async with aclosing(HttpWebhook(f"{base}/hook", tls=authorities())) as webhook:
             for _ in range(2):
                 await webhook.post(body, notices.signed(body, SECRET, int(time.time())))
             with pytest.raises(NoticeError, match="HTTP 400"):
@@ -209,9 +210,11 @@ async def test_a_sender_that_is_killed_in_the_middle(database_url: str) -> None:
 
         # The next process, when the claims of the dead one are over.
         async with (
-            aclosing(HttpWebhook(f"{base}/hook")) as webhook,
+            aclosing(HttpWebhook(f"{base}/hook", tls=authorities())) as webhook,
             aclosing(
-                TwilioPhone("AC" + "0" * 32, "12345", "+14155550100", api_url=base)
+                TwilioPhone(
+                    "AC" + "0" * 32, "12345", "+14155550100", api_url=base, tls=authorities()
+                )
             ) as phone_control,
         ):
             following = Notifier(

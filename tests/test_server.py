@@ -27,6 +27,7 @@ from relay.server import Parts, Served, Stop
 from relay.shell.journal import Journal
 from relay.shell.recordings import Recordings
 from relay.switchboard import Switchboard
+from relay.trust import authorities
 from relay.web.app import create_app
 from relay.web.desk import FrontDesk
 from relay.web.health import Probe
@@ -127,7 +128,7 @@ async def open_site(*, drain_s: float = 5.0, **options: int) -> AsyncIterator[Si
 
         served = await nursery.start(run)
         base = f"http://127.0.0.1:{served.port}"
-        async with httpx.AsyncClient(base_url=base, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=base, trust_env=False, verify=authorities()) as http:
             site = Site(served, store, stop, http, carried)
             with trio.fail_after(10):
                 yield site

@@ -39,6 +39,7 @@ from relay.sim.realtime import Options, Session, serve_session
 from relay.sim.twilio_call import Number, PhoneCall
 from relay.sim.twilio_cloud import TwilioCloud
 from relay.sim.twilio_net import open_internet
+from relay.trust import authorities
 from tests.readers import Models
 
 PUBLIC = "https://relay.example.com"
@@ -137,7 +138,7 @@ async def test_the_metrics_know_of_a_call_and_the_log_of_no_person(tmp_path: Pat
         models = partial(scripted_model, [])
         async with (
             open_relay(settings, model_dialer=models) as served,
-            httpx.AsyncClient(trust_env=False) as client,
+            httpx.AsyncClient(trust_env=False, verify=authorities()) as client,
         ):
             call = await phone(served.port, listen_s=0.5)
             public = await client.get(f"http://127.0.0.1:{served.port}/metrics")

@@ -20,6 +20,7 @@ from twilio.request_validator import RequestValidator
 from relay import wiring_notices
 from relay.errors import ConfigError
 from relay.ports import Webhook
+from relay.trust import authorities
 from tests.test_wiring import CALLER, PUBLIC, make_settings, open_relay, scripted_model
 
 OWNER = "+14155550188"
@@ -80,7 +81,7 @@ async def leave_message(port: int) -> None:
     """What Twilio posts when a voicemail is recorded."""
     url = f"{PUBLIC}/twilio/voicemail-recording"
     signature = RequestValidator("12345").compute_signature(url, FORM)
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=authorities()) as client:
         answer = await client.post(
             f"http://127.0.0.1:{port}/twilio/voicemail-recording",
             data=FORM,

@@ -12,6 +12,7 @@ import trio
 from relay.adapters.store import open_store, upgrade
 from relay.errors import StoreError
 from relay.ports import CallRow
+from relay.trust import authorities
 from tests.adapters import postgres
 from tests.test_wiring import make_settings, open_relay, phone, scripted_model
 
@@ -50,7 +51,7 @@ async def test_calls_are_served_and_their_records_wait_for_the_database(tmp_path
             ) as at:
                 call = await phone(at.port, listen_s=0.5)
                 assert call.exchanges[0].status == 200
-                async with httpx.AsyncClient(trust_env=False) as http:
+                async with httpx.AsyncClient(trust_env=False, verify=authorities()) as http:
                     ready = await http.get(f"http://127.0.0.1:{at.port}/readyz")
                 assert (ready.status_code, ready.json()["records"]) == (200, "spooling")
                 await trio.to_thread.run_sync(server.start)

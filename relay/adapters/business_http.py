@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import math
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -75,10 +76,12 @@ class HttpBusiness:
         *,
         token: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        tls: ssl.SSLContext | bool = True,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """token: sent as a bearer token, unless empty. clock: UTC, with a time zone.
 
+        tls: whom to trust; True: httpx's own authorities, read for this client alone.
         transport: another way to the server than TCP. Raises ConfigError for a malformed URL.
         """
         self._clock = clock
@@ -96,6 +99,7 @@ class HttpBusiness:
             limits=httpx.Limits(max_connections=32, keepalive_expiry=30),
             follow_redirects=False,
             trust_env=False,
+            verify=tls,
             transport=transport,
         )
 

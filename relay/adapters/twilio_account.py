@@ -7,6 +7,7 @@ at the answer and may ask again.
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,12 +37,16 @@ class TwilioAccount:
         auth_token: str,
         *,
         api_url: str = "https://api.twilio.com",
+        tls: ssl.SSLContext | bool = True,
         transport: httpx.AsyncBaseTransport | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """transport: another way to the server than TCP."""
+        """tls: whom to trust; True: httpx's own authorities, read for this client alone.
+
+        transport: another way to the server than TCP.
+        """
         self._sid = account_sid
-        self._http = _Http(api_url, transport, wall_clock)
+        self._http = _Http(api_url, tls, transport, wall_clock)
         self._client = Client(
             account_sid, auth_token, http_client=self._http, environment={"TWILIO_REGION": ""}
         )
@@ -122,6 +127,7 @@ class _Http(AsyncHttpClient):  # type: ignore[misc]
     def __init__(
         self,
         api_url: str,
+        tls: ssl.SSLContext | bool,
         transport: httpx.AsyncBaseTransport | None,
         wall_clock: Callable[[], float],
     ) -> None:
@@ -130,7 +136,11 @@ class _Http(AsyncHttpClient):  # type: ignore[misc]
         self._api_url = api_url.rstrip("/")
         self._wall_clock = wall_clock
         self._client = httpx.AsyncClient(
-            timeout=ASK_S, follow_redirects=False, trust_env=False, transport=transport
+            timeout=ASK_S,
+            follow_redirects=False,
+            trust_env=False,
+            verify=tls,
+            transport=transport,
         )
 
     async def aclose(self) -> None:

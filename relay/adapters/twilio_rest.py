@@ -25,6 +25,7 @@ import json
 import logging
 import math
 import random
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, Literal, TypeAlias
 
@@ -74,16 +75,18 @@ class TwilioPhone:
         own_number: str,
         *,
         api_url: str = "https://api.twilio.com",
+        tls: ssl.SSLContext | bool = True,
         transport: httpx.AsyncBaseTransport | None = None,
         draw: Callable[[], float] = _draw,
     ) -> None:
         """own_number: what we call and text from. draw: a number in [0, 1), for the waits.
 
+        tls: whom to trust; True: httpx's own authorities, read for this client alone.
         transport: another way to the server than TCP.
         """
         self._own_number = own_number
         self._draw = draw
-        self._http = _Http(api_url, transport)
+        self._http = _Http(api_url, tls, transport)
         # An environment of our own: the SDK would look for an edge and a region in the process's.
         client = Client(
             account_sid, auth_token, http_client=self._http, environment={"TWILIO_REGION": ""}
@@ -237,7 +240,12 @@ class _Failed(Exception):  # noqa: N818
 class _Http(AsyncHttpClient):  # type: ignore[misc]
     """The SDK's requests over httpx, to another host than the SDK's where the settings say so."""
 
-    def __init__(self, api_url: str, transport: httpx.AsyncBaseTransport | None) -> None:
+    def __init__(
+        self,
+        api_url: str,
+        tls: ssl.SSLContext | bool,
+        transport: httpx.AsyncBaseTransport | None,
+    ) -> None:
         super().__init__(logging.getLogger(__name__), is_async=True)
         self._api_url = api_url.rstrip("/")
         self._client = httpx.AsyncClient(
@@ -245,6 +253,7 @@ class _Http(AsyncHttpClient):  # type: ignore[misc]
             limits=httpx.Limits(max_connections=32, keepalive_expiry=30),
             follow_redirects=False,
             trust_env=False,
+            verify=tls,
             transport=transport,
         )
 

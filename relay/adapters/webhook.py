@@ -5,6 +5,7 @@ No redirect is followed, and of the answer nothing but its status is read.
 
 from __future__ import annotations
 
+import ssl
 from typing import Final
 
 import httpx
@@ -19,8 +20,17 @@ CONNECT_S: Final = 3.0
 class HttpWebhook:
     """Webhook at a URL. Close it with `aclose`."""
 
-    def __init__(self, url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        """transport: another way to the server than TCP. Raises ConfigError for no URL."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        tls: ssl.SSLContext | bool = True,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """tls: whom to trust; True: httpx's own authorities, read for this client alone.
+
+        transport: another way to the server than TCP. Raises ConfigError for no URL.
+        """
         try:
             self._url = httpx.URL(url)
             self._url.host.encode("idna")  # looking it up would raise this too, but in a delivery
@@ -32,6 +42,7 @@ class HttpWebhook:
             limits=httpx.Limits(max_connections=16, keepalive_expiry=30),
             follow_redirects=False,
             trust_env=False,
+            verify=tls,
             transport=transport,
         )
 

@@ -25,8 +25,8 @@ import time
 from typing import Final, Protocol
 
 import trio
+from trio._core._generated_run import wait_all_tasks_blocked  # trio.testing's imports pytest
 from trio._core._run import GLOBAL_RUN_CONTEXT
-from trio.testing import wait_all_tasks_blocked
 
 from relay.shell.clock import Clock
 from relay.websocket import HEARD, LAGS, MARK, PASSED, READABLE, Ear, Note, Round

@@ -30,6 +30,7 @@ from relay.ports import (
     Message,
     NotBooked,
 )
+from relay.trust import authorities
 
 TUESDAY = datetime(2026, 11, 24, 10, 0)  # noqa: DTZ001 - the business's wall clock
 HALF = timedelta(minutes=30)
@@ -101,7 +102,7 @@ async def business(
     else:
         async with trio.open_nursery() as nursery:
             base = await nursery.start(serve_business, embedded, "sesame", "127.0.0.1", 0)
-            held = HeldToTheFile()
+            held = HeldToTheFile(verify=authorities())
             http = HttpBusiness(base, token="sesame", clock=clock, transport=held)
             yield http
             await http.aclose()

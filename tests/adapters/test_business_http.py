@@ -25,6 +25,7 @@ from relay.adapters.business_http import (
 )
 from relay.errors import BusinessAway, BusinessError, ConfigError
 from relay.ports import Booked, BookingRequest, ChangeRequest, Message
+from relay.trust import authorities
 
 DAY = date(2026, 11, 24)
 PHONE = "+15550100"
@@ -447,7 +448,7 @@ async def tcp(serve: Callable[[trio.SocketStream], Awaitable[None]]) -> Any:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, guarded, [listener])
         port = listener.socket.getsockname()[1]
-        shop = HttpBusiness(f"http://127.0.0.1:{port}")
+        shop = HttpBusiness(f"http://127.0.0.1:{port}", tls=authorities())
         yield shop
         await shop.aclose()
         nursery.cancel_scope.cancel()
@@ -515,7 +516,7 @@ async def test_what_does_not_speak_http() -> None:
 
 
 async def test_nobody_listens() -> None:
-    shop = HttpBusiness("http://127.0.0.1:9")
+    shop = HttpBusiness("http://127.0.0.1:9", tls=authorities())
     began = trio.current_time()
     with pytest.raises(BusinessError, match="GET hours"):
         await shop.hours(DAY)

@@ -15,6 +15,7 @@ from relay.demo.owner import FRESH_S, Owner, fault_in
 from relay.ports import Notice
 from relay.shell.notices import payload, signed
 from relay.sim.http_port import Asked
+from relay.trust import authorities
 
 SECRET = "s" * 32
 AT = datetime(2026, 11, 26, tzinfo=UTC)
@@ -36,7 +37,7 @@ def asked(headers: dict[str, str]) -> Asked:
 async def test_what_the_relay_posts_is_shown_once() -> None:
     there, told = owner()
     async with trio.open_nursery() as nursery:
-        hook = HttpWebhook(await nursery.start(there.listen))
+        hook = HttpWebhook(await nursery.start(there.listen), tls=authorities())
         for _ in range(2):
             await hook.post(BODY, signed(BODY, SECRET, round(time.time())))
         with trio.fail_after(5):

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import trio
 
+from relay.trust import authorities
 from tests.handover.test_processes import CALLS, check, database, free_port, open_place
 
 __all__ = ["database"]  # a fixture
@@ -33,7 +34,7 @@ def crew(parent: int) -> dict[int, int]:
 
 async def live(metrics_port: int) -> int:
     """How many calls a worker carries, by its own account."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=authorities()) as client:
         page = (await client.get(f"http://127.0.0.1:{metrics_port}/metrics")).text
     (line,) = (line for line in page.splitlines() if line.startswith("relay_calls_live "))
     return int(float(line.split()[1]))

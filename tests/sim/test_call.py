@@ -21,6 +21,7 @@ from relay.sim.twilio_call import Number
 from relay.sim.twilio_cloud import TwilioCloud
 from relay.sim.twilio_net import Answer, InProcess
 from relay.sim.ulaw import loudness_db, pcm16, tone
+from relay.trust import authorities
 
 NUMBER = Number("+15125550100", "https://relay.example.com/voice")
 STREAM = '<Response><Connect><Stream url="wss://relay.example.com/s"/></Connect></Response>'
@@ -206,7 +207,9 @@ async def answer_stream(api, request):
     """Serve a stream, and meanwhile look whose number was called."""
     socket = await request.accept()
     url = f"http://127.0.0.1:{api['port']}/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers.json"
-    async with httpx.AsyncClient(auth=(ACCOUNT, "12345"), trust_env=False) as client:
+    async with httpx.AsyncClient(
+        auth=(ACCOUNT, "12345"), trust_env=False, verify=authorities()
+    ) as client:
         api["numbers"] = (await client.get(url)).json()["incoming_phone_numbers"]
     with suppress(trio_websocket.ConnectionClosed):
         await agent(socket.get_message, socket.send_message)
