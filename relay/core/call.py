@@ -104,13 +104,15 @@ class Call:
         quick = False
         if type(event) is on.CallerPassed and call.phase in WITH_CALLER:
             quick = on_phone.caller_passed(call, event, now)
+        elif type(event) is on.AgentAudio and call.phase in WITH_CALLER:
+            quick = _agent_audio(call, event, now)
         elif type(event) is on.CallerAudio and call.phase in WITH_CALLER:
             quick = on_phone.caller_audio(call, event, now)
         elif (suits := fit(call.phase, event)) is Fit.TAKEN:
             quick = _dispatch(call, event, now)
         elif suits is Fit.NONSENSE:
             note(call, "out_of_phase", f"{type(event).__name__} in {call.phase.name}")
-        # Sound of the caller that changed nothing needs no look at the timers.
+        # Sound that changed nothing else needs no look at the timers.
         if not quick or (call.deadline is not None and now >= call.deadline):
             advance(call, now)
         return out
@@ -143,22 +145,26 @@ class Call:
         )
 
 
+def _agent_audio(call: State, event: on.AgentAudio, now: float) -> bool:
+    """The agent says something. True: it was more of the same, and the timers were seen to."""
+    talk = call.talk
+    if not talk.voicing.has(event.item_id):
+        call.budget.made(event)
+    if talk.agent_audio(event, now):
+        sounded(call, now)
+        return True
+    first = call.greeting.begins(event) or event.item_id == call.greeting.item_id
+    if first and call.greeting_ms is None:
+        call.greeting_ms = round((now - call.started_at) * 1000)
+    return False
+
+
 def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR0915 - a total match
     """Let the event take effect. True: the timers were seen to, or fall due no sooner by it."""
     talk = call.talk
     match event:
-        case on.CallerAudio() | on.CallerPassed():
+        case on.CallerAudio() | on.CallerPassed() | on.AgentAudio():
             pass  # it only fits where `handle` has taken it already
-        case on.AgentAudio():
-            if not talk.voicing.has(event.item_id):
-                call.budget.made(event)
-            more = talk.agent_audio(event, now)
-            first = call.greeting.begins(event) or event.item_id == call.greeting.item_id
-            if first and call.greeting_ms is None:
-                call.greeting_ms = round((now - call.started_at) * 1000)
-            if more:
-                sounded(call, now)
-                return True
         case on.MarkEchoed(name):
             heard = talk.playout.echoed(name, now)
             if heard is None:

@@ -38,6 +38,7 @@ class Conversation:
         self._policy = policy
         self.playout = Playout(
             lead_ms=policy.lead_ms,
+            refill_ms=policy.refill_ms,
             chunk_ms=policy.chunk_ms,
             mark_patience_s=policy.mark_patience_s,
         )
@@ -244,8 +245,11 @@ class Conversation:
 
     def misses(self, response_id: str, item_id: str) -> bool:
         """Whether speech comes too late: its response was cut."""
-        known = self.remembering.has(item_id)
-        return self.responses.too_late(response_id, item_id, known=known)
+        if response_id not in self.responses.dead:
+            return False
+        if not self.remembering.has(item_id):
+            self.responses.begins_late(item_id, response_id)
+        return True
 
     def forget_unspoken(self, response_id: str) -> list[Command]:
         """A response is over: of what began only after its cut, the caller has heard nothing."""

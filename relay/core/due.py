@@ -114,8 +114,11 @@ def sounded(call: State, now: float) -> None:
     talk, at = call.talk, call.others_due
     if at > now:
         playout = talk.playout
-        call.out += playout.release(now)
-        for each in (playout.next_release, playout.settle_at, talk.voicing.due):
+        release_at = playout.next_release
+        if release_at is not None and release_at <= now:
+            call.out += playout.release(now)
+            release_at = playout.next_release
+        for each in (release_at, playout.settle_at, talk.voicing.due):
             if each is not None and each < at:
                 at = each
         if at > now:

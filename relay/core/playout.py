@@ -5,8 +5,9 @@ Audio comes in faster than it is spoken. For every item of speech, in order of a
     received ≥ sent ≥ heard            (ms of that item; heard is the caller's ear, not our socket)
 
 received  bytes that the model (or a clip) gave us
-sent      released to Twilio, at most `lead_ms` ahead of real time, in chunks of `chunk_ms`, or
-          twice that while the line is far ahead
+sent      released to Twilio, at most `lead_ms` ahead of real time and a chunk, in chunks of
+          `chunk_ms`, or twice that while the line is far ahead; a line that is ahead is let fall
+          by `refill_ms` first, and then filled
 heard     proven by the echo of a mark, plus the time since, never beyond the next mark
 
 Behind each chunk goes a mark `<epoch>:<item>:<item_ms>`. `cut` ends the epoch, because Twilio
@@ -31,6 +32,8 @@ from relay.core.commands import Command, SendAudio
 # Two frames: the next chunk has 40 ms to follow, more than a busy loop takes for its rounds.
 FIRST_MS = 40
 SILENCE = bytes([MULAW_SILENCE])
+# What sums of times are wrong by, at the very most: a bound that is met exactly is met.
+ROUNDING_S = 1e-6
 
 
 @dataclass(slots=True)
@@ -110,10 +113,16 @@ class Playout:
     """One call's ledger. `now` is monotonic seconds, never going back."""
 
     def __init__(
-        self, *, lead_ms: int = 1200, chunk_ms: int = 100, mark_patience_s: float = 2.0
+        self,
+        *,
+        lead_ms: int = 1300,
+        refill_ms: int = 300,
+        chunk_ms: int = 100,
+        mark_patience_s: float = 2.0,
     ) -> None:
         self._lead_s = lead_ms / 1000
-        self._refill_s = max(lead_ms - chunk_ms, lead_ms / 2) / 1000
+        self._refill_s = max(lead_ms - refill_ms, lead_ms / 2) / 1000
+        self._far_s = lead_ms / 2000, (lead_ms - chunk_ms) / 1000 + ROUNDING_S
         self._chunk_bytes = chunk_ms * MULAW_BYTES_PER_MS
         self._starving_s = min(2 * chunk_ms, lead_ms) / 1000
         self._patience_s = mark_patience_s
@@ -192,8 +201,8 @@ class Playout:
         """Bytes that go out at once. For what is far ahead, half the messages will do."""
         if not item.sent_bytes:
             return FIRST_MS * MULAW_BYTES_PER_MS
-        far = self._lead_s / 2 <= ahead_s <= self._refill_s
-        if far and item.pending_bytes >= 2 * self._chunk_bytes:
+        least, most = self._far_s
+        if least <= ahead_s <= most and item.pending_bytes >= 2 * self._chunk_bytes:
             return 2 * self._chunk_bytes
         return self._chunk_bytes
 
@@ -213,7 +222,7 @@ class Playout:
         return None
 
     def _due_at(self, item: _Item) -> float:
-        """When the line is to be refilled: a wake for each chunk costs more than the chunk."""
+        """When the line is to be refilled: a wake costs more than all that is sent in it."""
         return self._line_until - (self._refill_s if self._whole(item) else self._starving_s)
 
     def _fits_at(self, item: _Item) -> float:

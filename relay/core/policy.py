@@ -64,9 +64,12 @@ LIVE_PLAIN_GREETING = "live_greeting_plain"
 class CallPolicy:
     """Durations are in the unit that ends their name."""
 
-    # Twilio may hold this much unplayed audio: it rides out a second of our own stall.
-    lead_ms: int = 1200
-    # A wake a chunk: 100 sleepers at 20 ms take 19 % of a core, at 100 ms a fifth of that.
+    # Twilio may hold this much unplayed audio, and a chunk more.
+    lead_ms: int = 1300
+    # It is let fall so far below that before it is filled again, every 400 ms: a wake costs more
+    # than what is sent in it. What is left even then rides out a second of our own stall.
+    refill_ms: int = 300
+    # A message's length, or twice that far ahead: its mark is what proves how far was heard.
     chunk_ms: int = 100
     # A mark that has not come back this long after its audio must have ended is lost.
     mark_patience_s: float = 2.0

@@ -104,13 +104,9 @@ class Responses:
             self._cancel_when_started = True
         return None
 
-    def too_late(self, response_id: str, item_id: str, *, known: bool) -> bool:
-        """Whether an item's response was cut. known: the item had begun before that."""
-        if response_id not in self.dead:
-            return False
-        if not known:
-            self._unspoken.setdefault(item_id, response_id)
-        return True
+    def begins_late(self, item_id: str, response_id: str) -> None:
+        """An item begins, and its response was cut before."""
+        self._unspoken.setdefault(item_id, response_id)
 
     def unspoken(self, response_id: str) -> list[str]:
         """The items that began after their response was cut, once."""

@@ -50,7 +50,7 @@ from relay.wire import realtime, twilio
 
 log = structlog.get_logger("relay.call")
 
-# Twilio takes 1.2 s of audio ahead, 24 messages; this is far more than ever waits for a live peer.
+# Twilio takes 1.4 s of audio ahead, 24 messages; this is far more than ever waits for a live peer.
 PHONE_OUTBOX = 256
 # Twenty seconds of caller audio, for a model that stops reading a while.
 MODEL_OUTBOX = 1024
@@ -245,6 +245,18 @@ class Session:
             self.catch_up()
         if commands := self._handle(sound, self._time()):
             self._carry_out(commands)
+
+    def speak(self, sound: on.AgentAudio) -> None:
+        """`feed`, for the model's voice: mostly it waits for its time, and nothing is to be done.
+
+        What begins in a silence is sent at once. So a step that says nothing changes no lane.
+        """
+        if self._feeding:
+            self._events.append(sound)
+        elif commands := self._handle(sound, self._time()):
+            self._carry_out(commands)
+        else:
+            self._alarm.set(self._call.deadline)
 
     def tell(self, event: on.Event) -> None:
         """`feed`, for who is no task of this call, or would take what it raises for their own.
@@ -443,6 +455,9 @@ class Session:
         def feed(event: on.Event) -> None:
             if outbox is not self._model_out:
                 return  # what a session says that was replaced is history
+            if type(event) is on.AgentAudio:
+                self.speak(event)  # there are no words in it, and no news of the model
+                return
             self._kit.model_watch.heard(event)
             self.feed(understood(event, self._kit.policy))
 

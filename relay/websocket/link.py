@@ -33,7 +33,7 @@ _FIRST_BYTES: Final = 4096
 _USUAL_BYTES: Final = 64 * 1024  # a second of sound; more is believed as it comes
 _KEPT_BYTES: Final = 256 * 1024  # what one long message has needed beyond this is given back
 # The same of what is sent: a session's settings are long, and all that follows them is short.
-_KEPT_OUT_BYTES: Final = 8192
+_KEPT_OUT_BYTES: Final = 10 * 1024  # room for 400 ms of the agent's speech, after a growth
 _KEYS: Final = 256
 _WHY_BYTES: Final = 200
 

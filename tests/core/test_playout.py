@@ -31,7 +31,7 @@ def marks(commands: list) -> list[str]:
 
 
 def test_the_first_chunk_is_two_frames_and_those_far_ahead_are_the_longest() -> None:
-    playout = Playout(lead_ms=500)
+    playout = Playout(lead_ms=500, refill_ms=100)
     playout.add("a", bytes(1000 * MS), -20.0)
     commands = playout.release(0.0)
     sizes = [len(c.mulaw) // MS for c in commands if isinstance(c, SendAudio)]
@@ -40,6 +40,38 @@ def test_the_first_chunk_is_two_frames_and_those_far_ahead_are_the_longest() -> 
     assert playout.next_release == pytest.approx(0.14), "when there is room for two"
     assert playout.release(0.13) == []
     assert marks(playout.release(0.141)) == ["0:a:740"]
+
+
+def test_a_line_that_is_ahead_falls_before_it_is_filled_and_is_then_filled_at_once() -> None:
+    playout = Playout(lead_ms=1300, refill_ms=300)
+    playout.add("a", bytes(5000 * MS), -20.0)
+    playout.release(0.0)
+    until = 1.34
+    for _ in range(5):
+        due = playout.next_release
+        assert due == pytest.approx(until - 1.0), "a second is always left"
+        assert playout.release(due - 0.001) == []
+        sizes = [len(c.mulaw) // MS for c in playout.release(due)]  # type: ignore[union-attr]
+        assert sizes == [200, 200]
+        until += 0.4
+
+
+def test_what_comes_while_the_line_is_ahead_waits_for_the_next_refill() -> None:
+    playout = Playout(lead_ms=1300, refill_ms=300)
+    playout.add("a", bytes(1240 * MS), -20.0)
+    playout.release(0.0)
+    assert playout.next_release is None
+    playout.add("a", bytes(200 * MS), -20.0)
+    assert playout.release(0.1) == []
+    assert playout.next_release == pytest.approx(0.24)
+    assert marks(playout.release(0.241)) == ["0:a:1440"]
+
+
+def test_half_of_a_short_lead_is_always_left() -> None:
+    playout = Playout(lead_ms=400, refill_ms=300)
+    playout.add("a", bytes(1000 * MS), -20.0)
+    playout.release(0.0)
+    assert playout.next_release == pytest.approx(0.44 - 0.2)
 
 
 def test_the_sound_of_a_clip_is_shared_by_all_who_say_it() -> None:
@@ -159,9 +191,9 @@ def test_the_level_on_the_line_follows_what_is_played_not_what_is_queued() -> No
 class Ledger(RuleBasedStateMachine):
     """Random audio, time, echoes (late, lost, doubled, made up), cuts. The laws hold throughout."""
 
-    @initialize(lead=st.sampled_from([100, 400, 1200]))
-    def open(self, lead: int) -> None:
-        self.playout = Playout(lead_ms=lead)
+    @initialize(lead=st.sampled_from([100, 400, 1300]), refill=st.sampled_from([100, 300, 900]))
+    def open(self, lead: int, refill: int) -> None:
+        self.playout = Playout(lead_ms=lead, refill_ms=refill)
         self.now = 0.0
         self.received: dict[str, bytes] = {}
         self.sent: dict[str, bytes] = {}
