@@ -42,6 +42,7 @@ class Clock:
         self.fd = lib.clock_open()
         if self.fd < 0:
             raise OSError("no timer that can be waited for")
+        self._time = trio.lowlevel.current_clock().current_time
         self._heap: list[tuple[float, int, Rings]] = []
         self._serial: Callable[[], int] = count().__next__
         self._timer_at = NEVER
@@ -61,7 +62,7 @@ class Clock:
         heap = self._heap
         if not heap:
             return
-        now = trio.current_time()
+        now = self._time()
         if heap[0][0] > now and now < self._timer_at:
             return
         while heap and heap[0][0] <= now:
@@ -77,7 +78,7 @@ class Clock:
 
     def _set_timer(self, at: float) -> None:
         self._timer_at = at + SLACK_S
-        lib.clock_set(self.fd, self._timer_at - trio.current_time())
+        lib.clock_set(self.fd, self._timer_at - self._time())
 
     def _prune(self) -> None:
         self._heap = [entry for entry in self._heap if entry[2].entered == entry[0]]
