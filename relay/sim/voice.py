@@ -155,6 +155,7 @@ def _levelled(samples: Samples) -> Samples:
     return levelled
 
 
+@lru_cache(32)  # a scripted brain says the same few, over and over
 def tone(ms: int, hz: float = 440.0, *, rate: int = MODEL_HZ, level_db: float = -20.0) -> bytes:
     """A plain tone: int16 PCM. Tells streams apart in tests; is not speech to any VAD."""
     at = np.arange(ms * rate // 1000) / rate

@@ -37,6 +37,42 @@ async def test_a_reader_waits_for_the_message(autojump_clock):
     assert trio.current_time() == pytest.approx(3)
 
 
+async def test_what_fits_is_sent_without_a_turn_for_others(autojump_clock):
+    left, right = memory_pair()
+    turns = []
+
+    async def another():
+        turns.append(right)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(another)
+        for _ in range(10):
+            await left.send("x")
+        assert turns == []
+
+
+async def test_who_sends_to_nobody_lets_others_have_their_turn(autojump_clock):
+    left, right = memory_pair(delay=lambda: 1.0)
+    await right.aclose()
+    turn = trio.Event()
+
+    async def another():
+        turn.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(another)
+        while not turn.is_set():
+            await left.send("x")
+
+
+async def test_a_sender_can_be_cancelled(autojump_clock):
+    left, _ = memory_pair()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await left.send("x")
+    assert scope.cancelled_caught
+
+
 async def test_delay_keeps_the_order(autojump_clock):
     delays = iter([0.5, 0.1, 0.9])
     left, right = memory_pair(delay=lambda: next(delays))
