@@ -162,11 +162,11 @@ int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns)
     struct pollfd sooner[] = {{.fd = round->eager, .events = POLLIN},
                               {.fd = round->others, .events = POLLIN}};
     int64_t until = slice_ns > 0 ? clock_ns() + slice_ns : 0;
-    round->ready = 0;
+    round->ready = round->called = 0;
     look_once(&now);
     while (!now.urgent && room_for_more(&now) && until != 0 && clock_ns() + tick_ns <= until) {
         ppoll(sooner, 2, &tick, NULL);
-        now.urgent = sooner[1].revents != 0;
+        now.urgent = round->called = sooner[1].revents != 0;
         look_once(&now);
     }
     return (int)now.notes;
@@ -178,7 +178,7 @@ int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns)
 {
     (void)slice_ns;
     (void)tick_ns;
-    round->ready = 0;
+    round->ready = round->called = 0;
     return 0;
 }
 

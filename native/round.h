@@ -53,6 +53,7 @@ typedef struct {
     int others;       /* an epoll set of somebody else's, whose news ends the look; -1: none */
     int patient;      /* an fd whose news can wait until the look is over anyway; -1: none */
     int ready;        /* sockets that could be read in the last look, tick by tick */
+    int called;       /* whether it was the others who ended it */
     round_note notes[ROUND_NOTES];
     char sound[ROUND_SOUND];
 } media_round;

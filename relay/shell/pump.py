@@ -150,6 +150,8 @@ class Pump:
             if runnable or left < TICK_NS:
                 return seen + self._look()
             seen += self._look(int(left))
+            if self._round.called:
+                return seen
 
     def _look(self, slice_ns: int = 0) -> int:
         """Read what can be read, now or within a slice. Returns how many sockets could."""

@@ -83,6 +83,11 @@ class Round:
         """How many sockets the last look found something at."""
         return int(self._c.ready)
 
+    @property
+    def called(self) -> bool:
+        """Whether the last look ended because the others have something to be read."""
+        return bool(self._c.called)
+
     def _give_table(self, size: int) -> None:
         self._table = ffi.new("media_ear *[]", size)
         for fd, ear in self._ears.items():
