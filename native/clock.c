@@ -1,5 +1,14 @@
 #include "clock.h"
 
+#include <time.h>
+
+int64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
+}
+
 #ifdef __linux__
 
 #include <sys/timerfd.h>

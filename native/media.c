@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "clock.h"
 #include "json.h"
 
 /* A count as Twilio spells it: digits in a string, no zero in front. */
@@ -25,7 +26,7 @@ typedef struct {
 } found;
 
 enum { EVENT = 1, SID = 2, MEDIA = 4, TRACK = 8, CHUNK = 16, TIMESTAMP = 32, PAYLOAD = 64,
-       SEQUENCE = 128, ALL = 255 };
+       SEQUENCE = 128, ALL = 255, MARK = 256 };
 
 static int once(found *media, int name)
 {
@@ -117,14 +118,71 @@ static int usual(media_ear *ear, const ws_frame *frame)
     return 1;
 }
 
+/* ---- one mark -------------------------------------------------------------------------------- */
+
+/* A mark of this stream, and nothing beside it: its name. */
+static int mark(const media_ear *ear, text *in, word *name)
+{
+    word key, value;
+    found seen = {{NULL, 0}, 0, 0};
+    if (!skip(in, '{'))
+        return 0;
+    do {
+        if (!string(in, &key) || !skip(in, ':'))
+            return 0;
+        if (is(key, "mark")) {
+            if (!once(&seen, MARK) || !skip(in, '{') || !string(in, &value) || !is(value, "name") ||
+                !skip(in, ':') || !string(in, name) || !skip(in, '}'))
+                return 0;
+        } else if (!string(in, &value)) {
+            return 0;
+        } else if (is(key, "event")) {
+            if (!is(value, "mark") || !once(&seen, EVENT))
+                return 0;
+        } else if (!in_message(ear, &seen, key, value)) {
+            return 0;
+        }
+    } while (skip(in, ','));
+    return skip(in, '}') && in->at == in->end && (seen.seen | SEQUENCE) == (MARK | EVENT | SID | SEQUENCE);
+}
+
+static int echoed(media_ear *ear, const ws_frame *frame)
+{
+    const char *at = (const char *)ear->phone->got + frame->payload;
+    text in = {at, at + frame->payload_n};
+    word name;
+    if (frame->opcode != WS_TEXT || !frame->final || ear->stream_sid_n == 0)
+        return 0;
+    if (!mark(ear, &in, &name) || name.n == 0 || name.n > EAR_NAME || !unescaped(name))
+        return 0;
+    memcpy(ear->echo, name.at, name.n);
+    ear->echo_n = (int32_t)name.n;
+    ear->echo_ns = clock_ns();
+    return 1;
+}
+
+int media_awaits(const media_ear *ear)
+{
+    return ear->awaited_n < 0 || (ear->awaited_n > 0 && ear->awaited_n == ear->echo_n &&
+                                  memcmp(ear->awaited, ear->echo, (size_t)ear->echo_n) == 0);
+}
+
+double media_echo_age(const media_ear *ear)
+{
+    return (double)(clock_ns() - ear->echo_ns) / SECOND;
+}
+
+/* ---- what comes ------------------------------------------------------------------------------ */
+
 int media_next(media_ear *ear)
 {
     int fragments = ear->phone->reader.message;
     int kind = link_next(ear->phone);
-    ear->whole = fragments == 0 && ear->phone->frame.final;
-    if (kind == WS_TEXT && fragments == 0 && usual(ear, &ear->phone->frame))
+    if (kind != WS_TEXT || fragments != 0)
+        return kind;
+    if (usual(ear, &ear->phone->frame))
         return MEDIA_TAKEN;
-    return kind;
+    return echoed(ear, &ear->phone->frame) ? MEDIA_ECHOED : kind;
 }
 
 int media_receive(media_ear *ear)

@@ -5,10 +5,11 @@
 
 #include <string.h>
 
+#include "clock.h"
+
 #ifdef __linux__
 #include <poll.h>
 #include <sys/epoll.h>
-#include <time.h>
 
 enum { FRAME_ROOM = 2048 }; /* of `sound`, for Twilio's frame as base64 of 24 kHz: 1280 */
 
@@ -37,24 +38,19 @@ static int room_for(const look *now, size_t n)
            now->notes + 3 + 2 * now->later + now->models_n <= ROUND_NOTES;
 }
 
-static round_note *keep(look *now, int fd, int kind, const char *text, size_t n)
+static void note_passed(look *now, int fd, media_ear *ear)
 {
-    round_note *it = note(now, fd, kind);
-    it->sound = (uint32_t)now->sound;
-    it->sound_n = (uint32_t)n;
-    memcpy(now->round->sound + now->sound, text, n);
-    now->sound += n;
-    return it;
+    if (!ear->noted)
+        note(now, fd, ROUND_PASSED);
+    ear->noted = 1;
 }
 
 /* A frame has gone on: have its call told, now or when some have gathered. */
 static void passed(look *now, int fd, media_ear *ear)
 {
     int loud = ear->space->level_db > ear->alert_db;
-    if (!ear->noted && (loud || ear->passed_n >= ROUND_GATHERED)) {
-        note(now, fd, ROUND_PASSED);
-        ear->noted = 1;
-    }
+    if (loud || ear->passed_n >= ROUND_GATHERED)
+        note_passed(now, fd, ear);
     if (loud || ear->passed_n == EAR_FRAMES)
         now->urgent = 1;
 }
@@ -66,7 +62,11 @@ static void heard(look *now, int fd, media_ear *ear, int *went)
         passed(now, fd, ear);
         return;
     }
-    round_note *it = keep(now, fd, ROUND_HEARD, ear->audio, ear->audio_n);
+    round_note *it = note(now, fd, ROUND_HEARD);
+    it->sound = (uint32_t)now->sound;
+    it->sound_n = (uint32_t)ear->audio_n;
+    memcpy(now->round->sound + now->sound, ear->audio, ear->audio_n);
+    now->sound += ear->audio_n;
     it->mulaw_bytes = (int32_t)ear->space->mulaw_bytes;
     it->rises = ear->rises;
     it->level_db = ear->space->level_db;
@@ -76,16 +76,13 @@ static void heard(look *now, int fd, media_ear *ear, int *went)
 /* Whether the message that was just read can be noted, and was. */
 static int noted(look *now, int fd, media_ear *ear, int kind, int *went)
 {
-    static const char mark[] = "{\"event\":\"mark\"";
-    const ws_frame *frame = &ear->phone->frame;
-    const char *text = (const char *)ear->phone->got + frame->payload;
     if (kind == MEDIA_TAKEN && room_for(now, ear->audio_n)) {
         heard(now, fd, ear, went);
         return 1;
     }
-    if (kind == WS_TEXT && ear->whole && frame->payload_n >= sizeof mark - 1 &&
-        memcmp(text, mark, sizeof mark - 1) == 0 && room_for(now, frame->payload_n)) {
-        keep(now, fd, ROUND_MARK, text, frame->payload_n);
+    if (kind == MEDIA_ECHOED && room_for(now, 0)) {
+        if (media_awaits(ear))
+            note_passed(now, fd, ear);
         return 1;
     }
     return 0;
@@ -137,15 +134,6 @@ static void look_once(look *now)
             note(now, now->phones[i], ROUND_LAGS);
             now->urgent = 1;
         }
-}
-
-enum { SECOND = 1000000000 }; /* in ns */
-
-static int64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
 }
 
 /* Whether every socket can be noted once more, with a frame each. */

@@ -7,9 +7,10 @@
  *      at the end every model that was given something is sent it, one after another
  *
  * An ear's frames are taken as long as they are entirely usual (media.h), and so are marks that came
- * back. The first message that is neither ends the look at that ear: the note says what it is, and
+ * back, of which the last is kept. The first message that is neither ends the look at that ear: the note says what it is, and
  * whoever reads it goes on from there. What has passed waits in the ear, in order: whoever is told
- * anything of a call asks its ear first (ear->passed), and a note is made when some have gathered.
+ * anything of a call asks its ear first (ear->passed, ear->echo), and a note is made when some have
+ * gathered, or of the mark that is awaited.
  *
  * A wake costs more than a frame. So a look may last: it sleeps a tick (less, if an eager socket can be
  * read), looks again, and comes back when its time is over or when something came that cannot wait for
@@ -25,7 +26,7 @@ enum {
     ROUND_SOCKETS = 64,
     ROUND_NOTES = 256,
     ROUND_SOUND = 256 * 1024,
-    ROUND_GATHERED = 5, /* frames that have passed are worth a note: 100 ms, which nobody hears */
+    ROUND_GATHERED = 20, /* frames that have passed are worth a note: 400 ms, which nobody hears */
 };
 
 /* A note's kind, beside those of ws.h, link.h and media.h. */
@@ -33,16 +34,15 @@ enum {
     ROUND_HEARD = 110,    /* a frame, whole and converted, that has not gone on */
     ROUND_READABLE = 111, /* a socket without an ear */
     ROUND_REST = 112,     /* more was received than there was room to note */
-    ROUND_MARK = 113,     /* a whole text that begins like a mark's; it stands in `sound` */
-    ROUND_PASSED = 114,   /* frames have passed: see its ear */
-    ROUND_LAGS = 115,     /* and some of them did not go out whole: flush their model, and see why */
+    ROUND_PASSED = 113,   /* frames or marks have passed: see its ear */
+    ROUND_LAGS = 114,     /* and some of them did not go out whole: flush their model, and see why */
 };
 
 typedef struct {
     int32_t fd, kind;
     int32_t mulaw_bytes, rises; /* of a ROUND_HEARD, as in frame_space and media_ear */
     double level_db;
-    uint32_t sound, sound_n; /* its base64 for the model, or the mark, in the round's `sound` */
+    uint32_t sound, sound_n; /* its base64 for the model, in the round's `sound` */
 } round_note;
 
 typedef struct {

@@ -86,8 +86,8 @@ class Call:
     def hears_at_once(self) -> bool:
         """Whether frames of the caller may go to the model before `handle` is told of them.
 
-        It is told of them by CallerPassed: by a hundred ms or before any other event, and at once
-        of one that is louder than `alert_db`.
+        It is told of them by CallerPassed: when some have gathered or before any other event, and
+        at once of one that is louder than `alert_db`.
         """
         return self._state.link.up_to_date and self._state.phase in WITH_CALLER
 
@@ -95,6 +95,12 @@ class Call:
     def alert_db(self) -> float:
         """From what level on a frame may be a voice that something must yield to; inf: none."""
         return self._state.talk.alert_db
+
+    @property
+    def awaited(self) -> str:
+        """The mark of which to be told at once; "": of none. Others may be told of later, and only
+        of the last of them."""
+        return self._state.talk.playout.awaited
 
     def handle(self, event: on.Event, now: float) -> list[Command]:
         """Take one event at now. Returns what is to be done, in order."""
@@ -165,8 +171,8 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
     match event:
         case on.CallerAudio() | on.CallerPassed() | on.AgentAudio():
             pass  # it only fits where `handle` has taken it already
-        case on.MarkEchoed(name):
-            heard = talk.playout.echoed(name, now)
+        case on.MarkEchoed(name, ago_s):
+            heard = talk.playout.echoed(name, now, ago_s)
             if heard is None:
                 note(call, "stale_mark", name)
             elif heard:

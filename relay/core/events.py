@@ -53,9 +53,13 @@ class CallerPassed:
 
 @dataclass(frozen=True, slots=True)
 class MarkEchoed:
-    """Twilio says that a mark was reached, or discarded by `clear`."""
+    """Twilio says that a mark was reached, or discarded by `clear`.
+
+    ago_s: how long before it is told. Of several that came meanwhile only the last one is.
+    """
 
     name: str
+    ago_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

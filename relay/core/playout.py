@@ -194,7 +194,7 @@ class Playout:
             self._line_levels.append((starts, self._line_until, level))
             item_id, sent_ms = item.item_id, item.sent_ms
             self._marks.append((item_id, sent_ms))
-            out.append(SendAudio(chunk, f"{self.epoch}:{item_id}:{sent_ms}"))
+            out.append(SendAudio(chunk, self._mark(item)))
         return out
 
     def _piece(self, item: _Item, ahead_s: float) -> int:
@@ -234,8 +234,21 @@ class Playout:
 
     # ---- what was heard ---------------------------------------------------------------------
 
-    def echoed(self, name: str, now: float) -> list[Heard] | None:
-        """A mark came back. Items now heard to their end; None: not a pending mark of ours."""
+    @property
+    def awaited(self) -> str:
+        """The mark whose echo is the end of an item that is all on its way; "": no item is."""
+        for item in self._items.values():
+            if item.ended and not item.pending and item.acked_ms < item.sent_ms:
+                return self._mark(item)
+            break
+        return ""
+
+    def _mark(self, item: _Item) -> str:
+        return f"{self.epoch}:{item.item_id}:{item.sent_ms}"
+
+    def echoed(self, name: str, now: float, ago_s: float = 0.0) -> list[Heard] | None:
+        """A mark came back, ago_s before now. Items now heard to their end; None: not a pending
+        mark of ours."""
         epoch, _, rest = name.partition(":")
         item_id, _, ms = rest.rpartition(":")
         if epoch != str(self.epoch) or not ms.isdecimal():
@@ -243,7 +256,7 @@ class Playout:
         position = (item_id, int(ms))
         if position not in self._marks:
             return None
-        self._pass_marks(position, now)
+        self._pass_marks(position, now - ago_s)
         return self._collect(now, proven=True)
 
     def settle(self, now: float) -> list[Heard]:

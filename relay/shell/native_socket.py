@@ -40,7 +40,7 @@ from relay.websocket import (
     Link,
     Mouth,
 )
-from relay.websocket.ear import TAKEN
+from relay.websocket.ear import ECHOED, TAKEN
 
 CLOSE_S: Final = 2.0
 # What is still read of a peer that was told to go, so that it reads why before the reset.
@@ -133,7 +133,8 @@ class NativeSocket:
     ) -> None:
         """`pour`, but what the ear takes goes to `hear`.
 
-        catch_up: called when frames have passed the ear (Ear.passed) and wait to be told of
+        catch_up: called when frames have passed the ear, or a mark, and wait to be told of
+            (Ear.passed, Ear.echoed)
         """
         link = self._link
 
@@ -150,6 +151,8 @@ class NativeSocket:
             while kind != MORE:
                 if kind == TAKEN:
                     hear(CallerAudio(*ear.frame()))
+                elif kind == ECHOED:
+                    catch_up()
                 elif (message := self._of_frame(kind)) is not None:
                     take(message)
                 if not link.untaken():
@@ -162,7 +165,7 @@ class NativeSocket:
 
         while (message := self._next_message()) is not None:
             take(message)  # what came with the handshake
-        await self._pour(step, lambda pouring: pouring.by_ear(ear, take, hear, catch_up, go_on))
+        await self._pour(step, lambda pouring: pouring.by_ear(ear, hear, catch_up, go_on))
 
     async def _pour(
         self, step: Callable[[], bool], prepare: Callable[[Pouring], None] = lambda _: None

@@ -22,7 +22,7 @@ class Step(Protocol):
 
     def feed(self, event: on.Event) -> None: ...
 
-    def hear(self, sound: on.CallerAudio | on.CallerPassed) -> None: ...
+    def hear(self, sound: on.CallerAudio | on.CallerPassed | on.MarkEchoed) -> None: ...
 
     def catch_up(self) -> None: ...
 
@@ -39,24 +39,31 @@ MAX_JUMP = 500
 class Way:
     """By which a caller's frames go on to the model where they are received, if a lane is given.
 
-    The call is told of them when some have gathered, or one matters, and before all else.
+    The call is told of them when some have gathered, or one matters, and before all else. The last
+    mark that came back is told with them, or at once if it is awaited: it proves what was before.
     """
 
     def __init__(self) -> None:
         self._ear: Ear | None = None
         self._lane: Lane | None = None
         self._alert_db = float("inf")
+        self._awaited = ""
 
     def begin(self, ear: Ear) -> None:
         self._ear = ear
         ear.lead_to(self._lane)
         ear.alert(self._alert_db)
+        ear.await_mark(self._awaited)
 
-    def lead(self, lane: Lane | None, *, alert_db: float) -> None:
-        """alert_db: what is louder matters at once. Cheap when nothing changes."""
-        if lane is self._lane and alert_db == self._alert_db:
+    def lead(self, lane: Lane | None, *, alert_db: float, awaited: str) -> None:
+        """Cheap when nothing changes.
+
+        alert_db: what is louder matters at once
+        awaited: the mark that does
+        """
+        if lane is self._lane and alert_db == self._alert_db and awaited == self._awaited:
             return
-        self._lane, self._alert_db = lane, alert_db
+        self._lane, self._alert_db, self._awaited = lane, alert_db, awaited
         if self._ear is not None:
             self.begin(self._ear)
 
@@ -65,6 +72,12 @@ class Way:
         if self._ear is None or (passed := self._ear.passed()) is None:
             return None
         return on.CallerPassed(*passed)
+
+    def echoed(self) -> on.MarkEchoed | None:
+        """The last mark that has come back since the last call, if any."""
+        if self._ear is None or (echoed := self._ear.echoed()) is None:
+            return None
+        return on.MarkEchoed(*echoed)
 
 
 async def read_phone(

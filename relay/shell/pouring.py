@@ -25,8 +25,7 @@ class Pouring:
     """What a pump calls for one socket. Made by the task that is going to wait."""
 
     __slots__ = (
-        "_by", "_catch_up", "_ear", "_fd", "_go_on", "_hear", "_over", "_run", "_step", "_take",
-        "_task",
+        "_by", "_catch_up", "_ear", "_fd", "_go_on", "_hear", "_over", "_run", "_step", "_task",
     )  # fmt: skip
 
     def __init__(self, by: Pump, fd: int, step: Callable[[], object]) -> None:
@@ -45,7 +44,6 @@ class Pouring:
     def by_ear(
         self,
         ear: Ear,
-        take: Take,
         hear: Hear,
         catch_up: Callable[[], None],
         go_on: Callable[[int], object],
@@ -54,14 +52,11 @@ class Pouring:
 
         catch_up: asks the ear what has passed; go_on: hands on what else there is, of this kind
         """
-        self._ear, self._take, self._hear = ear, take, hear
+        self._ear, self._hear = ear, hear
         self._catch_up, self._go_on = catch_up, go_on
 
     def ready(self) -> None:
         self._do(self._step)
-
-    def text(self, text: str) -> None:
-        self._do(self._take, text)
 
     def came(self, kind: int) -> None:
         self._do(self._go_on, kind)

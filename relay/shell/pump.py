@@ -30,7 +30,7 @@ from trio._core._generated_run import wait_all_tasks_blocked  # trio.testing's i
 from trio._core._run import GLOBAL_RUN_CONTEXT
 
 from relay.shell.clock import Clock
-from relay.websocket import HEARD, LAGS, MARK, PASSED, READABLE, Ear, Note, Round
+from relay.websocket import HEARD, LAGS, PASSED, READABLE, Ear, Note, Round
 
 # How often one looks for more before other tasks get a turn, while nothing is paced.
 ROUNDS: Final = 4
@@ -59,16 +59,13 @@ class Poured(Protocol):
         """There is something to be received."""
 
     def passed(self) -> None:
-        """Frames have gone on that nobody was told of."""
+        """Frames have gone on, or a mark has come back, that nobody was told of."""
 
     def heard(self, note: Note, audio: str) -> None:
         """A frame was received and converted."""
 
     def lags(self) -> None:
         """Frames have gone on that could not be sent whole."""
-
-    def text(self, text: str) -> None:
-        """A whole message was received."""
 
     def came(self, kind: int) -> None:
         """Something else was: a frame of this kind, or what relay.websocket.round says instead."""
@@ -172,9 +169,6 @@ class Pump:
             elif kind == HEARD:
                 at = note[5]
                 socket.heard(note, sound[at : at + note[6]].decode())
-            elif kind == MARK:
-                at = note[5]
-                socket.text(sound[at : at + note[6]].decode())
             elif kind == READABLE:
                 socket.ready()
             elif kind == LAGS:

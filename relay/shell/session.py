@@ -59,8 +59,8 @@ WIND_DOWN_S = 2.0
 # What is kept of a call that moves has this long to reach the database: nothing is heard meanwhile.
 HAND_ON_S = 1.0
 
-# What these tell does not depend on what the caller has said in the last hundred ms.
-OF_OUR_SOUND = frozenset({on.AgentAudio, on.MarkEchoed, on.DeadlinePassed})
+# What these tell does not depend on what the caller's side has said in the last half second.
+OF_OUR_SOUND = frozenset({on.AgentAudio, on.MarkEchoed})
 
 Choose = Callable[[str], None]
 BEGINS = on.CallResumed()  # the past of a call that has none
@@ -236,7 +236,7 @@ class Session:
             self._introduce(event)
         self._carry_out(self._handle(event, self._time()))
 
-    def hear(self, sound: on.CallerAudio | on.CallerPassed) -> None:
+    def hear(self, sound: on.CallerAudio | on.CallerPassed | on.MarkEchoed) -> None:
         """`feed`, for what comes all the time, and mostly leaves nothing to be done."""
         if self._feeding:
             self._events.append(sound)
@@ -275,6 +275,8 @@ class Session:
 
     def catch_up(self) -> None:
         """Hear what went on to the model already, before what the caller's side says later."""
+        if (echoed := self._way.echoed()) is not None:
+            self.hear(echoed)
         if (passed := self._way.passed()) is not None:
             self.hear(passed)
 
@@ -291,7 +293,7 @@ class Session:
         self._phone_out.flush()
         call = self._call
         lane = self._model_out.lane if call.hears_at_once else None
-        self._way.lead(lane, alert_db=call.alert_db)
+        self._way.lead(lane, alert_db=call.alert_db, awaited=call.awaited)
         self._alarm.set(call.deadline)
 
     def _route_all(self, commands: list[do.Command]) -> None:

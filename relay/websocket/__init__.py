@@ -26,7 +26,7 @@ from relay.websocket.link import (
     Link,
 )
 from relay.websocket.mouth import SPOKEN, Mouth
-from relay.websocket.round import HEARD, LAGS, MARK, PASSED, READABLE, REST, Note, Round
+from relay.websocket.round import HEARD, LAGS, PASSED, READABLE, REST, Note, Round
 from relay.websocket.tls import Trust
 
 __all__ = [
@@ -37,7 +37,6 @@ __all__ = [
     "ENDED",
     "HEARD",
     "LAGS",
-    "MARK",
     "MORE",
     "NO_ROOM",
     "PASSED",

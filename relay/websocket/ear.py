@@ -1,5 +1,5 @@
 """The caller's frames from a phone's link to the model's format: one C call receives, reads the
-JSON and converts (native/media.h).
+JSON and converts (native/media.h). Marks that come back are read there, too.
 
 What is not entirely usual is not taken here: `Ear.receive` and `Ear.next` then say what the frame
 is, and it is read as any other message. The order of frames is kept by `chunk`, which whoever hears
@@ -18,7 +18,10 @@ from relay.audio._native import ffi, lib
 from relay.websocket.link import NO_ROOM, Link
 
 TAKEN: Final = lib.MEDIA_TAKEN
+ECHOED: Final = lib.MEDIA_ECHOED
 _SID_BYTES: Final = 64
+_NAME_BYTES: Final = lib.EAR_NAME
+_EVERY_MARK: Final = -1
 _PASSED: Final = Struct("=iid")
 _PASSED_SIZE: Final = _PASSED.size
 # Twilio's frame. Any other length is counted by the codec, which knows of parts of a ms.
@@ -26,6 +29,7 @@ _FRAME_BYTES: Final = 160
 _FRAME_MS: Final = 20
 
 _receive, _next, _bytes_at = lib.media_receive, lib.media_next, ffi.buffer
+_echo_age = lib.media_echo_age
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Ear:
             self.c.stream_sid_n = len(name)
 
     def receive(self) -> int:
-        """Receive once and take a frame: TAKEN, or what Link.receive or Link.next says."""
+        """Receive once and take a frame: TAKEN, ECHOED, or what Link.receive or Link.next says."""
         kind = _receive(self.c)
         if kind == NO_ROOM:
             self._link.grow()
@@ -70,7 +74,7 @@ class Ear:
         return kind
 
     def next(self) -> int:
-        """Take a frame of what was received: TAKEN, or what Link.next says."""
+        """Take a frame of what was received: TAKEN, ECHOED, or what Link.next says."""
         return _next(self.c)
 
     def frame(self) -> tuple[str, int, float, int]:
@@ -91,6 +95,25 @@ class Ear:
     def alert(self, above_db: float) -> None:
         """From what level on a frame matters at once, for a `Round` that takes its time."""
         self.c.alert_db = above_db
+
+    def await_mark(self, name: str) -> None:
+        """Which mark matters when it comes back, for a `Round`; "": none does."""
+        spelt = name.encode()
+        if len(spelt) > _NAME_BYTES:
+            self.c.awaited_n = _EVERY_MARK
+            return
+        ffi.memmove(self.c.awaited, spelt, len(spelt))
+        self.c.awaited_n = len(spelt)
+
+    def echoed(self) -> tuple[str, float] | None:
+        """The last mark that came back since the last call, if any, and how many seconds ago."""
+        c = self.c
+        n = c.echo_n
+        if not n:
+            return None
+        name = str(_bytes_at(c.echo, n), "utf-8")
+        c.echo_n = c.noted = 0
+        return name, _echo_age(c)
 
     def passed(self) -> tuple[bytes, list[tuple[int, float, int]]] | None:
         """What a `Round` has handed on since the last call, if anything.

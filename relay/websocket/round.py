@@ -2,8 +2,8 @@
 
 native/round.h has the theory. What can be read is received there. A caller's frame that is entirely
 usual goes on to the model if its lane is open, and waits in its ear to be told of; if not, it
-comes out converted. Marks come out as text. All else comes out as the kind of what is there, to be
-read as ever.
+comes out converted. The last mark that came back waits there, too. All else comes out as the kind
+of what is there, to be read as ever.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from relay.audio._native import ffi, lib
 from relay.websocket.ear import Ear
 
 HEARD: Final = lib.ROUND_HEARD
-MARK: Final = lib.ROUND_MARK
 PASSED: Final = lib.ROUND_PASSED
 LAGS: Final = lib.ROUND_LAGS
 READABLE: Final = lib.ROUND_READABLE
 REST: Final = lib.ROUND_REST
 
-#: fd, kind; of a HEARD: bytes on the line, rises, level in dBFS; where its audio or a MARK's text
-#: stands and how long it is.
+#: fd, kind; of a HEARD: bytes on the line, rises, level in dBFS; where its audio stands and how
+#: long it is.
 Note: TypeAlias = tuple[int, int, int, int, float, int, int]
 
 _NOTE: Final = Struct("=iiiidII")

@@ -139,6 +139,31 @@ def test_heard_is_the_last_echo_and_the_time_since_up_to_the_next_mark() -> None
     assert playout.heard_ms("a", 1.5) == 140  # never beyond the next mark
 
 
+def test_an_echo_that_is_told_late_counts_from_when_it_came() -> None:
+    playout = Playout()
+    playout.add("a", bytes(1000 * MS), -20.0)
+    playout.release(0.0)
+    playout.echoed("0:a:40", 1.03, 0.03)
+    assert playout.heard_ms("a", 1.03) == 70
+
+
+def test_the_mark_that_ends_an_item_is_awaited_once_all_of_it_is_on_its_way() -> None:
+    playout = Playout()
+    playout.add("a", bytes(100 * MS), -20.0)
+    playout.add("b", bytes(100 * MS), -20.0)
+    playout.release(0.0)
+    assert playout.awaited == "", "more of it may come"
+    playout.end("a", 0.0)
+    assert playout.awaited == "0:a:100"
+    playout.release(0.0)
+    playout.end("b", 0.0)
+    assert playout.awaited == "0:a:100", "one after the other"
+    playout.echoed("0:a:100", 0.1)
+    assert playout.awaited == "0:b:100"
+    playout.cut(0.1)
+    assert playout.awaited == ""
+
+
 def test_a_lost_mark_costs_nothing_once_a_later_one_echoes() -> None:
     playout = Playout()
     playout.add("a", bytes(320 * MS), -20.0)
@@ -249,10 +274,14 @@ class Ledger(RuleBasedStateMachine):
     def mark_echoes(self, skip: int) -> None:
         index = min(skip, len(self.pending) - 1)
         name = self.pending[index]
+        awaited = self.playout.awaited
+        assert awaited in ("", *self.pending)
+        ends = awaited in self.pending[: index + 1]
         self.stale += self.pending[: index + 1]
         del self.pending[: index + 1]
         heard = self.playout.echoed(name, self.now)
         assert heard is not None
+        assert bool(heard) == ends, "only the mark that is awaited, or what is behind it, ends one"
         self.finish(heard)
 
     @rule(data=st.data())

@@ -37,16 +37,19 @@ def usual(chunk: int, audio: str = VOICE, sid: str = STREAM) -> str:
 class Steps:
     """A call that only remembers."""
 
-    def __init__(self, heard: list[on.Event]) -> None:
+    def __init__(self, heard: list[on.Event], way: Way) -> None:
         self.feed = self.hear = heard.append
+        self._way = way
 
     def catch_up(self) -> None:
-        """Nothing passes here without a call's knowing: there is no pump."""
+        """No frame passes here without a call's knowing, since there is no pump; marks do."""
+        if (echoed := self._way.echoed()) is not None:
+            self.feed(on.MarkEchoed(echoed.name))
 
 
 def by_reader(texts: list[str], audio_format: str) -> list[on.Event]:
     heard: list[on.Event] = []
-    reader = _Reader(PhoneToModel(audio_format), CALL, Steps(heard))
+    reader = _Reader(PhoneToModel(audio_format), CALL, Steps(heard, Way()))
     for text in texts:
         reader.take(text)
     return [*heard, on.PhoneClosed(1006)]
@@ -63,7 +66,8 @@ def by_ear(texts: list[str], audio_format: str, cut: int = 1 << 20) -> list[on.E
             phone = native(here, client=False)
             async with trio.open_nursery() as nursery:
                 codec = PhoneToModel(audio_format)
-                nursery.start_soon(read_phone, phone, codec, CALL, Steps(heard), Way())
+                way = Way()
+                nursery.start_soon(read_phone, phone, codec, CALL, Steps(heard, way), way)
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(there.dup()))
                 for at in range(0, len(data), cut):
                     await stream.send_all(data[at : at + cut])

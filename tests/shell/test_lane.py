@@ -32,6 +32,12 @@ def sound(n: int) -> str:
     return payload(n.to_bytes(4, "big") * 40)
 
 
+def mark(name: str) -> str:
+    return (
+        f'{{"event":"mark","sequenceNumber":"9","streamSid":"{STREAM}","mark":{{"name":"{name}"}}}}'
+    )
+
+
 def appended(audio: str) -> str:
     return f'{{"type":"input_audio_buffer.append","audio":"{audio}"}}'
 
@@ -52,7 +58,7 @@ class Line:
         self.way = Way()
         self.heard: list[on.Event] = []
         self.step: Callable[[on.Event], None] = lambda _: None
-        self.lane, self.alert_db = True, float("inf")
+        self.lane, self.alert_db, self.awaited = True, float("inf"), ""
         self._chunk = 0
 
     def _secured(self) -> Far:
@@ -73,19 +79,22 @@ class Line:
 
     def feed(self, event: on.Event) -> None:
         """As Session.feed does."""
-        if not isinstance(event, on.CallerPassed):
+        if not isinstance(event, on.CallerPassed | on.MarkEchoed):
             self.catch_up()
         self.step(event)
         self.heard.append(event)
         if isinstance(event, on.CallerAudio) and not self.outbox.append(event.audio):
             assert self.outbox.post(appended(event.audio))
         self.outbox.flush()
-        self.way.lead(self.outbox.lane if self.lane else None, alert_db=self.alert_db)
+        lane = self.outbox.lane if self.lane else None
+        self.way.lead(lane, alert_db=self.alert_db, awaited=self.awaited)
 
-    def hear(self, sound: on.CallerAudio | on.CallerPassed) -> None:
+    def hear(self, sound: on.CallerAudio | on.CallerPassed | on.MarkEchoed) -> None:
         self.feed(sound)
 
     def catch_up(self) -> None:
+        if (echoed := self.way.echoed()) is not None:
+            self.feed(echoed)
         if (passed := self.way.passed()) is not None:
             self.feed(passed)
 
@@ -108,6 +117,10 @@ class Line:
 
     def hear_all_at_once(self) -> None:
         self.alert_db = float("-inf")
+        self.led_anew()
+
+    def led_anew(self) -> None:
+        """Have what the core wants to be told of take effect."""
         self.feed(on.DeadlinePassed())
         self.heard.clear()
 
@@ -235,14 +248,14 @@ async def test_under_tls_it_is_the_same(place, nursery):
     assert line.nothing_more()
 
 
-async def test_more_frames_than_a_round_can_note_are_all_heard_in_order(place):
-    lines = [await place(Line()) for _ in range(30)]
+async def test_more_frames_than_an_ear_can_keep_are_all_heard_in_order(place):
+    lines = [await place(Line()) for _ in range(10)]
     for line in lines:
-        line.say(12)
+        line.say(40)
     await settled()
     for line in lines:
-        assert await line.at_the_model(12) == of(12)
-        assert len(line.told()) == 12
+        assert await line.at_the_model(40) == of(40)
+        assert len(line.told()) == 40
         assert line.nothing_more()
 
 
@@ -255,7 +268,7 @@ async def test_a_lane_that_closes_in_the_middle_of_a_round_loses_and_repeats_not
 
     def close_the_other(_event: on.Event) -> None:
         second.lane = False
-        second.way.lead(None, alert_db=float("inf"))
+        second.way.lead(None, alert_db=float("inf"), awaited="")
 
     first.step = close_the_other
     first.say()
@@ -346,13 +359,60 @@ async def test_a_lost_frame_is_silence_in_its_place(place):
 
 async def test_what_is_no_frame_is_read_between_the_frames(place):
     line = await place(Line())
-    mark = f'{{"event":"mark","streamSid":"{STREAM}","mark":{{"name":"m"}}}}'
-    line.write(usual(1, sound(1)), mark, usual(2, sound(2)), START, usual(3, sound(3)))
+    line.write(usual(1, sound(1)), mark("m"), usual(2, sound(2)), START, usual(3, sound(3)))
     assert await line.at_the_model(3) == of(3)
     await settled()
     kinds = [type(event) for event in line.heard]
-    assert kinds == [on.CallerPassed, on.MarkEchoed, on.PhoneStarted, on.CallerAudio]
+    assert kinds == [on.MarkEchoed, on.CallerPassed, on.PhoneStarted, on.CallerAudio]
     assert line.told() == [True, True, False]
+
+
+def marks(line: Line) -> list[str]:
+    return [event.name for event in line.heard if isinstance(event, on.MarkEchoed)]
+
+
+async def test_of_the_marks_that_come_the_last_is_told_before_what_is_said_next(place):
+    line = await place(Line())
+    line.write(mark("a"), usual(1, sound(1)), mark("b"))
+    await settled()
+    assert line.heard == []
+    line.feed(on.DeadlinePassed())
+    (echoed, passed, _) = line.heard
+    assert isinstance(echoed, on.MarkEchoed)
+    assert echoed.name == "b"
+    assert 0.0 < echoed.ago_s < 60.0
+    assert isinstance(passed, on.CallerPassed)
+    line.feed(on.DeadlinePassed())
+    assert marks(line) == ["b"], "once"
+
+
+async def test_a_mark_that_is_awaited_is_told_at_once(place):
+    line = await place(Line())
+    line.awaited = "b"
+    line.led_anew()
+    line.write(mark("a"))
+    await settled()
+    assert marks(line) == []
+    line.write(mark("b"))
+    await until(lambda: marks(line) == ["b"])
+    line.awaited = "a name that no ear keeps" + "." * 96
+    line.led_anew()
+    line.write(mark("c"))
+    await until(lambda: marks(line) == ["c"])
+
+
+@pytest.mark.parametrize("name", ["x" * 97, "\u00e9" * 49, "a\\nb", ""])
+async def test_a_mark_that_no_ear_keeps_is_read_as_ever(place, name):
+    line = await place(Line())
+    line.write(mark(name))
+    await until(lambda: marks(line) == [name.replace("\\n", "\n")])
+
+
+async def test_a_mark_of_another_stream_is_a_mistake_of_its_phone(place):
+    line = await place(Line())
+    line.write(mark("a").replace(STREAM, "MZ" + "9" * 32))
+    await until(lambda: bool(line.heard))
+    assert line.heard == [on.PeerMisbehaved("phone", "wrong_stream")]
 
 
 async def test_a_message_in_pieces_is_put_together(place):

@@ -14,7 +14,6 @@ from relay.websocket import (
     ENDED,
     HEARD,
     LAGS,
-    MARK,
     PASSED,
     READABLE,
     TEXT,
@@ -67,6 +66,14 @@ class Ends:
     def write(self, *texts: str) -> None:
         self.phone.sendall(b"".join(twin.write(twin.TEXT, text.encode(), KEY) for text in texts))
 
+    def hear(self, where: Round, frames: int) -> list[int]:
+        """Have so many frames come, some at a time. Returns what was noted."""
+        found = []
+        for begin in range(1, frames + 1, 5):
+            self.write(*(media(n) for n in range(begin, min(begin + 5, frames + 1))))
+            found += [kind for _, kind in kinds(where)]
+        return found
+
     def close(self) -> None:
         for each in self._owned:
             each.close()
@@ -97,39 +104,56 @@ def kinds(where: Round, slice_ns: int = 0) -> list[tuple[int, int]]:
     return [(note[0], note[1]) for note in where.look(slice_ns, TICK_NS)]
 
 
-def test_frames_and_marks_are_noted_in_order(place) -> None:
+def test_frames_are_noted_and_marks_wait_in_their_ear(place) -> None:
     where, begin = place
     one, two = begin(), begin()
-    one.write(media(1), mark("a"), media(2))
-    two.write(mark("b"))
-    notes = list(where.look())
-    assert [(n[0], n[1]) for n in notes if n[0] == one.fd] == [
-        (one.fd, HEARD),
-        (one.fd, MARK),
-        (one.fd, HEARD),
-    ]
-    texts = {n[0]: where.sound[n[5] : n[5] + n[6]].decode() for n in notes if n[1] == MARK}
-    assert texts == {one.fd: mark("a"), two.fd: mark("b")}
+    one.write(media(1), mark("a"), media(2), mark("b"))
+    two.write(mark("c"))
+    assert kinds(where) == [(one.fd, HEARD)] * 2
     assert where.ready == 2
+    for phone, name in ((one, "b"), (two, "c")):
+        echoed = phone.ear.echoed()
+        assert echoed is not None
+        assert echoed[0] == name, "the last one"
+        assert echoed[1] > 0
+        assert phone.ear.echoed() is None
     assert kinds(where) == []
+
+
+def test_a_mark_that_is_awaited_is_noted_once(place) -> None:
+    where, begin = place
+    one = begin()
+    one.ear.await_mark("b")
+    one.write(mark("a"), mark("bb"))
+    assert kinds(where) == []
+    one.write(mark("b"), mark("b"), mark("c"))
+    assert kinds(where) == [(one.fd, PASSED)]
+    echoed = one.ear.echoed()
+    assert echoed is not None
+    assert echoed[0] == "c", "it proves the one before it"
+    one.write(mark("b"))
+    assert kinds(where) == [(one.fd, PASSED)], "once for each time that the ear is asked"
+
+
+GATHERED, KEPT = 20, 24
 
 
 def test_what_has_passed_waits_in_its_ear_until_some_have_gathered(place) -> None:
     where, begin = place
     one = begin()
     one.open_lane()
-    one.write(*(media(n) for n in range(1, 5)))
-    assert kinds(where) == []
-    one.write(media(5, LOUD), media(6))
+    assert one.hear(where, GATHERED - 1) == []
+    one.write(media(GATHERED, LOUD), media(GATHERED + 1))
     assert kinds(where) == [(one.fd, PASSED)], "once for all of it"
     passed = one.ear.passed()
     assert passed is not None
     mulaw, frames = passed
-    assert mulaw == QUIET_MULAW * 4 + LOUD_MULAW + QUIET_MULAW
-    assert [(ms, rises) for ms, _, rises in frames] == [(20, 0)] * 4 + [(20, 3)] + [(20, 0)]
-    assert [level > -55 for _, level, _ in frames] == [False] * 4 + [True, False]
+    quiet = GATHERED - 1
+    assert mulaw == QUIET_MULAW * quiet + LOUD_MULAW + QUIET_MULAW
+    assert [(ms, rises) for ms, _, rises in frames] == [(20, 0)] * quiet + [(20, 3)] + [(20, 0)]
+    assert [level > -55 for _, level, _ in frames] == [False] * quiet + [True, False]
     assert one.ear.passed() is None
-    one.write(media(7))
+    one.write(media(GATHERED + 2))
     assert kinds(where) == []
 
 
@@ -137,22 +161,27 @@ def test_a_frame_for_which_an_ear_has_no_room_is_given_out_behind_the_others(pla
     where, begin = place
     one = begin()
     one.open_lane()
-    one.write(*(media(n) for n in range(1, 11)))
-    assert kinds(where) == [(one.fd, PASSED), (one.fd, HEARD), (one.fd, HEARD)]
+    assert one.hear(where, KEPT) == [PASSED], "since some have gathered"
+    one.write(media(KEPT + 1), media(KEPT + 2))
+    assert kinds(where) == [(one.fd, HEARD), (one.fd, HEARD)]
     passed = one.ear.passed()
     assert passed is not None
-    assert len(passed[1]) == 8
+    assert len(passed[1]) == KEPT
 
 
 def test_a_long_frame_passes_only_where_there_is_room_for_it(place) -> None:
     where, begin = place
     one = begin()
     one.open_lane()
-    one.write(media(1, payload(b"\xff" * 1280)), media(2))
-    assert kinds(where) == [(one.fd, HEARD)], "the second one"
+    long = payload(b"\xff" * 1280)
+    for chunk in range(1, KEPT // 8 + 1):
+        one.write(media(chunk, long))
+        assert kinds(where) == []
+    one.write(media(KEPT // 8 + 1))
+    assert kinds(where) == [(one.fd, HEARD)]
     passed = one.ear.passed()
     assert passed is not None
-    assert [ms for ms, _, _ in passed[1]] == [160]
+    assert [ms for ms, _, _ in passed[1]] == [160] * (KEPT // 8)
 
 
 def test_what_is_neither_ends_the_look_at_its_phone_alone(place) -> None:
@@ -230,15 +259,17 @@ def test_frames_and_marks_go_on_at_once_and_are_told_later(place) -> None:
     told: list[bytes] = []
 
     def frame_and_mark() -> None:
-        one.write(media(1), mark("a"))
+        one.write(media(GATHERED - 1), mark("a"))
 
     def look_at_the_model() -> None:
         one.model.settimeout(30)
         told.append(one.model.recv(4096))
-        one.write(*(media(n, LOUD) for n in range(2, 7)))
+        one.write(media(GATHERED, LOUD))
 
+    one.ear.await_mark("a")
+    one.hear(where, GATHERED - 2)
     found = hurried(where, frame_and_mark, look_at_the_model, urgently=lambda: one.write(OTHER))
-    assert found == [MARK, PASSED, TEXT], "a voice alone is in no hurry"
+    assert found == [PASSED, TEXT], "a voice alone is in no hurry"
     assert told[0], "it was on its way long before"
 
 
@@ -258,9 +289,11 @@ def test_what_nobody_asks_for_becomes_a_hurry_before_the_ear_is_full(place) -> N
     where, begin = place
     one = begin()
     one.open_lane()
-    seven = [media(n) for n in range(1, 8)]
-    found = hurried(where, lambda: one.write(*seven), urgently=lambda: one.write(media(8)))
-    assert found == [PASSED]
+    assert one.hear(where, KEPT - 2) == [PASSED], "which nobody heeds"
+    assert (
+        hurried(where, lambda: one.write(media(KEPT - 1)), urgently=lambda: one.write(media(KEPT)))
+        == []
+    )
 
 
 def test_a_frame_that_does_not_pass_is_in_a_hurry(place) -> None:
@@ -330,6 +363,22 @@ def test_an_eager_socket_ends_the_tick(epoll) -> None:
 
 def test_a_look_that_has_no_more_room_is_over(place) -> None:
     where, begin = place
-    for _ in range(40):
-        begin().write(*(mark(f"{n}") for n in range(4)))
-    assert [kind for _, kind in kinds(where, LONG_NS)] == [MARK] * 160
+    phones = [begin() for _ in range(70)]
+    for phone in phones:
+        phone.ear.await_mark("a")
+        phone.write(mark("a"))
+    assert sorted(kinds(where, LONG_NS)) == sorted((phone.fd, PASSED) for phone in phones)
+
+
+def test_others_end_the_look_and_it_says_so(epoll) -> None:
+    here, there = sockets.socketpair()
+    with select.epoll() as others, here, there:
+        where = Round(epoll.fileno(), others_fd=others.fileno())
+        others.register(here.fileno(), select.EPOLLIN)
+        assert kinds(where) == []
+        assert not where.called, "a look that does not last asks nobody"
+        other = threading.Timer(0.02, lambda: there.send(b"x"))
+        other.start()
+        assert kinds(where, LONG_NS) == []
+        other.join()
+        assert where.called
