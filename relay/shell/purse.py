@@ -89,7 +89,8 @@ class Purse:
         """Whether a new call may cost something today. From memory."""
         if self._balance > 0:
             return True
-        return -self._balance < self._alone if self._away else self._taken < self._cap
+        left = self._alone if self._away else self._cap - self._taken
+        return -self._balance < left
 
     @contextmanager
     def open_tab(self) -> Iterator[Tab]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import structlog
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
@@ -411,6 +411,7 @@ async def outage(cap: int, processes: int, calls: int, away_at: float, seed: int
     st.floats(0.0, 60.0),
     st.integers(0, 2**32),
 )
+@example(cap=12071, processes=3, calls=1, away_at=58.7, seed=216)  # over by what is still owed
 def test_without_the_database_processes_hold_the_cap_together(
     cap: int, processes: int, calls: int, away_at: float, seed: int
 ) -> None:
