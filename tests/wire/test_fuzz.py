@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -69,6 +70,8 @@ def sound(answer: object) -> object:
             sound(value)
     elif isinstance(answer, int):
         assert 0 <= answer < 2**53
+    elif isinstance(answer, float):
+        assert isfinite(answer)
     elif answer is not None:
         parts = msgspec.structs if isinstance(answer, msgspec.Struct) else dataclasses
         sound(parts.asdict(answer))  # type: ignore[arg-type]
