@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
 from typing import Final, Protocol
 
 import trio
@@ -90,7 +89,6 @@ class Pump:
             patient=self.clock.fd,
         )
         self._poured: dict[int, Poured] = {}
-        self._others_need = trios_needs()
 
     def watch(self, fd: int, poured: Poured, ear: Ear | None = None) -> None:
         """Have a socket read whenever it can be, by its ear if it has one."""
@@ -142,9 +140,9 @@ class Pump:
         """Look for a slice, or until somebody else can go on. Returns as _look, of all looks."""
         seen, until = 0, time.monotonic_ns() + self._slice_ns
         while True:
-            runnable, deadline_s = self._others_need()
-            left = min(until - time.monotonic_ns(), deadline_s * 1e9)
-            if runnable or left < TICK_NS:
+            others = trio.lowlevel.current_statistics()
+            left = min(until - time.monotonic_ns(), others.seconds_to_next_deadline * 1e9)
+            if others.tasks_runnable or left < TICK_NS:
                 return seen + self._look()
             seen += self._look(int(left))
             if self._round.called:
@@ -190,27 +188,6 @@ def trios_epoll() -> int:
     runner = getattr(GLOBAL_RUN_CONTEXT, "runner", None)
     epoll = getattr(getattr(runner, "io_manager", None), "_epoll", None)
     return epoll.fileno() if isinstance(epoll, select.epoll) else -1
-
-
-def trios_needs() -> Callable[[], tuple[int, float]]:
-    """Who tells how many tasks could go on, and in how many seconds a deadline comes.
-
-    So do Trio's statistics, and with much else that is counted for them: asked once a look, they
-    would be a tenth of what a hundred calls cost. They tell it where Trio has changed within.
-    """
-    runner = getattr(GLOBAL_RUN_CONTEXT, "runner", None)
-    runq = getattr(runner, "runq", None)
-    next_deadline = getattr(getattr(runner, "deadlines", None), "next_deadline", None)
-    if runq is None or next_deadline is None:
-        return trios_statistics
-    now = trio.lowlevel.current_clock().current_time
-    return lambda: (len(runq), next_deadline() - now())
-
-
-def trios_statistics() -> tuple[int, float]:
-    """The same from what Trio publishes."""
-    told = trio.lowlevel.current_statistics()
-    return told.tasks_runnable, told.seconds_to_next_deadline
 
 
 #: The pump of this Trio program, if one runs.

@@ -236,7 +236,7 @@ class Session:
             self._introduce(event)
         self._carry_out(self._handle(event, self._time()))
 
-    def hear(self, sound: on.CallerAudio | on.CallerPassed | on.MarkEchoed) -> None:
+    def hear(self, sound: on.CallerAudio | on.CallerPassed) -> None:
         """`feed`, for what comes all the time, and mostly leaves nothing to be done."""
         if self._feeding:
             self._events.append(sound)
@@ -276,7 +276,7 @@ class Session:
     def catch_up(self) -> None:
         """Hear what went on to the model already, before what the caller's side says later."""
         if (echoed := self._way.echoed()) is not None:
-            self.hear(echoed)
+            self.feed(echoed)
         if (passed := self._way.passed()) is not None:
             self.hear(passed)
 

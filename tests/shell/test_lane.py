@@ -89,7 +89,7 @@ class Line:
         lane = self.outbox.lane if self.lane else None
         self.way.lead(lane, alert_db=self.alert_db, awaited=self.awaited)
 
-    def hear(self, sound: on.CallerAudio | on.CallerPassed | on.MarkEchoed) -> None:
+    def hear(self, sound: on.CallerAudio | on.CallerPassed) -> None:
         self.feed(sound)
 
     def catch_up(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import gc
-import math
 import resource
 import socket as sockets
 import ssl
@@ -209,19 +208,6 @@ async def test_what_came_together_leaves_together(nursery, monkeypatch):
             assert len(writes) == 1
             tasks.cancel_scope.cancel()
     nursery.cancel_scope.cancel()
-
-
-async def test_what_trio_needs_is_learnt_without_its_statistics_and_is_what_they_say(nursery):
-    needs = pump.trios_needs()
-    assert needs is not pump.trios_statistics, "it has changed within: see trios_needs"
-    runnable, deadline_s = needs()
-    assert (runnable, deadline_s) == (0, math.inf) == pump.trios_statistics()
-    with trio.fail_after(1000):
-        await trio.lowlevel.checkpoint()
-        nursery.start_soon(trio.lowlevel.checkpoint)
-        runnable, deadline_s = needs()
-        assert runnable == pump.trios_statistics()[0] == 1
-        assert deadline_s >= pump.trios_statistics()[1] > 900
 
 
 # ---- sending at once ------------------------------------------------------------------------
