@@ -11,7 +11,7 @@ import time
 from types import TracebackType
 from typing import Final, Self
 
-SLEEP_S: Final = 0.02
+SLEEP_S: Final = 0.05
 WORK_S: Final = 0.001
 STALL_S: Final = 0.25  # one wait as long as this is heard in a call
 CROWDED: Final = 2.0  # work that takes this many times its own time, over a whole test

@@ -12,6 +12,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -140,11 +141,18 @@ def empty_postgresql(postgres_home: Path) -> str:
     return str(_postgres.url(postgres_home, name))
 
 
-@pytest.fixture
-def migrated_postgresql(postgres_home: Path) -> str:
-    """The URL of a PostgreSQL database whose tables are there and empty."""
+@pytest.fixture(scope="session")
+def broom(postgres_home: Path) -> Iterator[Callable[[], object]]:
+    """Empties the migrated database, over one connection: to open one takes ten times as long."""
     emptied = "; ".join(str(table.delete()) for table in reversed(metadata.sorted_tables))
-    _postgres.execute(postgres_home, emptied, "migrated")
+    with _postgres.connected(postgres_home, "migrated") as connection:
+        yield partial(connection.execute, emptied.encode())
+
+
+@pytest.fixture
+def migrated_postgresql(postgres_home: Path, broom: Callable[[], object]) -> str:
+    """The URL of a PostgreSQL database whose tables are there and empty."""
+    broom()
     return str(_postgres.url(postgres_home, "migrated"))
 
 

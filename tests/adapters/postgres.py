@@ -30,7 +30,13 @@ QUICK = [
     "--synchronous_commit=off",
     "--full_page_writes=off",
     "--max_connections=60",
+    # What a connection costs here is its process: the less there is to share, the less it takes.
+    "--shared_buffers=16MB",
+    "--wal_level=minimal",
+    "--max_wal_senders=0",
 ]
+OWN = "tests"  # how connections of the tests' own are called, beside those of a store
+
 # For who stops it in the middle: what was committed has left the server's own memory.
 KEEPING = [*QUICK, "--synchronous_commit=on"]
 
@@ -125,10 +131,19 @@ def url(home: Path, database: str) -> str:
 
 def execute(home: Path, statement: str, database: str = "postgres") -> None:
     """Run one statement outside any transaction."""
-    with psycopg.connect(
-        host=str(home), user="postgres", dbname=database, autocommit=True
-    ) as connection:
+    with connected(home, database) as connection:
         connection.execute(statement.encode())
+
+
+def connected(home: Path, database: str) -> psycopg.Connection:
+    """A connection of the tests' own, without transactions; to be closed by leaving it."""
+    return psycopg.connect(
+        host=str(home),
+        user="postgres",
+        dbname=database,
+        autocommit=True,
+        application_name=OWN,
+    )
 
 
 def _checked(command: list[Any], common: dict[str, Any]) -> None:

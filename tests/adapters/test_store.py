@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -88,7 +89,7 @@ def test_a_store_opens_before_its_database(tmp_path: Path) -> None:
 
 
 def test_a_server_that_dropped_every_connection_is_asked_again(
-    migrated_postgresql: str, postgres_home: Path
+    migrated_postgresql: str, postgres: ModuleType
 ) -> None:
     store = open_store(migrated_postgresql)
     store.ping()
@@ -98,7 +99,9 @@ def test_a_server_that_dropped_every_connection_is_asked_again(
             sa.text(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+                " AND application_name <> :own"
+            ),
+            {"own": postgres.OWN},
         )
     engine.dispose()
     store.write([Entry("CA1", AT, CallOpened(1.0, "MZ1"))])
