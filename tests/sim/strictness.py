@@ -7,14 +7,13 @@ session. Those fields are judged by the type of a session that the server descri
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from openai.types.realtime.realtime_session_create_response import RealtimeSessionCreateResponse
 
 from relay.sim.realtime import Session
-from tests.wire.strictness import extras, server_event
+from tests.wire.strictness import extras, server_object
 
 SERVERS_OWN = frozenset({"id", "object", "expires_at"})
 
@@ -27,7 +26,7 @@ def check_event(event: dict[str, Any]) -> None:
         assert not unknown, f"a session has no {unknown}"
         asked = {k: v for k, v in event["session"].items() if k not in SERVERS_OWN}
         event = {**event, "session": asked}
-    server_event(json.dumps(event))
+    server_object(event)
 
 
 def check_events(events: Iterable[dict[str, Any]]) -> None:

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from pydantic import ValidationError
 
 from tests.wire.strictness import client_event, extras, server_event
 
@@ -32,9 +31,9 @@ def test_a_beta_name_or_a_typo_is_found_wherever_it_is(event, path):
 
 
 def test_a_type_that_does_not_exist_is_no_event():
-    with pytest.raises(ValidationError):
+    with pytest.raises(AssertionError):
         client_event('{"type":"response.audio.delta","delta":""}')
-    with pytest.raises(ValidationError):
+    with pytest.raises(AssertionError):
         server_event('{"type":"response.cancelled"}')
 
 
