@@ -6,7 +6,7 @@ PYTHON_VENV := .venv/bin/python
 TEST_WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo serve test check format bench latency peers fuzz crash bookings soak handover image-check lock audit clean
+.PHONY: help setup setup-test demo serve test check format bench latency peers fuzz crash bookings long soak handover image-check lock audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ crash: setup-test ## Kill the relay's journal 50 times on each database, and sto
 bookings: setup-test ## A thousand random pairs of calls that book: none wrong, none twice (RUNS)
 	@RUNS=$${RUNS:-1000} FUZZ_TIMES=10 $(PYTHON_VENV) -m pytest -n auto \
 		tests/shell/test_bookings_at_random.py tests/adapters/test_store_bookings.py
+
+long: setup-test ## A call of ten minutes through the whole shell, simulated: does anything grow?
+	@CALL_MINUTES=10 $(PYTHON_VENV) -m pytest -s tests/shell/test_ten_minutes.py
 
 soak: setup ## Fifty calls at a time, with faults, for SOAK_S seconds: what stays behind?
 	@$(PYTHON_VENV) bench/_soak.py

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Generator
+from functools import cache
 from inspect import iscoroutinefunction
 from pathlib import Path
 
@@ -115,5 +116,6 @@ def _in_real_time(path: Path) -> bool:
     return _is_of(path, IN_REAL_TIME)
 
 
+@cache  # for thousands of tests in some hundred files
 def _is_of(path: Path, those: tuple[str, ...]) -> bool:
     return path.is_relative_to(ROOT) and path.relative_to(ROOT).as_posix().startswith(those)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -99,6 +100,8 @@ class StreamLeg:
         self._sequence = 0
         self._finishing = False
         self._poke = trio.lowlevel.ParkingLot()
+        # One for all that is sent, whose deadline moves: a scope for each frame costs more.
+        self._sending = trio.CancelScope()
 
     async def run(self) -> StreamEnd:
         """Play the stream to its end. Raises nothing because of the relay."""
@@ -137,9 +140,13 @@ class StreamLeg:
 
     async def _write(self, scope: trio.CancelScope) -> None:
         try:
-            await self._talk()
+            with self._sending:
+                await self._talk()
         except SocketClosed as gone:
             self._end("relay", gone.code, gone.reason)
+        if self._sending.cancelled_caught:
+            self._complain(31924, f"the relay read nothing for {SEND_TIMEOUT_S:.0f} s")
+            self.drop()
         scope.cancel()
 
     async def _talk(self) -> None:
@@ -222,12 +229,9 @@ class StreamLeg:
         )
 
     async def _send(self, text: str) -> None:
-        with trio.move_on_after(SEND_TIMEOUT_S) as scope:
-            await self.socket.send(text)
-        if scope.cancelled_caught:
-            self._complain(31924, f"the relay read nothing for {SEND_TIMEOUT_S:.0f} s")
-            self.drop()
-            raise SocketClosed(1006)
+        self._sending.deadline = trio.current_time() + SEND_TIMEOUT_S
+        await self.socket.send(text)
+        self._sending.deadline = math.inf
 
     # ---- in ---------------------------------------------------------------------------------
 

@@ -70,4 +70,9 @@ def loudness_db(mulaw: bytes) -> float:
 def tone(hz: float, ms: int, db: float = -20.0) -> bytes:
     """A sine of a given RMS level in dBFS."""
     peak = 32768 * 10 ** (db / 20) * math.sqrt(2)
-    return encode(round(peak * math.sin(2 * math.pi * hz * n / 8000)) for n in range(8 * ms))
+    samples = 8 * ms
+    # Whole hertz come back to where they began within a second: that much is encoded, once.
+    period = 8000 // math.gcd(round(hz), 8000) if hz == round(hz) else samples
+    span = range(min(period, samples))
+    once = encode(round(peak * math.sin(2 * math.pi * hz * n / 8000)) for n in span)
+    return (once * (samples // max(1, period) + 1))[:samples]

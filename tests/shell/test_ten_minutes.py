@@ -1,11 +1,13 @@
 """Ten minutes of call in seconds: nothing piles up, nothing slips, nothing takes more and more.
 
 What is done is counted, in steps of tasks and calls of functions. The CPU time is printed, and is
-the machine's affair (promised are 30 s and 1 s, measured 19 s and 0.8 s).
+the machine's affair (promised are 30 s and 1 s, measured 19 s and 0.8 s). Through the whole shell
+`make test` goes for half of it, which shows by the same measure what grows; `make long` for all.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ from tests.turns import Loop
 
 TEN_MINUTES_S = 600.0
 MINUTE_S = 60.0
+MINUTES = int(os.environ.get("CALL_MINUTES", "5"))
 STEADY = 1.3  # a late minute takes at most so many times what an early one takes
 
 
@@ -39,7 +42,7 @@ async def test_through_the_shell(autojump_clock, record_property, capsys):
         placed = house.ring(brain)
         await placed.greeted()
         rounds = cuts = 0
-        while (at := trio.current_time() - placed.began_at) < TEN_MINUTES_S:
+        while (at := trio.current_time() - placed.began_at) < MINUTES * MINUTE_S:
             if at >= len(minutes) * MINUTE_S:
                 minutes.append(loop.steps)
             await placed.say(tone(600, 900))
@@ -58,19 +61,19 @@ async def test_through_the_shell(autojump_clock, record_property, capsys):
     steps = [after - before for before, after in pairwise(minutes)]
     say_figure(
         capsys,
-        f"ten minutes through the shell: {took:.1f} s, {used:.1f} s of CPU,"
+        f"{MINUTES} minutes through the shell: {took:.1f} s, {used:.1f} s of CPU,"
         f" {min(steps)} to {max(steps)} steps a minute",
     )
     record_property("shell_cpu_s", used)
-    assert len(steps) == 9
+    assert len(steps) == MINUTES - 1
     assert max(steps) < STEADY * steps[0]
     ended = placed.outcome()
-    assert ended.duration_ms >= TEN_MINUTES_S * 1000
+    assert ended.duration_ms >= MINUTES * MINUTE_S * 1000
     assert ended.barge_ins == len(placed.told("conversation.item.truncate"))
     assert abs(ended.barge_ins - cuts) <= 1
     assert placed.session.appended_ms == pytest.approx(ended.duration_ms, abs=40)
     assert placed.line.heard.gaps(400) == []
-    assert rounds > 80
+    assert rounds > 8 * MINUTES
     assert len([line for line in placed.lines() if line.speaker == "caller"]) == rounds
 
 
