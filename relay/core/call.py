@@ -118,9 +118,12 @@ class Call:
             quick = _dispatch(call, event, now)
         elif suits is Fit.NONSENSE:
             note(call, "out_of_phase", f"{type(event).__name__} in {call.phase.name}")
-        # Sound that changed nothing else needs no look at the timers.
-        if not quick or (call.deadline is not None and now >= call.deadline):
+        # Sound that changed nothing else makes nothing due. Yet what has passed is told of before
+        # the deadline that rings, so that it is often this step in which the ledger's is met.
+        if not quick:
             advance(call, now)
+        elif call.deadline is not None and now >= call.deadline:
+            (sounded if call.phase in WITH_CALLER else advance)(call, now)
         return out
 
     @property
