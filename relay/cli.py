@@ -6,14 +6,12 @@ A command is imported when it is asked for: most need no server, and some no dat
 
 from __future__ import annotations
 
-import gc
-import importlib
 import sys
 from typing import Final
 
 import click
 
-from relay.plainly import from_extra, told_plainly
+from relay.plainly import brought, from_extra, told_plainly
 
 # Where each command is that is not here.
 ELSEWHERE: Final = {
@@ -42,10 +40,7 @@ class Commands(click.Group):
         if cmd_name not in ELSEWHERE:
             return super().get_command(ctx, cmd_name)
         module, _, name = ELSEWHERE[cmd_name].partition(":")
-        gc.disable()  # what is imported stays: to look through it is a sixth of the start
-        command: click.Command = getattr(importlib.import_module(module), name)
-        gc.freeze()  # nor later, when the first collection would look through all of it
-        gc.enable()
+        command: click.Command = getattr(brought(module), name)
         return command
 
 

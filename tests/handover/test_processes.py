@@ -67,6 +67,40 @@ def database() -> Iterator[Callable[[], str]]:
         yield make
 
 
+@dataclass(frozen=True)
+class Model:
+    """The model's end (model.py). What it says in one test it says in no other."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    def sessions(self) -> list[tuple[list[tuple[str, str]], list[str]]]:
+        """What each session, of all tests so far, was told, and what it said."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        report, faults = json.loads(self.process.stdout.readline())
+        assert faults == []
+        return [([(role, text) for role, text in told], said) for told, said in report]
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Model]:
+    """One for all tests of a file: it takes longer to begin than to answer."""
+    with subprocess.Popen(
+        [sys.executable, ROOT / "tests/handover/model.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield Model(process, int(process.stdout.readline()))
+        process.stdin.close()
+
+
 # ---- the place ------------------------------------------------------------------------------
 
 
@@ -76,8 +110,7 @@ class Place:
 
     folder: Path
     url: str
-    model: subprocess.Popen[str]
-    model_port: int
+    model: Model
     ports: list[int]
     balancer: Balancer
     cloud: TwilioCloud
@@ -96,7 +129,7 @@ class Place:
             "DESK_HOURS": "always",
             "PUBLIC_URL": PUBLIC,
             "OPENAI_API_KEY": "sk-none",
-            "OPENAI_REALTIME_URL": f"ws://127.0.0.1:{self.model_port}/v1/realtime",
+            "OPENAI_REALTIME_URL": f"ws://127.0.0.1:{self.model.port}/v1/realtime",
             "CLIPS": "packaged",
             "DATABASE_URL": self.url,
             "SPOOL_DIR": str(self.folder / f"spool-{port}"),
@@ -158,16 +191,6 @@ class Place:
                     return
                 await trio.sleep(0.1)
 
-    def sessions(self) -> list[tuple[list[tuple[str, str]], list[str]]]:
-        """What each of the model's sessions was told, and what it said."""
-        assert self.model.stdin is not None
-        assert self.model.stdout is not None
-        self.model.stdin.write("\n")
-        self.model.stdin.flush()
-        report, faults = json.loads(self.model.stdout.readline())
-        assert faults == []
-        return [([(role, text) for role, text in told], said) for told, said in report]
-
     def gaps(self) -> list[float]:
         """From the end of each stream to the first sound of the next."""
         found = []
@@ -184,39 +207,28 @@ class Place:
 
 @asynccontextmanager
 async def open_place(
-    folder: Path, url: str, *, workers: int = 0, metrics: int = 0, **account: Any
+    folder: Path, url: str, model: Model, *, workers: int = 0, metrics: int = 0, **account: Any
 ) -> AsyncIterator[Place]:
     """Two relays; with workers one, of so many processes. metrics: the port of the first one's."""
-    model = subprocess.Popen(  # noqa: ASYNC220 - takes no time beside what follows
-        [sys.executable, ROOT / "tests/handover/model.py"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-        text=True,
-    )
     ports = [free_port()] if workers else [free_port(), free_port()]
     options = ["--workers", str(workers)] if workers else []
     settings = {"METRICS_PORT": str(metrics)} if metrics else {}
     balancer = Balancer(ports)
-    with model:
-        assert model.stdout is not None
-        model_port = int(model.stdout.readline())
-        async with trio.open_nursery() as nursery:
-            front = await nursery.start(balancer.run)
-            async with open_internet({PUBLIC: f"http://127.0.0.1:{front}"}) as internet:
-                cloud = TwilioCloud(ACCOUNT, TOKEN, internet, **account)
-                place = Place(folder, url, model, model_port, ports, balancer, cloud)
-                try:
-                    for port in ports:
-                        place.start(port, *options, **settings)
-                    await balancer.until_ready(*ports)
-                    yield place
-                finally:
-                    for relay in place.relays.values():
-                        relay.kill()  # a worker whose parent is gone ends by itself
-                        relay.wait()
-                    model.stdin.close()  # type: ignore[union-attr]
-            nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        front = await nursery.start(balancer.run)
+        async with open_internet({PUBLIC: f"http://127.0.0.1:{front}"}) as internet:
+            cloud = TwilioCloud(ACCOUNT, TOKEN, internet, **account)
+            place = Place(folder, url, model, ports, balancer, cloud)
+            try:
+                for port in ports:
+                    place.start(port, *options, **settings)
+                await balancer.until_ready(*ports)
+                yield place
+            finally:
+                for relay in place.relays.values():
+                    relay.kill()  # a worker whose parent is gone ends by itself
+                    relay.wait()
+        nursery.cancel_scope.cancel()
 
 
 def free_port(count: int = 1) -> int:
@@ -237,9 +249,11 @@ def free_port(count: int = 1) -> int:
 # ---- what is proven -------------------------------------------------------------------------
 
 
-async def test_a_rolling_restart_loses_no_call(database: Callable[[], str], tmp_path: Path) -> None:
+async def test_a_rolling_restart_loses_no_call(
+    database: Callable[[], str], model: Model, tmp_path: Path
+) -> None:
     url = await trio.to_thread.run_sync(database)
-    async with open_place(tmp_path, url) as place:
+    async with open_place(tmp_path, url, model) as place:
         async with trio.open_nursery() as callers:
             for number in range(CALLS):
                 callers.start_soon(place.call, number)
@@ -252,7 +266,7 @@ async def test_a_rolling_restart_loses_no_call(database: Callable[[], str], tmp_
             await place.talking(3)
             place.enough.set()
         await place.settled()
-        sessions = await trio.to_thread.run_sync(place.sessions)
+        sessions = await trio.to_thread.run_sync(model.sessions)
     await check(place, sessions, "moved")
     gaps = sorted(place.gaps())
     sys.stdout.write(
@@ -265,10 +279,10 @@ async def test_a_rolling_restart_loses_no_call(database: Callable[[], str], tmp_
 
 @pytest.mark.parametrize("asks_action", [True, False], ids=["action", "next verb"])
 async def test_a_killed_relay_s_calls_go_on_in_the_other(
-    database: Callable[[], str], tmp_path: Path, asks_action: bool
+    database: Callable[[], str], model: Model, tmp_path: Path, asks_action: bool
 ) -> None:
     url = await trio.to_thread.run_sync(database)
-    async with open_place(tmp_path, url, action_after_crash=asks_action) as place:
+    async with open_place(tmp_path, url, model, action_after_crash=asks_action) as place:
         async with trio.open_nursery() as callers:
             for number in range(CALLS):
                 callers.start_soon(place.call, number)
@@ -280,7 +294,7 @@ async def test_a_killed_relay_s_calls_go_on_in_the_other(
             await place.talking(2)
             place.enough.set()
         await place.settled()
-        sessions = await trio.to_thread.run_sync(place.sessions)
+        sessions = await trio.to_thread.run_sync(model.sessions)
     await check(place, sessions, "broke")
     gaps = sorted(place.gaps())
     pages = {

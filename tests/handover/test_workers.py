@@ -15,9 +15,17 @@ import httpx
 import trio
 
 from relay.trust import authorities
-from tests.handover.test_processes import CALLS, check, database, free_port, open_place
+from tests.handover.test_processes import (
+    CALLS,
+    Model,
+    check,
+    database,
+    free_port,
+    model,
+    open_place,
+)
 
-__all__ = ["database"]  # a fixture
+__all__ = ["database", "model"]  # fixtures
 WORKERS = 2
 
 
@@ -41,11 +49,11 @@ async def live(metrics_port: int) -> int:
 
 
 async def test_the_calls_of_a_killed_worker_go_on_in_the_others(
-    database: Callable[[], str], tmp_path: Path
+    database: Callable[[], str], model: Model, tmp_path: Path
 ) -> None:
     url = await trio.to_thread.run_sync(database)
     metrics = free_port(WORKERS)
-    async with open_place(tmp_path, url, workers=WORKERS, metrics=metrics) as place:
+    async with open_place(tmp_path, url, model, workers=WORKERS, metrics=metrics) as place:
         (parent,) = (relay.pid for relay in place.relays.values())
         async with trio.open_nursery() as callers:
             for number in range(CALLS):
@@ -63,7 +71,7 @@ async def test_the_calls_of_a_killed_worker_go_on_in_the_others(
             await place.talking(2)
             place.enough.set()
         await place.settled()
-        sessions = await trio.to_thread.run_sync(place.sessions)
+        sessions = await trio.to_thread.run_sync(model.sessions)
         place.relays[place.ports[0]].send_signal(signal.SIGTERM)
         assert await place.ended(place.ports[0]) == 0
     await check(place, sessions, "broke")
