@@ -4,9 +4,11 @@ Tests with sockets have a clock that counts no time that the machine gave to oth
 and Hypothesis sets no deadlines.
 
 What needs several processes passes in real time. A test of those files that fails while the machine
-was late (lateness.py) is repeated once, and the report says so: `1 repeated`, and which. They begin
-first: they wait more than they work, and would else be what a run still waits for at its end. The
-long files come next.
+was late (lateness.py) is repeated once, and the report says so: `1 repeated`, and which.
+
+The two of those files that last longest begin first, and beside them the long ones that only work:
+whoever waits needs somebody who works meanwhile. Then come the others that pass in real time, which
+would else be what a run still waits for at its end.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ IN_REAL_TIME = (
     "test_remains.py",
     "adapters/test_durability.py",
 )
-# The files that take longest: whichever began last would keep one worker when the others are done.
+LONGEST_WAITS = ("demo/test_demo.py", "handover/test_processes.py")
+# The files that work longest: whichever began last would keep one worker when the others are done.
 LONG = (
     "transfer/test_warm.py",
     "shell/test_ten_minutes.py",
@@ -74,7 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             run = patience.in_jumps if alone else patience.patiently
             if not _is_of(item.path, BESIDE_ANOTHER_CLOCK):
                 item.add_marker(pytest.mark.trio(run=run), append=False)
-    items.sort(key=lambda item: (not _in_real_time(item.path), not _is_of(item.path, LONG)))
+    items.sort(key=lambda item: _turn(item.path))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -110,6 +113,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         why = dict(report.sections)[REPEATED]
         terminalreporter.section(f"REPEATED {report.nodeid}: {why}")
         terminalreporter.line(report.longreprtext)
+
+
+def _turn(path: Path) -> int:
+    """When a file begins: all of one turn before those of the next."""
+    turns = (LONGEST_WAITS, LONG, IN_REAL_TIME)
+    return next((turn for turn, those in enumerate(turns) if _is_of(path, those)), len(turns))
 
 
 def _in_real_time(path: Path) -> bool:
