@@ -49,7 +49,7 @@ fuzz() { # name, seconds, source, corpus, flags…
     shift 4
     say "libFuzzer, $name, $budget s"
     # shellcheck disable=SC2046,SC2086
-    "$clang" -std=c11 -Wall -Wextra -Wconversion $flags -fsanitize=fuzzer "$@" -I"$root/native" \
+    "$clang" -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wconversion $flags -fsanitize=fuzzer "$@" -I"$root/native" \
         $(pkg-config --cflags soxr openssl) "$here/$source" $(pkg-config --libs soxr openssl) -lm -o "$work/$name"
     rm -rf "$work/found" && mkdir "$work/found"
     "$work/$name" -max_total_time="$budget" -max_len=4096 -timeout=10 -print_final_stats=1 \

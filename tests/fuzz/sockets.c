@@ -9,17 +9,20 @@
  *      text        what is passed on as text is UTF-8
  *      frames      what is written is read again as it was
  *      media       a frame that is taken is good base64 and makes as many samples as it must
+ *      marks       a mark that is taken has a name that stands in the message; one of ours comes back
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base64.c"
+#include "clock.c"
 #include "frame.c"
 #include "g711.c"
 #include "link.c"
 #include "media.c"
 #include "pcm.c"
+#include "play.c"
 #include "resample.c"
 #include "tls.c"
 #include "ws.c"
@@ -142,6 +145,46 @@ static void there_and_back(const uint8_t *data, size_t n, int client)
     free(from.out);
 }
 
+static int within(const uint8_t *all, size_t all_n, const uint8_t *part, size_t n)
+{
+    for (size_t at = 0; at + n <= all_n; at++)
+        if (memcmp(all + at, part, n) == 0)
+            return 1;
+    return 0;
+}
+
+/* The bytes as a chunk of our speech, and the first of them as the name of its mark. */
+static void say_it(const uint8_t *data, size_t n)
+{
+    const char *name = (const char *)data;
+    size_t name_n = n < 1 ? 0 : data[0] % 100;
+    name_n = name_n > n ? n : name_n;
+    link_end from = {.fd = -1, .reader = {.limit = 1 << 16, .masked = 1}};
+    from.out_size = base64_length(n) + name_n + 256;
+    from.out = malloc(from.out_size);
+    MUST(from.out != NULL);
+    int done = play_put(&from, "MZ1", 3, data, n, name, name_n);
+    MUST(done == 0 || done == PLAY_ESCAPES);
+    if (done == 0) {
+        link_end to = {.fd = -1, .reader = {.limit = 1 << 16}};
+        media_ear ear = {.phone = &to, .stream_sid = "MZ1", .stream_sid_n = 3};
+        to.got = from.out;
+        to.got_size = to.end = from.filled;
+        MUST(link_next(&to) == WS_TEXT && to.start < to.end);
+        int kind = media_next(&ear);
+        MUST(kind == MEDIA_ECHOED || kind == WS_TEXT || kind == WS_BROKEN);
+        if (kind == MEDIA_ECHOED)
+            MUST((size_t)ear.echo_n == name_n && memcmp(ear.echo, name, name_n) == 0);
+        else /* longer than an ear keeps, or no UTF-8 */
+            MUST(name_n == 0 || name_n > EAR_NAME || kind == WS_BROKEN);
+        if (kind != WS_BROKEN)
+            MUST(to.start == to.end);
+    } else {
+        MUST(from.filled == 0);
+    }
+    free(from.out);
+}
+
 /* The bytes as a text that a phone sends. */
 static void hear_it(const uint8_t *data, size_t n, int converted)
 {
@@ -158,7 +201,11 @@ static void hear_it(const uint8_t *data, size_t n, int converted)
     media_ear ear = {.phone = &phone, .space = &space, .stream_sid = "MZ1", .stream_sid_n = 3};
     ear.stream = converted ? frame_open(1) : NULL;
     MUST(space.buffer != NULL && (!converted || ear.stream != NULL));
-    if (media_next(&ear) == MEDIA_TAKEN) {
+    int kind = media_next(&ear);
+    if (kind == MEDIA_ECHOED)
+        MUST(ear.echo_n > 0 && ear.echo_n <= EAR_NAME &&
+             within(data, n, (const uint8_t *)ear.echo, (size_t)ear.echo_n));
+    if (kind == MEDIA_TAKEN) {
         uint8_t *bytes = malloc(base64_bound(ear.audio_n) + 1);
         MUST(bytes != NULL && ear.chunk > 0);
         ptrdiff_t made = base64_decode(ear.audio, ear.audio_n, bytes);
@@ -184,6 +231,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     in_pieces(reader, data, size, piece, frames, count);
     check_text(data, size);
     there_and_back(data, size, converted);
+    say_it(data, size);
     hear_it(data, size, converted);
     return 0;
 }
