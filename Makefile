@@ -2,8 +2,8 @@
 
 PYTHON_VENV := .venv/bin/python
 
-# One more than there are cores: some tests pass in real time, and wait more than they work.
-TEST_WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Two more than there are cores: the demo, handovers and kills pass in real time, and wait more than they work.
+TEST_WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test demo serve test check format bench latency peers fuzz crash bookings long soak handover image-check lock audit clean
