@@ -163,7 +163,7 @@ typedef struct {
     int epoll, eager; media_ear **ears; size_t ears_n; int others, patient, ready, called;
     round_note notes[...]; char sound[...];
 } media_round;
-int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns);
+int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns, int64_t patience_ns);
 """
 
 

@@ -17,7 +17,7 @@ enum { FRAME_ROOM = 2048 }; /* of `sound`, for Twilio's frame as base64 of 24 kH
 typedef struct {
     media_round *round;
     size_t notes, sound;
-    int urgent;
+    int urgent, rang; /* rang: the patient one can be read */
     size_t later;                      /* sockets behind this one: each may need two notes */
     link_end *models[ROUND_SOCKETS];   /* that frames went to, and from which phone */
     int phones[ROUND_SOCKETS];
@@ -119,8 +119,10 @@ static void look_once(look *now)
         int fd = ready[i].data.fd;
         media_ear *ear = (size_t)fd < round->ears_n ? round->ears[fd] : NULL;
         now->later = (size_t)(n - i - 1);
-        if (fd == round->patient)
+        if (fd == round->patient) {
+            now->rang = 1;
             continue;
+        }
         round->ready++;
         if (ear == NULL) {
             note(now, fd, ROUND_READABLE);
@@ -143,29 +145,47 @@ static int room_for_more(const look *now)
            now->sound + (size_t)ROUND_SOCKETS * FRAME_ROOM <= ROUND_SOUND;
 }
 
-int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns)
+/* Sleep for so long, or until a socket that matters before can be read. */
+static void rest(look *now, int64_t ns, int socket)
+{
+    struct timespec time = {.tv_sec = ns / SECOND, .tv_nsec = (long)(ns % SECOND)};
+    struct pollfd sooner[] = {{.fd = socket, .events = POLLIN},
+                              {.fd = now->round->others, .events = POLLIN}};
+    ppoll(sooner, 2, &time, NULL);
+    now->urgent = now->round->called = sooner[1].revents != 0;
+}
+
+int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns, int64_t patience_ns)
 {
     look now = {.round = round};
-    struct timespec tick = {.tv_sec = tick_ns / SECOND, .tv_nsec = (long)(tick_ns % SECOND)};
-    struct pollfd sooner[] = {{.fd = round->eager, .events = POLLIN},
-                              {.fd = round->others, .events = POLLIN}};
-    int64_t until = slice_ns > 0 ? clock_ns() + slice_ns : 0;
+    int64_t at = slice_ns > 0 ? clock_ns() : 0, until = at + slice_ns;
+    int noted = 0;
     round->ready = round->called = 0;
     look_once(&now);
-    while (!now.urgent && room_for_more(&now) && until != 0 && clock_ns() + tick_ns <= until) {
-        ppoll(sooner, 2, &tick, NULL);
-        now.urgent = round->called = sooner[1].revents != 0;
+    while (at < until && !now.urgent && room_for_more(&now)) {
+        if (now.rang && tick_ns == 0)
+            break; /* it could be read for as long as nobody does */
+        if (!noted && (now.notes > 0 || now.rang)) {
+            noted = 1;
+            until = until - at < patience_ns ? until : at + patience_ns;
+        }
+        if (tick_ns > 0)
+            rest(&now, until - at < tick_ns ? until - at : tick_ns, round->eager);
+        else
+            rest(&now, until - at, round->epoll);
         look_once(&now);
+        at = clock_ns();
     }
     return (int)now.notes;
 }
 
 #else
 
-int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns)
+int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns, int64_t patience_ns)
 {
     (void)slice_ns;
     (void)tick_ns;
+    (void)patience_ns;
     round->ready = round->called = 0;
     return 0;
 }

@@ -12,10 +12,11 @@
  * anything of a call asks its ear first (ear->passed, ear->echo), and a note is made when some have
  * gathered, or of the mark that is awaited.
  *
- * A wake costs more than a frame. So a look may last: it sleeps a tick (less, if an eager socket can be
- * read), looks again, and comes back when its time is over or when something came that cannot wait for
- * that: whatever is no mark and has not passed, a frame that could not be sent from here, a voice
- * where somebody may be interrupted by it, or others who want their turn. Nothing here allocates.
+ * A wake costs more than a frame. So a look may last: it sleeps until a socket can be read, or for a tick
+ * whatever comes (less, if an eager socket can be read), looks again, and comes back when its time is
+ * over, a while after there is something to be told, or when something came that cannot wait for that:
+ * whatever is no mark and has not passed, a frame that could not be sent from here, a voice where
+ * somebody may be interrupted by it, or others who want their turn. Nothing here allocates.
  */
 #ifndef RELAY_ROUND_H
 #define RELAY_ROUND_H
@@ -51,15 +52,16 @@ typedef struct {
     media_ear **ears; /* by fd; NULL: none */
     size_t ears_n;
     int others;       /* an epoll set of somebody else's, whose news ends the look; -1: none */
-    int patient;      /* an fd whose news can wait until the look is over anyway; -1: none */
+    int patient;      /* an fd whose news makes no note, but waits no longer than one; -1: none */
     int ready;        /* sockets that could be read in the last look, tick by tick */
     int called;       /* whether it was the others who ended it */
     round_note notes[ROUND_NOTES];
     char sound[ROUND_SOUND];
 } media_round;
 
-/* Look once, and every tick_ns again for as long as slice_ns. Returns how many notes there are, in the
+/* Look once, and again for as long as slice_ns: every tick_ns, or if that is 0 whenever something can be
+ * read; not longer than patience_ns with something to be told. Returns how many notes there are, in the
  * order in which they are to be read. */
-int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns);
+int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns, int64_t patience_ns);
 
 #endif

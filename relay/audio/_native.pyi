@@ -87,7 +87,7 @@ class _Lib:
     ROUND_LAGS: Final[int]
     ROUND_READABLE: Final[int]
     ROUND_REST: Final[int]
-    def round_look(self, sockets: Any, slice_ns: int, tick_ns: int, /) -> int: ...
+    def round_look(self, sockets: Any, slice_ns: int, tick_ns: int, patience_ns: int, /) -> int: ...
 
 class _Ffi:
     NULL: Final[_Pointer]

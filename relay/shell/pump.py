@@ -7,11 +7,11 @@ its own context. What a step sends is held back until the socket has been read, 
 together leaves together.
 The calls' alarms ring here, too (clock.py), between one round of reading and the next.
 
-A wake from sleep costs more than what is then done for a frame: caches are cold, and so is the
-peer. So under load one looks once a tick and not once a frame; a frame waits half a tick for that,
-at the median. And where Trio has nothing to do it is C that waits for the next tick, as Trio would:
-it hands on what comes, and is back when something came that is in a hurry, when Trio's own sockets
-or deadlines have their turn, or after a slice.
+While anybody talks and Trio has nothing to do, it is C that waits, as Trio would: it hands on what
+comes, and is back when something came that is in a hurry, when there has been something to tell
+for a while, or when Trio's own sockets or deadlines have their turn. A wake from sleep costs more
+than what is then done for a frame: caches are cold, and so is the peer. So under load one looks
+once a tick and not once a frame; a frame waits half a tick for that, at the median.
 
 Nothing of a call's failure gets here: what is called must hand it to the call's own task
 (native_socket). Without a pump, or where the system has no epoll, each socket is waited for by its
@@ -31,17 +31,17 @@ from trio._core._run import GLOBAL_RUN_CONTEXT
 from relay.shell.clock import Clock
 from relay.websocket import HEARD, LAGS, PASSED, READABLE, Ear, Note, Round
 
-# How often one looks for more before other tasks get a turn, while nothing is paced.
-ROUNDS: Final = 4
 TICK_NS: Final = 900_000
-# What a call is told of a frame that has gone on already is nothing that a caller could hear. Where
-# Trio's own epoll set is not known, what waits for it waits for as long.
-SLICE_NS: Final = 10_000_000
+# A frame. What a call is told of one that has gone on already is nothing that a caller could hear;
+# and under load an alarm may be as late.
+PATIENCE_NS: Final = 20_000_000
+SLICE_NS: Final = 50_000_000
+# Where Trio's own epoll set is not known, what waits for it waits for as long.
 BLIND_SLICE_NS: Final = 5_000_000
 # Others that always have something to do get this long before one looks all the same.
 BUSY_S: Final = 0.001
-# How long a look at the load takes, a frame's time, and how many sockets a tick are one.
-WEIGHED_S: Final = 0.02
+# How long a look at the load takes, some frames' time, and how many sockets a tick are one.
+WEIGHED_S: Final = 0.05
 LOAD: Final = 1.25
 
 
@@ -81,7 +81,11 @@ class Pump:
         self._epoll.register(self.clock.fd, select.EPOLLIN)
         self._eager = select.epoll()  # of models: they seldom speak, and never to be kept waiting
         others = trios_epoll()
-        self._slice_ns = SLICE_NS if others >= 0 else BLIND_SLICE_NS
+        self._blind = others < 0
+        # What is done is measured by what came since then.
+        self._seen, self._since = 0, time.monotonic()
+        self._talking = False  # somebody
+        self._tick_ns = 0  # under load: how often one looks
         self._round = Round(
             self._epoll.fileno(),
             eager_fd=self._eager.fileno(),
@@ -118,42 +122,46 @@ class Pump:
             self.clock.close()
 
     async def _pump(self) -> None:
-        loaded, seen, since = False, 0, time.monotonic()
         while True:
-            if loaded:
+            if not self._talking:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                self._look()
+            else:
                 with trio.move_on_after(BUSY_S) as busy:
                     await wait_all_tasks_blocked()
-                seen += self._look() if busy.cancelled_caught else self._watch()
-            else:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
-                for _ in range(ROUNDS):
-                    found = self._look()
-                    seen += found
-                    if not found:
-                        break
-            passed = time.monotonic() - since
-            if passed >= WEIGHED_S:
-                loaded = seen * TICK_NS >= LOAD * passed * 1e9
-                seen, since = 0, since + passed
+                if busy.cancelled_caught:
+                    self._look()
+                else:
+                    self._watch()
+            self._weigh()
 
-    def _watch(self) -> int:
-        """Look for a slice, or until somebody else can go on. Returns as _look, of all looks."""
-        seen, until = 0, time.monotonic_ns() + self._slice_ns
-        while True:
+    def _watch(self) -> None:
+        """Look until somebody else can go on, or nobody talks."""
+        while self._talking:
             others = trio.lowlevel.current_statistics()
-            left = min(until - time.monotonic_ns(), others.seconds_to_next_deadline * 1e9)
-            if others.tasks_runnable or left < TICK_NS:
-                return seen + self._look()
-            seen += self._look(int(left))
-            if self._round.called:
-                return seen
+            left = others.seconds_to_next_deadline * 1e9
+            if others.tasks_runnable or left <= 0:
+                self._look()
+                return
+            self._look(int(min(left, BLIND_SLICE_NS if self._blind else SLICE_NS)))
+            if self._blind or self._round.called:
+                return
+            self._weigh()
+
+    def _weigh(self) -> None:
+        """Now and then, see how much comes."""
+        passed = time.monotonic() - self._since
+        if passed >= WEIGHED_S:
+            self._talking = self._seen > 0
+            self._tick_ns = TICK_NS if self._seen * TICK_NS >= LOAD * passed * 1e9 else 0
+            self._seen, self._since = 0, self._since + passed
 
     def _look(self, slice_ns: int = 0) -> int:
         """Read what can be read, now or within a slice. Returns how many sockets could."""
         held, poured, sound = self.held, self._poured, self._round.sound
         before = -1
         self.holding = True
-        for note in self._round.look(slice_ns, TICK_NS):
+        for note in self._round.look(slice_ns, self._tick_ns, PATIENCE_NS):
             fd, kind = note[0], note[1]
             if fd != before:
                 while held:
@@ -177,6 +185,7 @@ class Pump:
         while held:
             held.pop().send_held()
         self.clock.look()
+        self._seen += self._round.ready
         return self._round.ready
 
 

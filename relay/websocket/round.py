@@ -28,6 +28,7 @@ Note: TypeAlias = tuple[int, int, int, int, float, int, int]
 _NOTE: Final = Struct("=iiiidII")
 _SIZE: Final = _NOTE.size
 _FIRST_FDS: Final = 64
+_FOREVER_NS: Final = 1 << 62
 
 _look = lib.round_look
 
@@ -44,7 +45,7 @@ class Round:
 
         eager_fd: an epoll set of those whose news ends a tick before its time
         others_fd: an epoll set whose news ends the look
-        patient: an fd whose news can wait until the look is over
+        patient: an fd whose news makes no note, but waits no longer than one
         """
         self._c: Any = ffi.new("media_round *")
         self._c.epoll, self._c.eager, self._c.patient = epoll_fd, eager_fd, patient
@@ -68,13 +69,17 @@ class Round:
         self._table[fd] = ffi.NULL
         return True
 
-    def look(self, slice_ns: int = 0, tick_ns: int = 0) -> Iterator[Note]:
+    def look(
+        self, slice_ns: int = 0, tick_ns: int = 0, patience_ns: int = _FOREVER_NS
+    ) -> Iterator[Note]:
         """Look at all of them. The notes are to be read in order, and before the next look.
 
-        slice_ns: go on looking for as long, every tick_ns, while nothing comes that is in a hurry;
-            this thread does nothing else meanwhile
+        slice_ns: go on looking for as long, while nothing comes that is in a hurry; this thread
+            does nothing else meanwhile
+        tick_ns: look as often; 0: whenever something can be read
+        patience_ns: how long a note may wait, at the most
         """
-        notes = _look(self._c, slice_ns, tick_ns)
+        notes = _look(self._c, slice_ns, tick_ns, patience_ns)
         return _NOTE.iter_unpack(self._notes[: notes * _SIZE])
 
     @property

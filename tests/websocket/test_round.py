@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket as sockets
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -28,6 +29,7 @@ from tests.websocket.secure import secure
 KEY = b"\x01\x02\x03\x04"
 STREAM = "MZ" + "2" * 32
 LONG_NS = 3600 * 1_000_000_000
+SOON_NS = 5_000_000
 TICK_NS = 200_000
 QUIET_MULAW, LOUD_MULAW = b"\xff" * 160, (b"\x90" * 20 + b"\x10" * 20) * 4
 QUIET, LOUD = payload(QUIET_MULAW), payload(LOUD_MULAW)
@@ -100,8 +102,10 @@ def place(epoll: select.epoll) -> Iterator[tuple[Round, Callable[[], Ends]]]:
         each.close()
 
 
-def kinds(where: Round, slice_ns: int = 0) -> list[tuple[int, int]]:
-    return [(note[0], note[1]) for note in where.look(slice_ns, TICK_NS)]
+def kinds(
+    where: Round, slice_ns: int = 0, tick_ns: int = TICK_NS, patience_ns: int = LONG_NS
+) -> list[tuple[int, int]]:
+    return [(note[0], note[1]) for note in where.look(slice_ns, tick_ns, patience_ns)]
 
 
 def test_frames_are_noted_and_marks_wait_in_their_ear(place) -> None:
@@ -235,7 +239,14 @@ def test_more_than_can_be_noted_at_once_is_left_and_named(place) -> None:
 # ---- a look that lasts --------------------------------------------------------------------------
 
 
-def hurried(where: Round, *calmly: Callable[[], None], urgently: Callable[[], None]) -> list[int]:
+@pytest.fixture(params=[TICK_NS, 0], ids=["by ticks", "by wakes"])
+def tick_ns(request) -> int:
+    return int(request.param)
+
+
+def hurried(
+    where: Round, tick_ns: int, *calmly: Callable[[], None], urgently: Callable[[], None]
+) -> list[int]:
     """The kinds of a look that would last an hour, while these things happen."""
     calm = threading.Event()
 
@@ -247,12 +258,12 @@ def hurried(where: Round, *calmly: Callable[[], None], urgently: Callable[[], No
 
     other = threading.Thread(target=happen)
     other.start()
-    found = [kind for _, kind in kinds(where, LONG_NS)]
+    found = [kind for _, kind in kinds(where, LONG_NS, tick_ns)]
     other.join()
     return found
 
 
-def test_frames_and_marks_go_on_at_once_and_are_told_later(place) -> None:
+def test_frames_and_marks_go_on_at_once_and_are_told_later(place, tick_ns) -> None:
     where, begin = place
     one = begin()
     one.open_lane()
@@ -268,43 +279,54 @@ def test_frames_and_marks_go_on_at_once_and_are_told_later(place) -> None:
 
     one.ear.await_mark("a")
     one.hear(where, GATHERED - 2)
-    found = hurried(where, frame_and_mark, look_at_the_model, urgently=lambda: one.write(OTHER))
+    found = hurried(
+        where, tick_ns, frame_and_mark, look_at_the_model, urgently=lambda: one.write(OTHER)
+    )
     assert found == [PASSED, TEXT], "a voice alone is in no hurry"
     assert told[0], "it was on its way long before"
 
 
-def test_a_voice_is_in_a_hurry_where_somebody_may_be_interrupted(place) -> None:
+def test_a_voice_is_in_a_hurry_where_somebody_may_be_interrupted(place, tick_ns) -> None:
     where, begin = place
     one = begin()
     one.open_lane()
     one.ear.alert(-55.0)
-    found = hurried(where, lambda: one.write(media(1)), urgently=lambda: one.write(media(2, LOUD)))
+    found = hurried(
+        where, tick_ns, lambda: one.write(media(1)), urgently=lambda: one.write(media(2, LOUD))
+    )
     assert found == [PASSED]
     passed = one.ear.passed()
     assert passed is not None
     assert len(passed[1]) == 2
 
 
-def test_what_nobody_asks_for_becomes_a_hurry_before_the_ear_is_full(place) -> None:
+def test_what_nobody_asks_for_becomes_a_hurry_before_the_ear_is_full(place, tick_ns) -> None:
     where, begin = place
     one = begin()
     one.open_lane()
     assert one.hear(where, KEPT - 2) == [PASSED], "which nobody heeds"
     assert (
-        hurried(where, lambda: one.write(media(KEPT - 1)), urgently=lambda: one.write(media(KEPT)))
+        hurried(
+            where,
+            tick_ns,
+            lambda: one.write(media(KEPT - 1)),
+            urgently=lambda: one.write(media(KEPT)),
+        )
         == []
     )
 
 
-def test_a_frame_that_does_not_pass_is_in_a_hurry(place) -> None:
+def test_a_frame_that_does_not_pass_is_in_a_hurry(place, tick_ns) -> None:
     where, begin = place
     one, two = begin(), begin()
     one.open_lane()
-    found = hurried(where, lambda: one.write(media(1)), urgently=lambda: two.write(media(1)))
+    found = hurried(
+        where, tick_ns, lambda: one.write(media(1)), urgently=lambda: two.write(media(1))
+    )
     assert found == [HEARD]
 
 
-def test_under_tls_a_frame_goes_on_in_the_same_look(place) -> None:
+def test_under_tls_a_frame_goes_on_in_the_same_look(place, tick_ns) -> None:
     where, begin = place
     one = begin()
     far = secure(one.link, one.model)
@@ -317,7 +339,7 @@ def test_under_tls_a_frame_goes_on_in_the_same_look(place) -> None:
         told.append(far.read())
 
     with far.tls:
-        assert hurried(where, frame, urgently=lambda: one.write(OTHER)) == [TEXT]
+        assert hurried(where, tick_ns, frame, urgently=lambda: one.write(OTHER)) == [TEXT]
     assert b"input_audio_buffer.append" in unmasked(told[0])
     assert one.link.unsent == 0
 
@@ -328,7 +350,7 @@ def unmasked(frame: bytes) -> bytes:
     return read.payload
 
 
-def test_a_frame_that_the_model_does_not_take_is_in_a_hurry(place) -> None:
+def test_a_frame_that_the_model_does_not_take_is_in_a_hurry(place, tick_ns) -> None:
     where, begin = place
     one, full = begin(), begin()
     one.open_lane()
@@ -336,15 +358,17 @@ def test_a_frame_that_the_model_does_not_take_is_in_a_hurry(place) -> None:
     full.link.put(TEXT, b"x" * 60_000)
     while not full.link.flush():
         full.link.put(TEXT, b"x" * 60_000)
-    found = hurried(where, lambda: one.write(media(1)), urgently=lambda: full.write(media(1)))
+    found = hurried(
+        where, tick_ns, lambda: one.write(media(1)), urgently=lambda: full.write(media(1))
+    )
     assert found == [LAGS]
 
 
-def test_an_end_is_in_a_hurry(place) -> None:
+def test_an_end_is_in_a_hurry(place, tick_ns) -> None:
     where, begin = place
     one, two = begin(), begin()
     one.open_lane()
-    found = hurried(where, lambda: one.write(media(1)), urgently=two.phone.close)
+    found = hurried(where, tick_ns, lambda: one.write(media(1)), urgently=two.phone.close)
     assert found == [ENDED]
 
 
@@ -361,6 +385,43 @@ def test_an_eager_socket_ends_the_tick(epoll) -> None:
     assert [note[1] for note in notes] == [READABLE]
 
 
+def test_what_is_to_be_told_waits_a_while_and_no_longer(place, tick_ns) -> None:
+    where, begin = place
+    one = begin()
+    one.open_lane()
+    one.ear.await_mark("a")
+    found = hurried(
+        where,
+        tick_ns,
+        lambda: one.write(media(1), mark("a")),
+        lambda: one.write(media(2)),
+        urgently=lambda: one.write(OTHER),
+    )
+    assert found == [PASSED, TEXT], "nothing but patience ends it"
+    one.ear.passed()
+    one.write(media(3))
+    later = threading.Timer(0.02, lambda: one.write(mark("a")))
+    later.start()
+    assert kinds(where, LONG_NS, tick_ns, SOON_NS) == [(one.fd, PASSED)]
+    later.join()
+    passed = one.ear.passed()
+    assert passed is not None
+    assert len(passed[1]) == 1, "it has waited for the mark, and not for the hour"
+
+
+def test_the_news_of_a_patient_socket_are_waited_with_only_by_ticks(epoll) -> None:
+    here, there = sockets.socketpair()
+    with here, there:
+        epoll.register(here.fileno(), select.EPOLLIN)
+        where = Round(epoll.fileno(), patient=here.fileno())
+        there.send(b"x")
+        for tick_ns, patience_ns in ((0, LONG_NS), (TICK_NS, SOON_NS)):
+            began = time.monotonic_ns()
+            assert kinds(where, LONG_NS, tick_ns, patience_ns) == []
+            assert tick_ns == 0 or time.monotonic_ns() - began >= SOON_NS
+            assert where.ready == 0
+
+
 def test_a_look_that_has_no_more_room_is_over(place) -> None:
     where, begin = place
     phones = [begin() for _ in range(70)]
@@ -370,7 +431,7 @@ def test_a_look_that_has_no_more_room_is_over(place) -> None:
     assert sorted(kinds(where, LONG_NS)) == sorted((phone.fd, PASSED) for phone in phones)
 
 
-def test_others_end_the_look_and_it_says_so(epoll) -> None:
+def test_others_end_the_look_and_it_says_so(epoll, tick_ns) -> None:
     here, there = sockets.socketpair()
     with select.epoll() as others, here, there:
         where = Round(epoll.fileno(), others_fd=others.fileno())
@@ -379,6 +440,6 @@ def test_others_end_the_look_and_it_says_so(epoll) -> None:
         assert not where.called, "a look that does not last asks nobody"
         other = threading.Timer(0.02, lambda: there.send(b"x"))
         other.start()
-        assert kinds(where, LONG_NS) == []
+        assert kinds(where, LONG_NS, tick_ns) == []
         other.join()
         assert where.called
