@@ -18,25 +18,24 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import timedelta
 from typing import assert_never
 
 import outcome
 import structlog
 import trio
 
-from relay.audio import ModelToPhone, PhoneToModel, payload
+from relay.audio import PhoneToModel
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.call import Call, Statistics
 from relay.core.moving import RESUME
-from relay.core.records import CallEnded, DispositionChosen, Record, failed_notice
 from relay.errors import Misuse
-from relay.ports import Entry, Socket
+from relay.ports import Socket
 from relay.shell.alarm import Alarm
 from relay.shell.humans import CallDesk
 from relay.shell.kit import CallFacts, CallKit
-from relay.shell.model import run_model
+from relay.shell.left_behind import Choose, LeftBehind
+from relay.shell.model_side import ModelSide
 from relay.shell.notes import Notes
 from relay.shell.outbox import Outbox
 from relay.shell.phone import Way, read_phone
@@ -45,15 +44,12 @@ from relay.shell.recorder import Flight
 from relay.shell.recordings import CallRecording
 from relay.shell.speaker import Speaker
 from relay.shell.tool_runner import run_tool
-from relay.shell.understood import understood
-from relay.wire import realtime, twilio
+from relay.wire import twilio
 
 log = structlog.get_logger("relay.call")
 
 # Twilio takes 1.4 s of audio ahead, 24 messages; this is far more than ever waits for a live peer.
 PHONE_OUTBOX = 256
-# Twenty seconds of caller audio, for a model that stops reading a while.
-MODEL_OUTBOX = 1024
 # After the call's end, sockets say goodbye within this, or are dropped.
 WIND_DOWN_S = 2.0
 # What is kept of a call that moves has this long to reach the database: nothing is heard meanwhile.
@@ -62,7 +58,6 @@ HAND_ON_S = 1.0
 # What these tell does not depend on what the caller's side has said in the last half second.
 OF_OUR_SOUND = frozenset({on.AgentAudio, on.MarkEchoed})
 
-Choose = Callable[[str], None]
 BEGINS = on.CallResumed()  # the past of a call that has none
 
 
@@ -108,26 +103,19 @@ class Session:
         now = self._time()
         self._phone = phone
         self._kit = kit
-        self._choose = choose
+        self._left = LeftBehind(kit, call_sid, choose, past.returns)
         self._past = past
         self._call = Call(kit.policy, kit.clips, now=now)
         self._handle = self._call.handle
         self._flight: Flight | None = None
         self._alarm = Alarm()
         self._to_model = PhoneToModel(kit.audio_format)
-        self._to_phone = ModelToPhone(kit.audio_format)
-        self._retelling: PhoneToModel | None = None
-        self._epoch = kit.wall_clock() - timedelta(seconds=now)  # of trio's clock, in UTC
         self._phone_out = Outbox(PHONE_OUTBOX)
-        self._model_out = Outbox(MODEL_OUTBOX)
+        self._model = ModelSide(kit, self.feed, self.speak)
         self._way = Way()
-        self._model_scope = trio.CancelScope()
         self._events: deque[on.Event] = deque()
         self._feeding = False
         self._notes = Notes(kit)
-        self._sent = 0
-        self._disposition = ""
-        self._ended = False
         self._over = False
         self._tab: Tab | None = None
         self._watching = trio.CancelScope()
@@ -135,8 +123,6 @@ class Session:
         self._paid = 0
         self._facts = CallFacts(call_sid)
         self._stream_sid = ""
-        self._began = now
-        self._settings: realtime.SessionSettings | None = None
         self._speaker: Speaker | None = None
         self._nursery: trio.Nursery | None = None
         if kit.recorder is not None:
@@ -180,7 +166,7 @@ class Session:
         """For the one log line at a call's end."""
         seen = self._call.statistics()
         return {
-            "seconds": round(trio.current_time() - self._began, 1),
+            "seconds": round(self._left.lasted_s, 1),
             "answers": seen.answers,
             "barge_ins": seen.barge_ins,
             "phase": seen.phase,
@@ -189,33 +175,12 @@ class Session:
         }
 
     def abandon(self) -> None:
-        """Leave behind what a call must that broke: where its caller goes, and how it ended.
-
-        The core cannot be asked any more; what it has decided before stands.
-        """
-        now = trio.current_time()
-        if not self._disposition:
-            self._choose_and_remember("fallback")
-            self._keep(DispositionChosen(now, "fallback", "crashed", self._past.returns))
-        if not self._ended:
-            seen = self._call.statistics()
-            lasted_ms = round((now - self._began) * 1000)
-            self._keep(failed_notice(now, "crashed"))
-            self._keep(
-                CallEnded(
-                    now,
-                    "failed",
-                    f"{self._disposition}: crashed",
-                    lasted_ms,
-                    None,
-                    seen.notice_heard,
-                    seen.barge_ins,
-                )
-            )
+        """The call broke: its caller goes to the fallback, and its rows say so."""
+        self._left.abandon(self._call.statistics())
 
     def let_go(self) -> None:
         """The stream is over: no human rings for a caller who has left."""
-        joining = self._disposition == "join"
+        joining = self._left.disposition == "join"
         self._kit.humans.left(self._facts.call_sid, joining=joining)
 
     async def keep_recording(self) -> None:
@@ -289,10 +254,10 @@ class Session:
                 self._route_all(self._handle(self._events.popleft(), self._time()))
         finally:
             self._feeding = False
-        self._model_out.flush()
+        self._model.outbox.flush()
         self._phone_out.flush()
         call = self._call
-        lane = self._model_out.lane if call.hears_at_once else None
+        lane = self._model.outbox.lane if call.hears_at_once else None
         self._way.lead(lane, alert_db=call.alert_db, awaited=call.awaited)
         self._alarm.set(call.deadline)
 
@@ -301,7 +266,7 @@ class Session:
             if type(command) is do.SendAudio:
                 if self._phone_out.play(self._stream_sid, command.mulaw, command.mark):
                     continue  # the agent's speech, framed in C
-            elif type(command) is do.AppendAudio and self._model_out.append(command.audio):
+            elif type(command) is do.AppendAudio and self._model.outbox.append(command.audio):
                 continue  # a caller's frame, as well
             self._route(command)
         if self._call.spent != self._paid:
@@ -334,14 +299,14 @@ class Session:
         self._facts = CallFacts(
             self._facts.call_sid, parameters.get("caller", ""), parameters.get("called", "")
         )
-        self._settings = self._kit.settings(self._facts)
+        self._model.introduce(self._facts)
         log.info("call began", **{"pii.caller": self._facts.caller})
 
     def _route(self, command: do.Command) -> None:
         match command:
             case do.SendAudio() | do.ClearPhone():
                 for text in twilio.render(command, self._stream_sid):
-                    self._post(self._phone_out, text, "phone")
+                    self._posted("phone", self._phone_out.post(text))
             case (
                 do.AppendAudio()
                 | do.ConfigureModel()
@@ -355,14 +320,14 @@ class Session:
                 | do.DeleteItem()
                 | do.PostToolOutput()
             ):
-                self._tell_model(command)
+                self._posted("model", self._model.tell(command))
             case do.RetellAudio(mulaw):
-                self._tell_model(do.AppendAudio(self._in_model_format(mulaw)))
+                self._posted("model", self._model.retell(mulaw))
             case do.DialModel(hard):
                 self._facts = replace(self._facts, hard=hard)
-                self._dial_model()
+                self._model.dial(self._facts, self._running())
             case do.CloseModel():
-                self._close_model()
+                self._model.close()
             case do.OpenVoice():
                 self._open_voice()
             case do.CloseVoice():
@@ -372,7 +337,7 @@ class Session:
             case do.DropText(item_id):
                 self._speaking().drop(item_id)
             case do.ClosePhone(disposition, reason):
-                self._choose_and_remember(disposition)
+                self._left.choose(disposition)
                 self._start(self._close_phone, disposition, reason)
             case do.BriefHuman(attempt, summary):
                 self._kit.humans.brief(attempt, summary)
@@ -387,11 +352,11 @@ class Session:
             case do.DropRecording():
                 self._kit.recordings.refuse(self._facts.call_sid)
             case do.ResetCodec():
-                self._to_phone.reset()
+                self._model.codec.reset()
             case do.RunTool():
                 self._start(self._run_tool, command)
             case do.Keep(record):
-                self._keep(record)
+                self._left.keep(record)
             case do.Note(kind, detail):
                 self._notes.note(kind, detail)
             case do.EndCall():
@@ -406,70 +371,21 @@ class Session:
                 await self._kit.journal.drained()
         await self._phone.aclose(1000, reason)
 
-    def _choose_and_remember(self, disposition: str) -> None:
-        self._disposition = disposition
-        self._choose(disposition)
-
-    def _keep(self, record: Record) -> None:
-        self._ended = self._ended or isinstance(record, CallEnded)
-        at = self._epoch + timedelta(seconds=record.at)
-        self._kit.journal.keep(Entry(self._facts.call_sid, at, record))
-        self._kit.meter.kept(record)
-
-    def _tell_model(self, command: realtime.ModelMessage) -> None:
-        if self._settings is None:
-            raise Misuse("the model cannot be told anything before the call has started")
-        self._sent += 1
-        name = do.SETUP if isinstance(command, do.ConfigureModel) else "evt"
-        text = realtime.render(command, f"{name}_{self._sent}", self._settings)
-        self._post(self._model_out, text, "model")
-
-    def _in_model_format(self, mulaw: bytes) -> str:
-        """What a session's predecessor was told, by a filter of its own: the line's goes on."""
-        self._retelling = self._retelling or PhoneToModel(self._kit.audio_format)
-        return self._retelling.frame(payload(mulaw)).audio
-
-    def _post(self, outbox: Outbox, text: str, side: str) -> None:
-        if not outbox.post(text):
+    def _posted(self, side: str, there_was_room: bool) -> None:
+        if not there_was_room:
             self._events.append(on.OutboxFull(side))
 
     def _start(self, task: Callable[..., object], *args: object) -> None:
+        self._running().start_soon(task, *args)  # type: ignore[arg-type]
+
+    def _running(self) -> trio.Nursery:
         if self._nursery is None:
             raise Misuse("the call does not run")
-        self._nursery.start_soon(task, *args)  # type: ignore[arg-type]
+        return self._nursery
 
     async def _write_phone(self) -> None:
         if not await self._phone_out.run(self._phone):
             self.feed(on.OutboxFull("phone"))
-
-    def _dial_model(self) -> None:
-        """A session of its own: scope, outbox, codec, and events that end with it."""
-        self._close_model()
-        self._model_scope = trio.CancelScope()
-        self._model_out = Outbox(MODEL_OUTBOX)
-        self._to_phone = ModelToPhone(self._kit.audio_format)
-        self._retelling = None
-        self._start(self._run_model, self._model_scope, self._model_out, self._to_phone)
-
-    async def _run_model(
-        self, scope: trio.CancelScope, outbox: Outbox, codec: ModelToPhone
-    ) -> None:
-        def feed(event: on.Event) -> None:
-            if outbox is not self._model_out:
-                return  # what a session says that was replaced is history
-            if type(event) is on.AgentAudio:
-                self.speak(event)  # there are no words in it, and no news of the model
-                return
-            self._kit.model_watch.heard(event)
-            self.feed(understood(event, self._kit.policy))
-
-        with scope:
-            await run_model(self._kit.dial(self._facts), outbox, codec, feed)
-
-    def _close_model(self) -> None:
-        """Let what is posted go out, say goodbye, but not for long."""
-        self._model_out.close()
-        self._model_scope.deadline = trio.current_time() + WIND_DOWN_S / 2
 
     def _open_voice(self) -> None:
         """A connection of its own for the call, in place of one that is gone."""
@@ -506,7 +422,7 @@ class Session:
         self._watching.cancel()
         self._staying.cancel()
         self._phone_out.close()
-        self._close_model()
+        self._model.close()
         if self._speaker is not None:
             self._speaker.close()
         if self._nursery is not None:

@@ -1,0 +1,93 @@
+"""A call's side towards the model: one session at a time, with an outbox and a codec of its own.
+
+A session that takes another's place begins anew with all of that; what the old one still says is
+history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from relay.audio import ModelToPhone, PhoneToModel, payload
+from relay.core import commands as do
+from relay.core import events as on
+from relay.errors import Misuse
+from relay.shell.kit import CallFacts, CallKit
+from relay.shell.model import run_model
+from relay.shell.outbox import Outbox
+from relay.shell.understood import understood
+from relay.wire import realtime
+
+# Twenty seconds of caller audio, for a model that stops reading a while.
+MODEL_OUTBOX = 1024
+# A session that is not wanted any more says goodbye within this.
+GOODBYE_S = 1.0
+
+
+class ModelSide:
+    """The session that is spoken with, or none yet.
+
+    feed: takes what a session says; speak: takes its voice
+    """
+
+    def __init__(
+        self,
+        kit: CallKit,
+        feed: Callable[[on.Event], None],
+        speak: Callable[[on.AgentAudio], None],
+    ) -> None:
+        self._kit, self._feed, self._speak = kit, feed, speak
+        self._settings: realtime.SessionSettings | None = None
+        self._sent = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.outbox = Outbox(MODEL_OUTBOX)
+        self.codec = ModelToPhone(self._kit.audio_format)
+        self._scope = trio.CancelScope()
+        self._retelling: PhoneToModel | None = None
+
+    def introduce(self, facts: CallFacts) -> None:
+        """Who calls whom is known: what every session of this call is told first."""
+        self._settings = self._kit.settings(facts)
+
+    def dial(self, facts: CallFacts, nursery: trio.Nursery) -> None:
+        """A session of its own, in place of the one there was. Its events end with it."""
+        self.close()
+        self._begin()
+        nursery.start_soon(self._run, facts, self._scope, self.outbox, self.codec)
+
+    async def _run(
+        self, facts: CallFacts, scope: trio.CancelScope, outbox: Outbox, codec: ModelToPhone
+    ) -> None:
+        def feed(event: on.Event) -> None:
+            if outbox is not self.outbox:
+                return  # what a session says that was replaced is history
+            if type(event) is on.AgentAudio:
+                self._speak(event)  # there are no words in it, and no news of the model
+                return
+            self._kit.model_watch.heard(event)
+            self._feed(understood(event, self._kit.policy))
+
+        with scope:
+            await run_model(self._kit.dial(facts), outbox, codec, feed)
+
+    def tell(self, command: realtime.ModelMessage) -> bool:
+        """Post a message. False: the outbox is full."""
+        if self._settings is None:
+            raise Misuse("the model cannot be told anything before the call has started")
+        self._sent += 1
+        name = do.SETUP if isinstance(command, do.ConfigureModel) else "evt"
+        return self.outbox.post(realtime.render(command, f"{name}_{self._sent}", self._settings))
+
+    def retell(self, mulaw: bytes) -> bool:
+        """`tell` what a predecessor was told, by a filter of its own: the line's goes on."""
+        self._retelling = self._retelling or PhoneToModel(self._kit.audio_format)
+        return self.tell(do.AppendAudio(self._retelling.frame(payload(mulaw)).audio))
+
+    def close(self) -> None:
+        """Let what is posted go out, say goodbye, but not for long."""
+        self.outbox.close()
+        self._scope.deadline = trio.current_time() + GOODBYE_S
