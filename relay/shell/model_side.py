@@ -6,7 +6,7 @@ history.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import trio
 
@@ -26,19 +26,22 @@ MODEL_OUTBOX = 1024
 GOODBYE_S = 1.0
 
 
-class ModelSide:
-    """The session that is spoken with, or none yet.
+class Listens(Protocol):
+    """A call. Known to a session's task alone, so that no cycle keeps it when it is over.
 
-    feed: takes what a session says; speak: takes its voice
+    speak: `feed` for the model's voice, and cheaper
     """
 
-    def __init__(
-        self,
-        kit: CallKit,
-        feed: Callable[[on.Event], None],
-        speak: Callable[[on.AgentAudio], None],
-    ) -> None:
-        self._kit, self._feed, self._speak = kit, feed, speak
+    def feed(self, event: on.Event) -> None: ...
+
+    def speak(self, sound: on.AgentAudio) -> None: ...
+
+
+class ModelSide:
+    """The session that is spoken with, or none yet."""
+
+    def __init__(self, kit: CallKit) -> None:
+        self._kit = kit
         self._settings: realtime.SessionSettings | None = None
         self._sent = 0
         self._begin()
@@ -53,23 +56,28 @@ class ModelSide:
         """Who calls whom is known: what every session of this call is told first."""
         self._settings = self._kit.settings(facts)
 
-    def dial(self, facts: CallFacts, nursery: trio.Nursery) -> None:
+    def dial(self, facts: CallFacts, call: Listens, nursery: trio.Nursery) -> None:
         """A session of its own, in place of the one there was. Its events end with it."""
         self.close()
         self._begin()
-        nursery.start_soon(self._run, facts, self._scope, self.outbox, self.codec)
+        nursery.start_soon(self._run, facts, call, self._scope, self.outbox, self.codec)
 
     async def _run(
-        self, facts: CallFacts, scope: trio.CancelScope, outbox: Outbox, codec: ModelToPhone
+        self,
+        facts: CallFacts,
+        call: Listens,
+        scope: trio.CancelScope,
+        outbox: Outbox,
+        codec: ModelToPhone,
     ) -> None:
         def feed(event: on.Event) -> None:
             if outbox is not self.outbox:
                 return  # what a session says that was replaced is history
             if type(event) is on.AgentAudio:
-                self._speak(event)  # there are no words in it, and no news of the model
+                call.speak(event)  # there are no words in it, and no news of the model
                 return
             self._kit.model_watch.heard(event)
-            self._feed(understood(event, self._kit.policy))
+            call.feed(understood(event, self._kit.policy))
 
         with scope:
             await run_model(self._kit.dial(facts), outbox, codec, feed)

@@ -111,7 +111,7 @@ class Session:
         self._alarm = Alarm()
         self._to_model = PhoneToModel(kit.audio_format)
         self._phone_out = Outbox(PHONE_OUTBOX)
-        self._model = ModelSide(kit, self.feed, self.speak)
+        self._model = ModelSide(kit)
         self._way = Way()
         self._events: deque[on.Event] = deque()
         self._feeding = False
@@ -325,7 +325,7 @@ class Session:
                 self._posted("model", self._model.retell(mulaw))
             case do.DialModel(hard):
                 self._facts = replace(self._facts, hard=hard)
-                self._model.dial(self._facts, self._running())
+                self._model.dial(self._facts, self, self._running())
             case do.CloseModel():
                 self._model.close()
             case do.OpenVoice():
