@@ -14,12 +14,13 @@ would else be what a run still waits for at its end.
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator
-from functools import cache
+from collections.abc import Generator, Iterator
+from functools import cache, partial
 from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
+import structlog
 from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
@@ -58,6 +59,20 @@ LONG = (
 )
 # Callers here, the relay in a process of its own: a second of sound must be one for both.
 BESIDE_ANOTHER_CLOCK = ("handover/", "test_canaries.py")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_logger_outlives_its_configuration() -> Iterator[None]:
+    """One that is cached would go on saying to a test's log what later ones wait for in theirs."""
+    configure = partial(structlog.configure, cache_logger_on_first_use=False)
+
+    def configured(**settings: object) -> None:
+        settings.pop("cache_logger_on_first_use", None)
+        configure(**settings)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", configured)
+        yield
 
 
 @pytest.hookimpl(wrapper=True)
