@@ -125,7 +125,7 @@ typedef struct {
     int rises;
     link_end *model;
     double alert_db;
-    int noted; int32_t passed_n; uint32_t mulaw_n;
+    int heed, noted; int32_t passed_n; uint32_t mulaw_n;
     ear_frame passed[...]; uint8_t mulaw[...];
     char echo[...]; int32_t echo_n; char awaited[...]; int32_t awaited_n;
     ...;
@@ -164,6 +164,7 @@ typedef struct {
     round_note notes[...]; char sound[...];
 } media_round;
 int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns, int64_t patience_ns);
+void round_take_back(media_round *round, int fd);
 """
 
 

@@ -42,6 +42,7 @@ typedef struct {
     int rises;            /* as relay.audio.frames.rises; 0 for what is hardly audible */
     link_end *model;      /* the lane is open: where its frames go at once (round.h); else NULL */
     double alert_db;      /* a frame above it matters at once: somebody may be interrupted by it */
+    int heed;             /* so many frames more end a tick (round.h) */
     int noted;            /* that frames have passed is in a round's notes already */
     int32_t passed_n;     /* frames that have passed, and are to be told of */
     uint32_t mulaw_n;     /* and their bytes */

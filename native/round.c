@@ -45,10 +45,30 @@ static void note_passed(look *now, int fd, media_ear *ear)
     ear->noted = 1;
 }
 
+static void make_eager(const media_round *round, int fd, int op)
+{
+    struct epoll_event it = {.events = EPOLLIN, .data.fd = fd};
+    if (round->eager >= 0)
+        epoll_ctl(round->eager, op, fd, &it); /* refused: it waits for the tick, as others do */
+}
+
+/* Have this phone's next frames end a tick, if somebody may be speaking there. */
+static void heed(const look *now, int fd, media_ear *ear, int loud)
+{
+    if (loud) {
+        if (ear->heed == 0)
+            make_eager(now->round, fd, EPOLL_CTL_ADD);
+        ear->heed = ROUND_HEEDED;
+    } else if (ear->heed > 0 && --ear->heed == 0) {
+        make_eager(now->round, fd, EPOLL_CTL_DEL);
+    }
+}
+
 /* A frame has gone on: have its call told, now or when some have gathered. */
 static void passed(look *now, int fd, media_ear *ear)
 {
     int loud = ear->space->level_db > ear->alert_db;
+    heed(now, fd, ear, loud);
     if (loud || ear->passed_n >= ROUND_GATHERED)
         note_passed(now, fd, ear);
     if (loud || ear->passed_n == EAR_FRAMES)
@@ -179,6 +199,15 @@ int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns, int64_t pa
     return (int)now.notes;
 }
 
+void round_take_back(media_round *round, int fd)
+{
+    media_ear *ear = round->ears[fd];
+    if (ear->heed > 0)
+        make_eager(round, fd, EPOLL_CTL_DEL);
+    ear->heed = 0;
+    round->ears[fd] = NULL;
+}
+
 #else
 
 int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns, int64_t patience_ns)
@@ -189,5 +218,7 @@ int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns, int64_t pa
     round->ready = round->called = 0;
     return 0;
 }
+
+void round_take_back(media_round *round, int fd) { round->ears[fd] = NULL; }
 
 #endif

@@ -17,6 +17,9 @@
  * over, a while after there is something to be told, or when something came that cannot wait for that:
  * whatever is no mark and has not passed, a frame that could not be sent from here, a voice where
  * somebody may be interrupted by it, or others who want their turn. Nothing here allocates.
+ *
+ * From the first frame of such a voice on, its phone is one of the eager sockets, for as long as it takes
+ * to prove a voice: whether somebody must be interrupted is known then, and shall not wait for a tick.
  */
 #ifndef RELAY_ROUND_H
 #define RELAY_ROUND_H
@@ -27,6 +30,7 @@ enum {
     ROUND_SOCKETS = 64,
     ROUND_NOTES = 256,
     ROUND_SOUND = 256 * 1024,
+    ROUND_HEEDED = 15,   /* frames, 300 ms, in which a voice is proven or not */
     ROUND_GATHERED = 20, /* frames that have passed are worth a note: 400 ms, which nobody hears */
 };
 
@@ -63,5 +67,8 @@ typedef struct {
  * read; not longer than patience_ns with something to be told. Returns how many notes there are, in the
  * order in which they are to be read. */
 int round_look(media_round *round, int64_t slice_ns, int64_t tick_ns, int64_t patience_ns);
+
+/* The phone at fd, which is among the ears, is read by somebody else from now on, or by nobody. */
+void round_take_back(media_round *round, int fd);
 
 #endif

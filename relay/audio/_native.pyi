@@ -88,6 +88,7 @@ class _Lib:
     ROUND_READABLE: Final[int]
     ROUND_REST: Final[int]
     def round_look(self, sockets: Any, slice_ns: int, tick_ns: int, patience_ns: int, /) -> int: ...
+    def round_take_back(self, sockets: Any, fd: int, /) -> None: ...
 
 class _Ffi:
     NULL: Final[_Pointer]

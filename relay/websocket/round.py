@@ -43,7 +43,8 @@ class Round:
     ) -> None:
         """In a look that lasts:
 
-        eager_fd: an epoll set of those whose news ends a tick before its time
+        eager_fd: an epoll set of those whose news ends a tick before its time; phones of which
+            somebody may be interrupted are put into it meanwhile
         others_fd: an epoll set whose news ends the look
         patient: an fd whose news makes no note, but waits no longer than one
         """
@@ -66,7 +67,7 @@ class Round:
         """False: nothing was lent there."""
         if self._ears.pop(fd, None) is None:
             return False
-        self._table[fd] = ffi.NULL
+        lib.round_take_back(self._c, fd)
         return True
 
     def look(

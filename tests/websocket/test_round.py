@@ -385,6 +385,66 @@ def test_an_eager_socket_ends_the_tick(epoll) -> None:
     assert [note[1] for note in notes] == [READABLE]
 
 
+@pytest.fixture
+def eager() -> Iterator[select.epoll]:
+    with select.epoll() as made:
+        yield made
+
+
+@pytest.fixture
+def interrupter(epoll, eager) -> Iterator[tuple[Round, Ends]]:
+    """A phone of which somebody may be interrupted."""
+    where = Round(epoll.fileno(), eager_fd=eager.fileno())
+    one = Ends(where, epoll)
+    one.open_lane()
+    one.ear.alert(-50.0)
+    yield where, one
+    where.take_back(one.fd)
+    one.close()
+
+
+def is_eager(one: Ends, eager: select.epoll, chunk: int, audio: str = QUIET) -> bool:
+    """Whether the phone's next frame ends a tick. It is left to be read."""
+    one.write(media(chunk, audio))
+    return [fd for fd, _ in eager.poll(0)] == [one.fd]
+
+
+def test_a_voice_that_may_interrupt_is_eager_until_it_has_been_quiet_for_a_while(
+    interrupter, eager
+) -> None:
+    where, one = interrupter
+    assert not is_eager(one, eager, 1, LOUD), "nobody knew that it would be loud"
+    quiet = 0
+    for chunk in range(2, 40):
+        kinds(where)
+        one.ear.passed()
+        if not is_eager(one, eager, chunk):
+            break
+        quiet += 1
+    assert 200 <= quiet * 20 <= 400
+    kinds(where)
+    assert not is_eager(one, eager, chunk + 1, LOUD)
+    kinds(where)
+    assert is_eager(one, eager, chunk + 2), "and anew"
+
+
+def test_a_voice_where_nobody_can_be_interrupted_is_not_eager(interrupter, eager) -> None:
+    where, one = interrupter
+    one.ear.alert(float("inf"))
+    one.write(media(1, LOUD))
+    kinds(where)
+    assert not is_eager(one, eager, 2, LOUD)
+
+
+def test_a_phone_that_is_taken_back_is_not_eager_any_more(interrupter, eager) -> None:
+    where, one = interrupter
+    one.write(media(1, LOUD))
+    kinds(where)
+    where.take_back(one.fd)
+    assert not is_eager(one, eager, 2, LOUD)
+    where.lend(one.fd, one.ear)
+
+
 def test_what_is_to_be_told_waits_a_while_and_no_longer(place, tick_ns) -> None:
     where, begin = place
     one = begin()
