@@ -79,7 +79,9 @@ class Pump:
         self.clock = Clock()
         self._epoll = select.epoll()
         self._epoll.register(self.clock.fd, select.EPOLLIN)
-        self._eager = select.epoll()  # of models: they seldom speak, and never to be kept waiting
+        # Of models, which seldom speak and are never to be kept waiting; and a Round puts phones in
+        # whose callers may be about to interrupt.
+        self._eager = select.epoll()
         others = trios_epoll()
         self._blind = others < 0
         # What is done is measured by what came since then.
