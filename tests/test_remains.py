@@ -21,6 +21,8 @@ from relay.core.call import Call
 from relay.shell.native_socket import NativeSocket
 from relay.shell.outbox import Outbox
 from relay.shell.session import Session
+from relay.shell.speaker import Speaker
+from relay.sim import elevenlabs
 from relay.sim.brains import Scripted, call, reply, say
 from relay.sim.person import Person
 from relay.sim.realtime import Options
@@ -33,9 +35,20 @@ from relay.sim.ulaw import tone
 from relay.websocket import Link
 from tests.test_wiring import CALLER, PUBLIC, make_settings, open_relay
 
-PARTS = (Call, Link, ModelToPhone, NativeSocket, Outbox, PhoneToModel, Session, TCPServer)
+PARTS = (
+    Call,
+    Link,
+    ModelToPhone,
+    NativeSocket,
+    Outbox,
+    PhoneToModel,
+    Session,
+    Speaker,
+    TCPServer,
+)
 
 Script = Callable[[Person, PhoneCall], Awaitable[None]]
+Watch = Callable[[Model], Awaitable[None]]
 
 
 async def hangs_up(caller: Person, _placed: PhoneCall) -> None:
@@ -89,8 +102,41 @@ def parts_alive() -> Counter[str]:
     [(hangs_up, kept), (talks, kept), (is_cut_off, kept), (speaks_nonsense, kept), (talks, lost)],
 )
 async def test_nothing_of_an_ended_call_waits_for_the_collector(
-    tmp_path: Path, script: Script, watch: Callable[[Model], Awaitable[None]]
+    tmp_path: Path, script: Script, watch: Watch
 ) -> None:
+    before = parts_alive()
+    at_work = await _call(tmp_path, script, watch)
+    assert at_work["Session"] == 1
+    assert at_work["NativeSocket"] >= 1
+    assert parts_alive() - before == Counter()
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize(
+    ("script", "watch"), [(hangs_up, kept), (talks, kept), (is_cut_off, kept), (talks, lost)]
+)
+async def test_nor_does_anything_of_a_call_with_a_second_voice(
+    tmp_path: Path, script: Script, watch: Watch
+) -> None:
+    before = parts_alive()
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(elevenlabs.listen, elevenlabs.Provider())
+        at_work = await _call(
+            tmp_path,
+            script,
+            watch,
+            VOICE_PROVIDER="elevenlabs",
+            ELEVENLABS_API_KEY="none-is-needed",
+            ELEVENLABS_VOICE_ID="pico",
+            ELEVENLABS_URL=f"ws://127.0.0.1:{port}",
+        )
+        nursery.cancel_scope.cancel()
+    assert at_work["Speaker"] == 1
+    assert parts_alive() - before == Counter()
+
+
+async def _call(folder: Path, script: Script, watch: Watch, **changes: str) -> Counter[str]:
+    """Carry one call to its end. Returns which parts it was made of."""
     before = parts_alive()
     at_work: Counter[str] = Counter()
 
@@ -108,15 +154,12 @@ async def test_nothing_of_an_ended_call_waits_for_the_collector(
         async with trio.open_nursery() as nursery:
             serving = partial(listen, brain, watch, options=Options(judge="level"))
             port = await nursery.start(serving)
-            settings = make_settings(
-                tmp_path, OPENAI_REALTIME_URL=f"ws://127.0.0.1:{port}/v1/realtime"
-            )
+            url = f"ws://127.0.0.1:{port}/v1/realtime"
+            settings = make_settings(folder, OPENAI_REALTIME_URL=url, **changes)
             async with open_relay(settings) as served:
                 await _phone(served.port, carried)
             nursery.cancel_scope.cancel()
-    assert at_work["Session"] == 1
-    assert at_work["NativeSocket"] >= 1
-    assert parts_alive() - before == Counter()
+    return at_work
 
 
 async def _phone(port: int, script: Callable[[Person, PhoneCall], Awaitable[None]]) -> None:

@@ -145,6 +145,7 @@ class Session:
                 await self._run_tasks()
         finally:
             self._over = True
+            self._speaker = None  # it knows `feed`: a cycle, which all of the call hangs on
 
     async def _run_tasks(self) -> None:
         async with trio.open_nursery() as self._nursery:
