@@ -272,9 +272,10 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
             call.budget.tell(Level(level))
         case on.ToolFinished():
             call.out += talk.tool_finished(event, now)
+            called_off = call.handover.called_off or event.refused == "cancelled"
             if not talk.tools.running_now(transfer.TOOL):
                 call.handover.called_off = False
-            if talk.tools.is_ours(event.call_id) and not call.handover.live:
+            if talk.tools.is_ours(event.call_id) and not (call.handover.live or called_off):
                 on_human.nobody(call, event.refused or "not_rung", now)
             if talk.tools.failures >= call.policy.hard_after_failures:
                 sessions.go_harder(call, now)

@@ -174,6 +174,22 @@ def test_who_is_about_to_be_rung_is_not_wanted_either(driver: Driver) -> None:
     assert driver.sent(do.DropHuman) == [do.DropHuman("h1")], "the next one is wanted"
 
 
+@pytest.mark.parametrize("refused", ["cancelled", "not_rung"])
+def test_who_called_off_the_human_of_their_key_is_not_told_that_nobody_came(
+    driver: Driver, refused: str
+) -> None:
+    driver.feed(on.KeyPressed("0"))
+    driver.wait(1.5)
+    (run,) = driver.sent(do.RunTool)
+    driver.feed(on.ResponseStarted("r1", "turn"), on.ResponseEnded("r1", "cancelled"))
+    driver.caller_says("u2", words="Never mind.")
+    assert '"cancelled"' in of(cancel(driver), do.PostToolOutput)[0].output
+    if refused == "cancelled":
+        driver.feed(on.HumanRinging("h1"))
+    commands = driver.feed(on.ToolFinished(run.call_id, "{}", refused=refused))
+    assert said(commands) == [], "the function that called it off has said so already"
+
+
 @pytest.mark.parametrize("by_key", [True, False])
 def test_who_wants_a_human_after_all_gets_the_one_who_is_about_to_be_rung(
     driver: Driver, by_key: bool
