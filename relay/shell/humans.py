@@ -214,13 +214,18 @@ class Humans:
         return self.room(call_sid) if moved and state == "accepted" else None
 
     async def leg_status(self, attempt: str, status: str, leg_sid: str) -> None:
-        """Twilio says how a leg goes."""
+        """Twilio says how a leg goes; and which one it is, when its answer to us got lost."""
         one = self._tries.get(attempt)
-        if one is not None and not one.leg_sid:
-            one.leg_sid = leg_sid
+        row = await self._shared.row(attempt) if one is None else None
+        known = one or row
+        if leg_sid and known is not None and not known.leg_sid:
+            if one is not None:
+                one.leg_sid = leg_sid
+            self._later(self._shared.noted, attempt, leg_sid, "")
+            if known.state == "lost" and status not in ENDED:
+                self._later(self._hang_up, leg_sid)  # it was dropped before anybody knew of it
         if status not in ENDED:
             return
-        row = await self._shared.row(attempt) if one is None else None
         state = one.state if one is not None else row.state if row is not None else "lost"
         call_sid = one.call_sid if one is not None else row.call_sid if row is not None else ""
         if state == "joined":

@@ -7,6 +7,7 @@ import trio
 
 from relay.core import events as on
 from relay.core.records import OwnerNotice
+from relay.errors import PhoneControlError
 from tests.fakes import FakeStore, ask_inline
 from tests.web.conftest import CALLER, HUMAN, PUBLIC, Office, make_office
 from tests.web.test_twilio import VOICEMAIL, carry, verbs, written
@@ -218,6 +219,32 @@ async def test_a_leg_that_nobody_ends_ends_by_itself(autojump_clock, office, nur
     await trio.sleep(120)
     assert heard[1:] == [on.HumanLost(attempt, "no_answer")]
     assert office.phone.ended == ["CAleg1"]
+
+
+@pytest.mark.parametrize("told_here", [True, False])
+@pytest.mark.parametrize("dropped_first", [True, False])
+async def test_who_rings_though_the_answer_got_lost_is_let_go_with_the_others(
+    autojump_clock, nursery, *, told_here: bool, dropped_first: bool
+) -> None:
+    """Twilio's callbacks alone say which leg it is, here or to another process."""
+    store = FakeStore()
+    ours, theirs = (make_office(store=store, look_s=0.25) for _ in range(2))
+    nursery.start_soon(theirs.humans.run)
+    ours.phone.refuse = PhoneControlError("timed out", doubtful=True)
+    attempt, _ = await ring(ours, nursery)
+    at = ours if told_here else theirs
+
+    async def tell() -> None:
+        await at.post(f"leg-status/{attempt}", CallSid="CAafterall", CallStatus="ringing")
+        await trio.sleep(0.5)
+
+    if not dropped_first:
+        await tell()
+    ours.humans.drop(attempt)
+    await trio.sleep(0.5)
+    if dropped_first:
+        await tell()
+    assert (at if dropped_first else ours).phone.ended == ["CAafterall"]
 
 
 async def test_one_at_a_time_and_three_a_call(autojump_clock, office, nursery) -> None:
