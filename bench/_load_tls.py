@@ -32,7 +32,8 @@ def make_papers(folder: Path) -> Papers:
     """A CA that lives as long as the folder, and a certificate of it for this machine."""
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
     papers = Papers(folder / "trusted.pem", folder / "model.pem", folder / "model.key")
-    _openssl("-subj", "/CN=Benchmark CA", "-keyout", str(ca_key), "-out", str(ca))
+    signs = ("-addext", "keyUsage=critical,keyCertSign")  # asked of a CA by Python 3.13 and later
+    _openssl("-subj", "/CN=Benchmark CA", *signs, "-keyout", str(ca_key), "-out", str(ca))
     names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
     signed = ("-CA", str(ca), "-CAkey", str(ca_key), "-addext", names)
     end = ("-addext", "basicConstraints=critical,CA:FALSE")
