@@ -27,6 +27,7 @@ from typing import Final
 import structlog
 from quart import Blueprint, Response, g
 
+from relay.ports import ENDED
 from relay.web.desk import GOODBYE, FrontDesk
 from relay.web.forms import Form
 from relay.web.twilio import document, signed_pages
@@ -118,13 +119,17 @@ async def _after_talk(desk: FrontDesk, form: Form) -> str:
 
 def _after_dial(desk: FrontDesk, form: Form) -> str:
     """The human's leg has ended. Nobody but who pressed the key was bridged; "completed" alone may
-    have been a voicemail that answered."""
+    have been a voicemail that answered. A caller who did not wait for it has not been failed."""
     status, bridged = form["DialCallStatus"], form["DialBridged"] == "true"
     _log.info("= after the dial", call_sid=form.call_sid, status=status, bridged=bridged)
     if bridged:
         desk.outcomes.note(form.call_sid, "transferred")
         return twiml.hang_up()
-    desk.outcomes.note(form.call_sid, "failed", f"human_{status or 'unknown'}")
+    not_reached = f"human_{status or 'unknown'}"
+    if form["CallStatus"] in ENDED:
+        desk.outcomes.note(form.call_sid, "abandoned", not_reached)
+        return twiml.hang_up()
+    desk.outcomes.note(form.call_sid, "failed", not_reached)
     return desk.voicemail()
 
 

@@ -71,6 +71,22 @@ async def test_a_human_who_does_not_take_it_leaves_the_voicemail(
     assert exchange.notices().count("voicemail") >= 1
 
 
+async def test_who_hangs_up_while_the_human_is_rung_has_left(autojump_clock) -> None:
+    human = HumanPhone(answer_after_s=15.0)
+
+    async def give_up(person: Person) -> None:
+        with trio.fail_after(60):
+            while not human.calls:  # noqa: ASYNC110 - the exchange's list
+                await trio.sleep(0.1)
+        await trio.sleep(5)
+        person.hang_up()
+
+    async with open_exchange(Scripted(), human, refuse="no route") as exchange:
+        await exchange.call(give_up)
+    assert exchange.outcome() == ("abandoned", "human_canceled")
+    assert "leave your name" not in said_to(exchange)
+
+
 async def test_out_of_hours_nobody_is_rung_by_the_ladder(autojump_clock) -> None:
     human = HumanPhone(acts=TAKES_IT)
     async with open_exchange(Scripted(), human, refuse="no route", there=False) as exchange:

@@ -343,6 +343,25 @@ async def test_a_transfer_s_outcome_is_whether_they_talked(
     assert (row.outcome, row.reason) == (outcome, reason)
 
 
+@pytest.mark.parametrize(
+    ("params", "outcome", "reason"),
+    [
+        ({"DialCallStatus": "canceled", "DialBridged": "false"}, "abandoned", "human_canceled"),
+        ({"DialCallStatus": "no-answer"}, "abandoned", "human_no-answer"),
+        ({"DialCallStatus": "completed"}, "abandoned", "human_completed"),
+        ({"DialCallStatus": "completed", "DialBridged": "true"}, "transferred", ""),
+    ],
+)
+async def test_who_hangs_up_before_the_human_came_has_left_by_themselves(
+    office: Office, params: dict[str, str], outcome: str, reason: str
+) -> None:
+    document = await office.twiml("after-dial", CallStatus="completed", **params)
+    assert verbs(document) == ["Hangup"]
+    written(office)
+    row = office.store.rows["CA1"]
+    assert (row.outcome, row.reason) == (outcome, reason)
+
+
 # ---- voicemail ------------------------------------------------------------------------------
 
 MESSAGE = {
