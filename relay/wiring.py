@@ -203,7 +203,6 @@ def _parts(
         intents=intents,
         humans=humans,
         recordings=recordings,
-        loops=lambda caller: caller in settings.people.values(),
         audio_format=settings.realtime_audio_format,
         recorder=recorder,
         meter=metrics,

@@ -28,12 +28,14 @@ class CallFacts:
     """Who calls whom. Numbers are personal; "" when withheld.
 
     hard: the call has gone to the model for hard calls
+    human: the caller is somebody who would be rung, so that nobody is
     """
 
     call_sid: str
     caller: str = ""
     called: str = ""
     hard: bool = False
+    human: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,6 @@ class CallKit:
     phone_control: calls that we place, end and record; None: there is no network to ask
     humans: who can be rung for a caller
     recordings: what Twilio records of calls
-    loops: whether a caller is somebody who would be rung, so that nobody is
     recorder: makes a flight recording of every call; None: of none
     meter: counts for /metrics
     model_watch: hears how calls fare with the model, for those that come after them
@@ -66,7 +67,6 @@ class CallKit:
     intents: Intents
     humans: Humans
     recordings: Recordings
-    loops: Callable[[str], bool] = lambda _caller: False
     audio_format: str = "pcm"
     wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     phone_control: PhoneControl | None = None

@@ -298,7 +298,10 @@ class Session:
         parameters = event.parameters
         self._stream_sid = event.stream_sid
         self._facts = CallFacts(
-            self._facts.call_sid, parameters.get("caller", ""), parameters.get("called", "")
+            self._facts.call_sid,
+            parameters.get("caller", ""),
+            parameters.get("called", ""),
+            human="human" in parameters,
         )
         self._model.introduce(self._facts)
         log.info("call began", **{"pii.caller": self._facts.caller})
@@ -414,8 +417,8 @@ class Session:
         )
 
     def _desk(self) -> CallDesk:
-        call_sid, caller = self._facts.call_sid, self._facts.caller
-        return CallDesk(self._kit.humans, call_sid, self.tell, self._kit.loops(caller))
+        facts = self._facts
+        return CallDesk(self._kit.humans, facts.call_sid, self.tell, facts.human)
 
     def _end(self) -> None:
         """Nothing more will come of this call: wind down, at most WIND_DOWN_S."""

@@ -65,6 +65,8 @@ class FrontDesk:
     def connect(self, token: str, form: Form, **more: str) -> str:
         """Connect a call to a stream, with a way out behind it."""
         who = {"caller": form.number("From"), "called": form.number("To"), **form.origin()}
+        if form.names("From", set(self.numbers.values())):
+            who["human"] = "yes"  # read in the form: as a sip: address it is no caller's number
         return twiml.connect_stream(
             stream_url=f"{self.stream_base}{STREAM_PATH}{token}",
             action_url=self.url("after-stream"),

@@ -10,7 +10,7 @@ import trio
 from relay.core.records import OwnerNotice
 from relay.errors import PhoneControlError
 from relay.sim.brains import Scripted, call, reply, say
-from tests.shell.house import NUMBER, PLAIN, House, Placed, open_house, packaged_clips
+from tests.shell.house import PLAIN, House, Placed, open_house, packaged_clips
 from tests.shell.test_endings import closed_by_us
 
 CLIPS = packaged_clips()
@@ -122,7 +122,7 @@ async def test_the_caller_who_would_be_rung_is_not(autojump_clock):
     async with open_house() as house:
         placed = house.ring(
             Scripted(RINGS, SORRY, heard=["A human, please."]),
-            kit=replace(house.kit, loops=lambda caller: caller == NUMBER),
+            origin={"human": "yes"},
         )
         await placed.greeted()
         await placed.say()

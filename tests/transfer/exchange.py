@@ -184,9 +184,7 @@ async def open_exchange(
             return make_humans(control, store, there=lambda: there)  # type: ignore[arg-type]
 
         async with open_house(humans=humans, control=control, **policy) as house:
-            house.kit = replace(
-                house.kit, phone_control=control, loops=lambda caller: caller == HUMAN
-            )
+            house.kit = replace(house.kit, phone_control=control)
             board = Switchboard(
                 house.store,
                 auth_token=TOKEN,

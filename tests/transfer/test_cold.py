@@ -22,6 +22,13 @@ async def wait(person: Person) -> None:
     person.hang_up()
 
 
+async def ask(person: Person) -> None:
+    await person.hear_until_silence()
+    await person.say(QUESTION)
+    await trio.sleep(8)
+    person.hang_up()
+
+
 def leaves_a_message(exchange: Exchange) -> Script:
     """Wait for the beep, speak, and hang up."""
 
@@ -103,12 +110,6 @@ async def test_out_of_hours_the_agent_says_so_and_goes_on(autojump_clock) -> Non
         heard=["A human, please."],
     )
 
-    async def ask(person: Person) -> None:
-        await person.hear_until_silence()
-        await person.say(QUESTION)
-        await trio.sleep(8)
-        person.hang_up()
-
     async with open_exchange(brain, human, there=False) as exchange:
         await exchange.call(ask)
     assert human.calls == []
@@ -131,6 +132,22 @@ async def test_the_0_key_out_of_hours_and_without_a_model_leads_to_the_voicemail
         await exchange.call(press)
     assert human.calls == []
     assert exchange.outcome()[0] == "message"
+
+
+@pytest.mark.parametrize("number", [HUMAN, BILLING, f"sip:{HUMAN}@pbx.example.com"])
+async def test_a_human_who_calls_is_not_rung_by_the_agent(autojump_clock, number: str) -> None:
+    human = HumanPhone(acts=TAKES_IT)
+    brain = Scripted(
+        reply(say("I ring them.", ms=900), call("transfer_to_human", reason="asked")),
+        reply(say("That is you.", ms=900)),
+        heard=["A human, please."],
+    )
+    async with open_exchange(brain, human) as exchange:
+        await exchange.call(ask, number)
+    assert human.calls == []
+    (stream,) = exchange.legs
+    (output,) = stream.session.outputs().values()
+    assert '"reason":"loop"' in output
 
 
 @pytest.mark.parametrize(

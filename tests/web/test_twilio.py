@@ -144,6 +144,21 @@ async def test_a_transfer_comes_back_however_its_number_is_written(
         assert verbs(await office.twiml("incoming", **{name: each})) == ["Connect", "Redirect"]
 
 
+async def test_the_agent_rings_no_human_who_calls_however_their_number_is_written(
+    office: Office,
+) -> None:
+    def parameters(document: Any) -> dict[str, str]:
+        return {each.get("name"): each.get("value") for each in document.find("Connect/Stream")}
+
+    for each in (HUMAN, BILLING, *WRITTEN):
+        assert parameters(await office.twiml("incoming", From=each))["human"] == "yes", each
+    for each in (CALLER, *NOT_OURS):
+        assert "human" not in parameters(await office.twiml("incoming", From=each)), each
+    await carry(office, None)
+    again = await office.twiml("after-stream", From=f"sip:{HUMAN}@pbx.example.com")
+    assert parameters(again)["human"] == "yes"
+
+
 # ---- after the stream -----------------------------------------------------------------------
 
 
