@@ -22,11 +22,13 @@ from relay.errors import SocketClosed
 from relay.ports import Socket
 from relay.shell import sockets
 from relay.shell.push_back import PushBack
+from relay.web.bounded import Bounded
 
 UPGRADE = (
     b"Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 )
+MAX_BODY_BYTES = 1000
 GOOD = b"GET /twilio/stream/good HTTP/1.1\r\n" + UPGRADE + b"\r\n"
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9)
 
@@ -57,7 +59,7 @@ async def echo(call_sid: str, opening: AbstractAsyncContextManager[Socket]) -> N
 def make_app() -> QuartTrio:
     app = QuartTrio("door")
     app.config["BODY_TIMEOUT"] = 1
-    app.config["MAX_CONTENT_LENGTH"] = 1000
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
 
     @app.get("/hello")
     async def hello() -> str:
@@ -83,6 +85,7 @@ def make_app() -> QuartTrio:
     async def bug() -> str:
         raise RuntimeError("a bug in a page")
 
+    app.asgi_app = Bounded(app.asgi_app, max_bytes=MAX_BODY_BYTES)  # as all of ours
     return app
 
 

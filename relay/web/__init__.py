@@ -1,6 +1,7 @@
 """What is asked over HTTP: Twilio's webhooks and callbacks, and the health checks.
 
 app.py       the Quart-Trio application, its limits and its empty error pages
+bounded.py   how long a body may be, around either application
 express.py   the most asked of them, answered before the framework
 twilio.py    which TwiML a caller's call gets next
 humans.py    the human's leg, the room where they meet, the voicemail

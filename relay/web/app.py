@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from relay.exchange import App
 from relay.web import health, humans, recordings, twilio
+from relay.web.bounded import Bounded
 from relay.web.desk import FrontDesk
 from relay.web.express import Express
 
@@ -33,7 +34,7 @@ def create_app(desk: FrontDesk, probe: health.Probe) -> QuartTrio:
         return Response("", error.code or 500, headers=_allow(error))
 
     # Around the app's own ASGI, as its makers have it: whoever serves the app gets both.
-    behind = cast("App", app.asgi_app)  # the same, in Hypercorn's types
+    behind = Bounded(cast("App", app.asgi_app), max_bytes=MAX_BODY_BYTES)  # in Hypercorn's types
     express = Express(behind, desk, max_bytes=MAX_BODY_BYTES)
     app.asgi_app = express  # type: ignore[method-assign, assignment]
     return app

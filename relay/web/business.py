@@ -19,7 +19,9 @@ from werkzeug.exceptions import HTTPException, UnprocessableEntity
 
 from relay.adapters import business_contract as contract
 from relay.errors import BusinessError
+from relay.exchange import App
 from relay.ports import Appointment, Booked, BusinessApi, NotBooked
+from relay.web.bounded import Bounded
 
 BASE: Final = "/v1"
 MAX_BODY_BYTES: Final = 64 * 1024  # a message of 4,000 characters, all of them escaped, fits
@@ -56,6 +58,8 @@ def create_business_app(business: BusinessApi, token: str = "") -> QuartTrio:
 
     for method, path, answer in _pages(business):
         app.add_url_rule(f"{BASE}/{path}", path, answer, methods=[method])
+    bounded = Bounded(cast("App", app.asgi_app), max_bytes=MAX_BODY_BYTES)
+    app.asgi_app = bounded  # type: ignore[method-assign, assignment]
     return app
 
 
