@@ -337,7 +337,7 @@ def test_where_a_bystander_starves_no_time_is_judged_but_lost_sound_is() -> None
 def stage(calls: int, turn_ms: float, *, busy: float = 0.1, rss_kib: float = 0.0) -> Stage:
     delays = Delays()
     delays.add("turn", turn_ms)
-    return Stage(calls, delays, 5.0, rss_kib, {"model": busy}, [])
+    return Stage(calls, delays, 5.0, rss_kib, {"model": busy, "phones": busy}, [])
 
 
 def test_a_stage_that_was_breached_is_measured_again_and_stands_for_itself() -> None:
@@ -356,10 +356,17 @@ def test_a_stage_that_was_breached_is_measured_again_and_stands_for_itself() -> 
 
 def test_generators_without_time_left_are_a_fault() -> None:
     quiet = Calibration([8.0], [0.3])
-    busy = stage(10, 3.0, busy=0.81)
-    run = Run([busy], quiet, quiet, 8.0, busy)
-    assert run.troubled([]) == [10]
+    both = stage(10, 3.0, busy=0.41)
+    run = Run([both], quiet, quiet, 8.0, both)
+    assert run.troubled([]) == [10], "they share a core"
     assert "bottleneck" in run.faults()[0]
+
+
+def test_many_phones_use_what_the_relay_leaves_of_its_core() -> None:
+    quiet = Calibration([8.0], [0.3])
+    for busy, troubled in ((0.69, []), (0.71, [50])):  # 0.8 of what is left: two cores less 0.25
+        many = stage(50, 3.0, busy=busy)
+        assert Run([many], quiet, quiet, 8.0, many).troubled([]) == troubled
 
 
 # ---- what did not happen --------------------------------------------------------------------
