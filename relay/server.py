@@ -13,16 +13,14 @@
     exit     whatever hangs by then is ended by a thread that nothing can hold up
 
 The listener stays open to the end: running calls still need their webhooks answered, and the last
-one a little longer than its stream lives (LINGER_S).
+one a little longer than its stream lives (LINGER_S). Who asks for the next step, and how long each
+may take, says stop.py.
 """
 
 from __future__ import annotations
 
-import os
 import resource
-import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -39,15 +37,11 @@ from relay.errors import ConfigError
 from relay.ports import Socket
 from relay.shell import pump
 from relay.shell.journal import Journal
+from relay.stop import CUT_OFF_S, FLUSH_S, MOVE_S, Stop
 from relay.switchboard import Switchboard
 
 LINGER_S: Final = 2.0  # Twilio asks `after-stream` within some hundred milliseconds
-MOVE_S: Final = 10.0  # a turn has 4 s to end, "one moment" is said, the rows are written
-CUT_OFF_S: Final = 4.0  # closing takes a deaf peer 2 s, then the last webhooks
 LOOK_S: Final = 0.2
-FLUSH_S: Final = 5.0
-LAST_RESORT_S: Final = 2.0  # beyond all that; DRAIN_S and these are 291 s, Fly allows 300
-EXIT_STUCK: Final = 70
 
 _log = structlog.get_logger("relay.server")
 
@@ -79,27 +73,6 @@ class Served:
     port: int
     board: Switchboard
     door: Door
-
-
-class Stop:
-    """How a server is told to end: asked once it drains, asked again it ends at once.
-
-    drain: no new calls; hurry: the running ones have DRAIN_S; now: nobody is waited for
-    """
-
-    def __init__(self) -> None:
-        self.drain = trio.Event()
-        self.hurry = trio.Event()
-        self.now = trio.Event()
-
-    def ask(self) -> None:
-        """Take one step further towards the end."""
-        (self.now if self.hurry.is_set() else self.hurry).set()
-        self.drain.set()
-
-    def ask_patiently(self) -> None:
-        """End when the last call has ended by itself, however long that takes."""
-        self.drain.set()
 
 
 async def serve(
@@ -225,32 +198,6 @@ async def _all_over(board: Switchboard) -> None:
 
 
 # ---- the process ----------------------------------------------------------------------------
-
-
-async def obey_signals(stop: Stop, drain_s: float) -> None:
-    """SIGTERM and SIGINT ask the server to stop, and arm the last resort. SIGUSR1 only drains."""
-    left_s = end_s(drain_s)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) as received:
-        async for number in received:
-            _log.info("< signal", signal=signal.Signals(number).name)
-            if number == signal.SIGUSR1:
-                stop.ask_patiently()
-                continue
-            end_process_after(left_s)
-            left_s = FLUSH_S + LAST_RESORT_S
-            stop.ask()
-
-
-def end_s(drain_s: float) -> float:
-    """How long after SIGTERM the process is gone, whatever its peers do."""
-    return drain_s + MOVE_S + CUT_OFF_S + FLUSH_S + LAST_RESORT_S
-
-
-def end_process_after(seconds: float) -> None:
-    """End the process then, unless it has ended by itself: a last resort that needs no loop."""
-    timer = threading.Timer(seconds, os._exit, args=(EXIT_STUCK,))
-    timer.daemon = True
-    timer.start()
 
 
 def prepare_process() -> None:

@@ -38,6 +38,7 @@ from relay.shell.session import run_call
 from relay.shell.spool import Spool, open_spool
 from relay.shell.stragglers import Stragglers
 from relay.shell.tool_runner import UNAVAILABLE, attempt_again
+from relay.stop import Stop
 from relay.switchboard import Asker, Switchboard
 from relay.tools import Tool, registry
 from relay.web.app import create_app
@@ -82,7 +83,7 @@ async def serve(
     *,
     model_dialer: DialModel | None = None,
     policy: CallPolicy | None = None,
-    stop: server.Stop | None = None,
+    stop: Stop | None = None,
     process: Process | None = None,
     task_status: trio.TaskStatus[server.Served] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -136,7 +137,7 @@ async def serve(
                 host=settings.host,
                 port=settings.port,
                 drain_s=settings.drain_s,
-                stop=stop or server.Stop(),
+                stop=stop or Stop(),
                 task_status=task_status,
             )
     finally:

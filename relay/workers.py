@@ -28,7 +28,7 @@ import trio
 
 from relay.config import Settings
 from relay.errors import ConfigError
-from relay.server import Stop, end_s
+from relay.stop import Stop, end_s
 
 PAUSES_S: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 STEADY_S: Final = 60.0  # who has lived this long begins with the first pause again

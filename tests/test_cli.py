@@ -216,7 +216,7 @@ def page(port: int, path: str, form: str = "", headers: Mapping[str, str] | None
 def test_a_process_that_hangs_is_ended_by_its_last_resort(tmp_path: Path) -> None:
     program = (
         "import time\n"
-        "from relay.server import end_process_after\n"
+        "from relay.stop import end_process_after\n"
         "end_process_after(0.2)\n"
         "time.sleep(3600)\n"
     )

@@ -21,9 +21,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from relay import config, server
+from relay import config
 from relay.config import Settings
 from relay.metrics_page import PATH
+from relay.stop import end_s
 from relay.web.twilio import PAGES
 from tests.databases import migrated
 
@@ -197,7 +198,7 @@ def test_fly_tells_the_relay_to_drain_and_waits_as_long_as_it_can() -> None:
 
 def test_the_last_resort_comes_before_fly_kills() -> None:
     drain_s = fly_settings().drain_s
-    assert server.end_s(drain_s) <= 295 < FLY["kill_timeout"]
+    assert end_s(drain_s) <= 295 < FLY["kill_timeout"]
 
 
 def test_a_deploy_outwaits_a_drain() -> None:

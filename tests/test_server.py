@@ -23,9 +23,10 @@ from twilio.request_validator import RequestValidator
 from relay import server
 from relay.errors import ConfigError, SocketClosed
 from relay.ports import Socket
-from relay.server import Parts, Served, Stop
+from relay.server import Parts, Served
 from relay.shell.journal import Journal
 from relay.shell.recordings import Recordings
+from relay.stop import Stop
 from relay.switchboard import Switchboard
 from relay.trust import authorities
 from relay.web.app import create_app

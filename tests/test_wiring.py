@@ -29,7 +29,7 @@ from relay.errors import ConfigError, DialError, StoreError
 from relay.logs import set_up_logs
 from relay.ports import Socket
 from relay.prompts import PLAIN, RECORDED, TRANSCRIBED
-from relay.server import Served, Stop
+from relay.server import Served
 from relay.shell.kit import CallFacts
 from relay.shell.model_watch import LIMIT
 from relay.sim.brains import Scripted
@@ -39,6 +39,7 @@ from relay.sim.realtime import Options, Session, serve_session
 from relay.sim.twilio_call import Number, PhoneCall
 from relay.sim.twilio_cloud import TwilioCloud
 from relay.sim.twilio_net import open_internet
+from relay.stop import Stop
 from relay.trust import authorities
 from tests.readers import Models
 

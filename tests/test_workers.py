@@ -149,10 +149,30 @@ async def test_two_may_listen_on_one_port() -> None:
         await listener.aclose()
 
 
+def test_a_parent_brings_nothing_of_a_server(tmp_path: Path) -> None:
+    program = (
+        "import sys; from relay.cli import main\n"
+        "try: main(['serve', '--workers', '2'])\n"
+        "finally: print(*{name.partition('.')[0] for name in sys.modules})\n"
+    )
+    done = subprocess.run(  # it does not come to its workers, and has all that it needs by then
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environ(tmp_path, PORT="8080", PYTHONPATH=str(Path(__file__).parents[1])),
+    )
+    assert "cannot share SQLite" in done.stderr
+    brought = set(done.stdout.split())
+    assert {"relay", "trio", "pydantic"} <= brought
+    assert not brought & {"quart", "hypercorn", "sqlalchemy", "httpx", "h11", "quart_trio"}
+
+
 def test_a_worker_without_its_parent_ends(tmp_path: Path) -> None:
     program = (
         "import trio\n"
-        "from relay.server import Stop\n"
+        "from relay.stop import Stop\n"
         "from relay.workers import end_with_parent\n"
         "stop = Stop()\n"
         "trio.run(end_with_parent, stop)\n"

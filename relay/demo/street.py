@@ -23,6 +23,7 @@ from relay.sim.twilio_dial import HumanPhone
 from relay.sim.twilio_net import open_internet
 from relay.sim.twilio_rest import RestApi, open_rest
 from relay.sim.twilio_rest_server import serve_rest
+from relay.stop import Stop
 from relay.web.humans import ON_THE_LINE, ONE_MOMENT, PRESS
 
 PUBLIC_URL = "https://relay.demo"
@@ -52,7 +53,7 @@ class Street:
     async def open_relay(self, settings: Settings) -> AsyncIterator[server.Served]:
         """Run a relay under PUBLIC_URL for the length of a block, and see it to its end."""
         async with trio.open_nursery() as nursery:
-            stop = server.Stop()
+            stop = Stop()
             with trio.fail_after(START_S):
                 serve = partial(wiring.serve, settings, stop=stop)
                 served: server.Served = await nursery.start(serve)

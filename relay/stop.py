@@ -1,0 +1,70 @@
+"""How a process is told to end, and how long each step of its end may take.
+
+What the steps are, says server.py. The parent of several workers needs this and nothing of a
+server, so nothing of one is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Final
+
+import structlog
+import trio
+
+MOVE_S: Final = 10.0  # a turn has 4 s to end, "one moment" is said, the rows are written
+CUT_OFF_S: Final = 4.0  # closing takes a deaf peer 2 s, then the last webhooks
+FLUSH_S: Final = 5.0
+LAST_RESORT_S: Final = 2.0  # beyond all that; DRAIN_S and these are 291 s, Fly allows 300
+EXIT_STUCK: Final = 70
+
+_log = structlog.get_logger("relay.stop")
+
+
+class Stop:
+    """How a server is told to end: asked once it drains, asked again it ends at once.
+
+    drain: no new calls; hurry: the running ones have DRAIN_S; now: nobody is waited for
+    """
+
+    def __init__(self) -> None:
+        self.drain = trio.Event()
+        self.hurry = trio.Event()
+        self.now = trio.Event()
+
+    def ask(self) -> None:
+        """Take one step further towards the end."""
+        (self.now if self.hurry.is_set() else self.hurry).set()
+        self.drain.set()
+
+    def ask_patiently(self) -> None:
+        """End when the last call has ended by itself, however long that takes."""
+        self.drain.set()
+
+
+async def obey_signals(stop: Stop, drain_s: float) -> None:
+    """SIGTERM and SIGINT ask the server to stop, and arm the last resort. SIGUSR1 only drains."""
+    left_s = end_s(drain_s)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) as received:
+        async for number in received:
+            _log.info("< signal", signal=signal.Signals(number).name)
+            if number == signal.SIGUSR1:
+                stop.ask_patiently()
+                continue
+            end_process_after(left_s)
+            left_s = FLUSH_S + LAST_RESORT_S
+            stop.ask()
+
+
+def end_s(drain_s: float) -> float:
+    """How long after SIGTERM the process is gone, whatever its peers do."""
+    return drain_s + MOVE_S + CUT_OFF_S + FLUSH_S + LAST_RESORT_S
+
+
+def end_process_after(seconds: float) -> None:
+    """End the process then, unless it has ended by itself: a last resort that needs no loop."""
+    timer = threading.Timer(seconds, os._exit, args=(EXIT_STUCK,))
+    timer.daemon = True
+    timer.start()
