@@ -137,6 +137,19 @@ def _read_only(error: BaseException | None) -> bool:
     return getattr(error, "sqlstate", None) == _READ_ONLY
 
 
+#: The SQLSTATEs of what is beyond a limit of the server's own, as a key too long for its index.
+_BEYOND_LIMITS: Final = "54"
+
+
+def _refused(error: SQLAlchemyError) -> bool:
+    """Whether what was to be written is at fault: it will be taken at no other time."""
+    if isinstance(error, DataError | IntegrityError):
+        return True
+    # A plain StatementError is a value that did not even reach the driver.
+    sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return type(error) is StatementError or sqlstate.startswith(_BEYOND_LIMITS)
+
+
 def _on_postgresql_error(context: sa.engine.ExceptionContext) -> None:
     """Give up connections to who does not write: the next ones may lead to who does by now."""
     if _read_only(context.original_exception):
@@ -150,6 +163,8 @@ _SOON: Final = ("starting up", "shutting down", "recovery mode", "too many clien
 def _away(error: SQLAlchemyError, text: str) -> bool:
     """Whether nobody answered, or nobody who writes. Who says FATAL has answered: to a wrong
     password, say."""
+    if _refused(error):
+        return False
     if _read_only(getattr(error, "orig", None)):
         return True
     if not isinstance(error, OperationalError | InterfaceError):
@@ -170,8 +185,9 @@ def mapped(url: URL) -> Iterator[None]:
             line += ": its folder must exist, and the relay be allowed to write in it"
         if "unsupported startup parameter" in line:
             line += ": a pooler answers there, and DATABASE_URL needs the direct address"
-        # A plain StatementError is a value that did not even reach the driver.
-        refused = isinstance(error, DataError | IntegrityError) or type(error) is StatementError
         away = url.get_backend_name() == "postgresql" and _away(error, str(cause))
         shown = url.render_as_string(hide_password=True)
-        raise StoreError(f"{shown}: {line}", refused=refused, away=away) from error
+        raise StoreError(f"{shown}: {line}", refused=_refused(error), away=away) from error
+    except OverflowError as error:  # SQLite's driver; PostgreSQL says so itself
+        shown = url.render_as_string(hide_password=True)
+        raise StoreError(f"{shown}: {error}", refused=True) from error

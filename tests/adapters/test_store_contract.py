@@ -408,8 +408,22 @@ def test_what_will_never_be_taken_is_told_from_a_database_that_is_away(store: Sq
     with pytest.raises(StoreError) as caught:
         store.write([naive])
     assert caught.value.refused
+    with pytest.raises(StoreError) as caught:
+        store.write([entry(replace(SPENT, audio_ms=2**70))])
+    assert caught.value.refused, "no database has so large a number"
     away = open_store("postgresql://127.0.0.1:9/relay")
     with pytest.raises(StoreError) as caught:
         away.write([entry(OPENED)])
     away.close()
     assert not caught.value.refused
+
+
+def test_a_name_that_is_too_long_for_an_index_is_refused_and_not_waited_for(
+    migrated_postgresql: str,
+) -> None:
+    """Else the whole spool would wait behind it, for ever; SQLite has no such limit."""
+    store = open_store(migrated_postgresql)
+    with pytest.raises(StoreError) as caught:
+        store.write([entry(replace(TOOL, call_id=random.Random(1).randbytes(9000).hex()))])
+    store.close()
+    assert (caught.value.refused, caught.value.away) == (True, False)
