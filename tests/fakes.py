@@ -184,7 +184,8 @@ class FakeStore:
                 case WriteBegun() as begun:
                     self._begin(entry.call_sid, entry.at, begun)
                 case WriteEnded(key, status, output, outcome):
-                    row = self.writes[key]
+                    nobody_s = WriteRow(key, entry.call_sid, *[""] * 4, entry.at, None, "", "")
+                    row = self.writes.get(key, nobody_s)
                     if row.status != "done":
                         ended = replace(row, status=status, output=output, outcome=outcome)
                         self.writes[key] = ended
@@ -348,7 +349,7 @@ class FakeStore:
         if row is None:
             wish = (begun.caller, begun.tool, begun.arguments, begun.call_id)
             self.writes[begun.key] = WriteRow(begun.key, call_sid, *wish, at, None, "", "")
-        elif row.status != "done":
+        elif row.status != "done" and at >= row.begun_at:
             self.writes[begun.key] = replace(row, begun_at=at, status=None)
 
 

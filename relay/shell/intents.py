@@ -22,7 +22,7 @@ A repeat of a key, under whatever call_id, from whatever session or process:
                            heard it
 
 What counts as done is what changed something: a result that has an outcome. All other answers
-(NotBooked for any reason, bad arguments) are refusals.
+(NotBooked for any reason, bad arguments, an intent that could not be kept) are refusals.
 
 `finish_others` looks for intents that a process died with. It asks again only what is fresh and of
 the same day: after that "tomorrow at nine" is another day, and the caller has gone elsewhere. What
@@ -75,14 +75,14 @@ _log = structlog.get_logger("relay.intents")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a write. status: None when the business was not asked.
+    """What came of a write.
 
     output: what the model is told; outcome, notice, refused: as of a ToolResult
     """
 
     output: str
     ok: bool
-    status: WriteStatus | None
+    status: WriteStatus
     outcome: str = ""
     notice: str = ""
     refused: str = ""
@@ -120,7 +120,7 @@ class Intents:
         self.repeated = 0
         self._store = store
         self._journal = journal
-        self._not_kept = Answer(unavailable, ok=False, status=None)
+        self._not_kept = Answer(unavailable, ok=False, status="refused")
         self._wall_clock = wall_clock
         self._run_sync = run_sync or in_threads(THREADS)
         self._runs: dict[str, _Run] = {}
@@ -193,9 +193,10 @@ class Intents:
         return True
 
     def _end(self, call_sid: str, wish: WriteBegun, answer: Answer) -> None:
-        """Write down how it ended, behind the rows that tell of it."""
-        if answer.status is None:
-            return
+        """Write down how it ended, behind the rows that tell of it.
+
+        Of one that could not be kept as well: who did not answer in time may have it all the same.
+        """
         self._ended[wish.key] = True
         if len(self._ended) > MAX_REMEMBERED:
             self._ended.popitem(last=False)

@@ -395,6 +395,35 @@ async def test_an_intent_that_cannot_be_kept_is_not_carried_out(autojump_clock, 
     assert desk.outputs()[1] == BOOKED
 
 
+async def test_an_intent_that_was_kept_after_all_is_not_carried_out_behind_the_caller(
+    autojump_clock, nursery
+) -> None:
+    """The database was only slow: it commits when the caller has heard that it does not work."""
+
+    def broken(step: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def commits_late(function):
+        nursery.start_soon(later, function)
+        await trio.sleep_forever()
+
+    async def later(function):
+        await trio.sleep(1.0)
+        function()
+
+    desk = Desk(nursery, Clerk())
+    desk.disk.fail, desk.intents._run_sync = broken, commits_late
+    await desk.ask()
+    assert desk.outputs() == [UNAVAILABLE]
+    desk.disk.fail = lambda _: None
+    other = Desk(nursery, desk.clerk, before=desk)
+    other.recover()
+    await trio.sleep(2 * LOOK_S + ABANDONED_S)
+    assert desk.clerk.asked == []
+    assert desk.statuses() == ["refused"]
+    assert desk.rows(OwnerNotice) == []
+
+
 # ---- killed ---------------------------------------------------------------------------------
 
 
