@@ -11,6 +11,11 @@ the responses that were being made when it was reached, one a live call.
 
 A day begins at midnight in UTC, for every process and for `daily_costs` alike.
 
+A question whose answer is late is left behind in its thread, and what it comes to is heard whenever
+it comes: else a slow database would use up the day in shares that nobody has. An answer that is
+lost for good errs on the cheap side: what was reported is reported again, what was drawn is not
+spent, and what is given back is not had any more from the moment that it is offered.
+
 With the share used up and the next one asked for, calls hold their next response back (HELD) until
 the answer is there, a second at most. When there is none by then, the database is away, and a
 telephone that falls silent would be worse than an estimate: what was left of the day when the
@@ -22,9 +27,10 @@ meanwhile knows nothing of the day, and has its part of a whole one.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 
 import structlog
@@ -80,6 +86,8 @@ class Purse:
         self._dry_since: float | None = None
         self._away = False
         self._alone = 0  # what may be spent beyond the balance while the counter is away
+        # What came of questions, of which day each: (day, what was owed, answer). Threads append.
+        self._answers: deque[tuple[date, int, Drawn]] = deque()
         self._news = trio.Event()
         self._changed = trio.Event()
 
@@ -130,16 +138,17 @@ class Purse:
                     await trio.sleep(RETRY_S)
                     self._news.set()
         finally:
+            self._hear()
             with trio.move_on_after(HOLD_S, shield=True):
                 await self._draw(-self._balance, 0)
 
     async def _settle(self) -> None:
         """Report what is owed; draw or give back, by what the calls need now."""
+        self._hear()
         today = self._wall_clock().date()
-        if today != self._day:
-            if await self._draw(-self._balance, 0):
-                self._day = today
-        else:
+        if today != self._day and await self._draw(-self._balance, 0):
+            self._day = today
+        if today == self._day:
             owed = -self._balance if self._balance < 0 or not self._calls else 0
             await self._draw(owed, max(0, self._needed() - max(0, self._balance)))
         self._judge()
@@ -150,15 +159,12 @@ class Purse:
         return min(most, self._calls * max(1, self._cap // CALL_SHARE))
 
     async def _draw(self, owed: int, want: int) -> bool:
-        """One question to the counter. False: no answer, which changes nothing here.
-
-        An answer that was lost has counted there all the same: that errs on the cheap side.
-        """
+        """One question to the counter. False: no answer in time."""
+        self._balance += min(owed, 0)
+        question = partial(self._ask, self._day, owed, want)
         try:
             with trio.fail_after(HOLD_S):
-                drawn = await self._run_sync(
-                    partial(self._store.draw, self._day, owed, want, self._cap)
-                )
+                await self._run_sync(question)
         except (StoreError, trio.TooSlowError) as error:
             if not self._away:
                 self._alone = max(0, self._cap - self._taken) // self._sharers
@@ -170,9 +176,22 @@ class Purse:
             self._away = True
             return False
         self._away = False
-        self._balance += owed + drawn.granted
-        self._taken = drawn.taken
+        self._hear()
         return True
+
+    def _ask(self, day: date, owed: int, want: int) -> Drawn:
+        """The question, in a thread that may be left behind."""
+        drawn = self._store.draw(day, owed, want, self._cap)
+        self._answers.append((day, owed, drawn))
+        return drawn
+
+    def _hear(self) -> None:
+        """Take what was answered since, late or not. Yesterday's money buys nothing today."""
+        while self._answers:
+            day, owed, drawn = self._answers.popleft()
+            if day == self._day:
+                self._balance += max(owed, 0) + drawn.granted
+                self._taken = drawn.taken
 
     def _judge(self) -> None:
         """Find the level anew, and say so when it has changed."""

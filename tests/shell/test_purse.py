@@ -160,6 +160,26 @@ async def test_midnight_begins_a_new_day(autojump_clock, nursery):
     nursery.cancel_scope.cancel()
 
 
+async def test_at_midnight_nobody_s_response_is_held_back(autojump_clock, nursery):
+    """Which is in the afternoon, where the telephone rings in America."""
+    began = trio.current_time()
+    late = datetime(2026, 11, 26, 23, 59, 50, tzinfo=UTC)
+
+    def clock() -> datetime:
+        return late + timedelta(seconds=trio.current_time() - began)
+
+    purse = make(Counter(), wall_clock=clock, run_sync=Latency(0.01))
+    nursery.start_soon(purse.run)
+    with purse.open_tab() as tab:
+        await trio.sleep(1)
+        held_s = 0.0
+        while trio.current_time() - began < 20:
+            await trio.sleep(0.1)
+            held_s += 0.1 * (tab.level is Level.HELD)
+        assert held_s < 0.2
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_database_that_is_away_holds_calls_for_a_second_at_most(autojump_clock, nursery):
     counter = Counter()
     purse = make(counter)
@@ -216,6 +236,68 @@ async def test_a_process_that_ends_gives_back_what_it_has_not_spent(autojump_clo
 
 async def test_questions_really_run_in_a_thread_that_may_be_left_behind():
     assert await module.in_thread(lambda: Drawn(1, 2)) == Drawn(1, 2)
+
+
+# ---- answers that get lost or come late -----------------------------------------------------
+
+
+async def test_what_is_given_back_counts_once_though_the_answer_gets_lost(autojump_clock, nursery):
+    """Twice would take from the day what others have spent, and the cap would be passed by it."""
+
+    class Loses(Counter):
+        """Commits, and then its connection breaks."""
+
+        losing = False
+
+        def draw(self, day: date, owed: int, want: int, cap: int) -> Drawn:
+            drawn = super().draw(day, owed, want, cap)
+            if self.losing:
+                raise StoreError("the connection is lost")
+            return drawn
+
+    counter = Loses()
+    counter.days[NOON.date()] = 50_000
+    purse = make(counter)
+    nursery.start_soon(purse.run)
+    with purse.open_tab() as tab:
+        await trio.sleep(0.1)
+        tab.spend(200)
+        await trio.sleep(0.1)
+        counter.losing = True
+    await trio.sleep(3 * REFRESH_S)
+    counter.losing = False
+    await trio.sleep(3 * REFRESH_S)
+    assert taken(counter) == 50_200
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_slow_counter_uses_up_no_day(autojump_clock, nursery):
+    """What is drawn by an answer that comes too late is had all the same, and given back."""
+
+    async def leaves_it_behind(question: Callable[[], Drawn]) -> Drawn:
+        over = trio.Event()
+        answer: list[Drawn] = []
+
+        async def thread() -> None:
+            await trio.sleep(HOLD_S + 0.5)
+            answer.append(question())
+            over.set()
+
+        nursery.start_soon(thread)
+        await over.wait()
+        return answer[0]
+
+    counter = Counter()
+    purse = make(counter, run_sync=leaves_it_behind)
+    nursery.start_soon(purse.run)
+    with purse.open_tab() as tab:
+        for _ in range(60):
+            await trio.sleep(1)
+            tab.spend(10)
+        assert taken(counter) < CAP // 10
+    await trio.sleep(60)
+    assert taken(counter) == 600
+    nursery.cancel_scope.cancel()
 
 
 # ---- two processes --------------------------------------------------------------------------
