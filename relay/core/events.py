@@ -213,7 +213,7 @@ class AgentWrote:
 class ResponseEnded:
     """`response.done`, exactly once a response.
 
-    status: completed | cancelled | incomplete | failed
+    status: completed | cancelled | incomplete | failed; "" when it was not told
     reason: the status_details' reason ("turn_detected", "max_output_tokens", …) or ""
     error_code, error_message: of a failed one
     usage: token counts, flat ("input_text", "cached_audio", "output_audio", …), empty when absent;

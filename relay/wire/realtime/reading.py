@@ -2,15 +2,15 @@
 
 Read `type` alone, look up that type's shape, ignore what is not listed here. The server sends 46
 kinds of event, new ones any day, and most of them tell us nothing that another does not. Fields
-that we do not name are skipped, so they may be anything. Items are one Struct with a `type`, never
-a tagged union, which would fail on a tag that is new.
+that we do not name are skipped, so they may be anything. An item is read in the same two steps:
+of any that is no function call only the `type` is looked at, whatever else it holds.
 
 Two traps of the protocol are closed here, not further in:
 
 - A function call counts when its *item* is done and `completed`. `arguments.done` also comes for
   a response that was cut, with half of the JSON.
 - A response ends even if its bill cannot be read: `response.done` with a usage or details of
-  unknown shape is still `ResponseEnded`, since the next turn waits for it.
+  unknown shape, or without a status, is still `ResponseEnded`, since the next turn waits for it.
 
 What can be wrong with a frame, each a fixed word for counting:
 
@@ -126,20 +126,19 @@ class _Written(Struct):
     text: str
 
 
-class _Item(Struct):
-    """Any item: a message, a function call, something of next year."""
+class _ItemDone(Struct):
+    """item: a message, a function call, something of next year."""
 
-    type: str
+    response_id: _Id
+    item: msgspec.Raw
+
+
+class _Call(Struct):
     id: str | None = None
     status: str | None = None
     call_id: str | None = None
     name: str | None = None
     arguments: str | None = None
-
-
-class _ItemDone(Struct):
-    response_id: _Id
-    item: _Item
 
 
 class _Fault(Struct):
@@ -188,7 +187,7 @@ class _WordsUsage(Struct):
 
 class _Ended(Struct):
     id: _Id
-    status: str
+    status: str | None = None
     status_details: msgspec.Raw = msgspec.Raw(b"null")
     usage: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -224,6 +223,7 @@ _read_response_created = _reader(_ResponseCreated)
 _read_spoken = _reader(_Spoken)
 _read_written = _reader(_Written)
 _read_item_done = _reader(_ItemDone)
+_read_call = _reader(_Call)
 _read_response_done = _reader(_ResponseDone)
 _read_details = _reader(_Details)
 _read_usage = _reader(_Usage)
@@ -304,13 +304,15 @@ def _written(text: str) -> e.AgentWrote:
 
 def _item_done(text: str) -> e.FunctionCalled | None:
     done = _read_item_done(text)
-    item = done.item
-    if item.type != "function_call" or item.status != "completed":
+    if _read_head(done.item).type != "function_call":
         return None
-    if not item.call_id or not item.name:
+    call = _read_call(done.item)
+    if call.status != "completed":
+        return None
+    if not call.call_id or not call.name:
         raise ModelProtocolError("bad_shape", "a completed function_call without call_id or name")
     return e.FunctionCalled(
-        done.response_id, item.id or "", item.call_id, item.name, item.arguments or ""
+        done.response_id, call.id or "", call.call_id, call.name, call.arguments or ""
     )
 
 
@@ -321,7 +323,7 @@ def _response_done(text: str) -> e.ResponseEnded:
     usage = _or_none(_read_usage, response.usage)
     return e.ResponseEnded(
         response.id,
-        response.status,
+        response.status or "",
         reason=details.reason or "",
         error_code=error.word(),
         error_message=error.message or "",
