@@ -1,7 +1,7 @@
 """Any event that the `openai` package's types allow, as JSON, for hypothesis to draw.
 
-A type says more than our samples do: what may be absent, what may be null, which of several shapes a
-field may have. So a reader that is held to the types meets servers that no sample has shown.
+A type says more than our samples do: what may be absent, what may be null, which of several shapes
+a field may have. So a reader that is held to the types meets servers that no sample has shown.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _model(model: type[BaseModel]) -> st.SearchStrategy[Json]:
     )
 
 
-def _value(annotation: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one line a shape
+def _value(annotation: Any) -> st.SearchStrategy[Any]:
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _value(args[0])
