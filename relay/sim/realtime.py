@@ -196,7 +196,7 @@ class _Server:
         return None
 
     def _cancel(self, response_id: str | None) -> Fault | None:
-        running = [r for r in self.session.responses if r.id == response_id and r.usage is None]
+        running = [r for r in self.session.responses if r.id == response_id and not r.over]
         response = self.session.active if response_id is None else next(iter(running), None)
         if response is None:
             return Fault("response_cancel_not_active", "Cancellation failed: no active response.")

@@ -1,14 +1,16 @@
 """The session object of the simulated Realtime API: defaults, what may change it, and how.
 
-What a client sends is judged by the `openai` package's own types, and then by a walk for what
-those types let pass: an unknown field anywhere in it. One bad field refuses the whole update.
-A merge changes only what is present; `null` switches a nested thing off.
+What a client sends is judged by the `openai` package's own types, and then for what those types let
+pass: an unknown field anywhere in it, what is too long or too many, what another model knows. One
+bad field refuses the whole update. A merge changes only what is present; `null` switches a nested
+thing off.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -48,6 +50,20 @@ _NULLABLE = {
 }
 
 SESSION_S = 3600  # the API's own limit
+MAX_OUTPUT_TOKENS = 4096  # the most that can be named, beside "inf"
+MAX_EVENT_ID = 512
+MAX_METADATA = (16, 64, 512)  # pairs, characters of a key and of a value
+
+# The limit of the beta; nobody has seen what is longer pass.
+_ITEM_ID = re.compile(r"[A-Za-z0-9_]{1,32}")
+# Models that do not reason, and refuse what is for those that do.
+_UNREASONING = re.compile(r"gpt-4o.*|gpt-realtime(-1\.5)?(-mini)?(-20\d\d-\d\d-\d\d)?")
+# Fields of a transcription, and whose they are alone.
+_OF_RECOGNISERS: Mapping[str, tuple[str, ...]] = {
+    "languages": ("gpt-transcribe", "gpt-live-transcribe"),
+    "keywords": ("gpt-transcribe", "gpt-live-transcribe"),
+    "delay": ("gpt-realtime-whisper",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +130,42 @@ def fault_in(event: Mapping[str, Any]) -> Fault | None:
         return Fault("invalid_value", f"Invalid value for '{param}': {first['msg']}", param)
     for param in extras(parsed):
         return Fault("unknown_parameter", f"Unknown parameter: '{param}'.", param)
-    return None
+    return next((_wrong(why, param) for param, why in _excesses(event)), None)
+
+
+def _excesses(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the types let pass in an event and the API does not: (its path, why)."""
+    if len(event.get("event_id") or "") > MAX_EVENT_ID:
+        yield "event_id", f"longer than {MAX_EVENT_ID} characters"
+    item_id = (event.get("item") or {}).get("id")
+    if item_id is not None and not _ITEM_ID.fullmatch(item_id):
+        yield "item.id", "not 1 to 32 letters, digits and _"
+    if event["type"] == "conversation.item.truncate":
+        if event["content_index"] != 0:
+            yield "content_index", "an item has one part"
+        if event["audio_end_ms"] < 0:
+            yield "audio_end_ms", "before the beginning"
+    for part in ("session", "response"):
+        for name, why in _excesses_of(event.get(part) or {}):
+            yield f"{part}.{name}", why
+
+
+def _excesses_of(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The same of what a session's update and a response have in common."""
+    modalities = part.get("output_modalities")
+    if modalities is not None and len(modalities) != 1:
+        yield "output_modalities", "exactly one of audio and text"
+    limit = part.get("max_output_tokens")
+    if isinstance(limit, int) and not 1 <= limit <= MAX_OUTPUT_TOKENS:
+        yield "max_output_tokens", f"not 1 to {MAX_OUTPUT_TOKENS}"
+    pairs, key, value = MAX_METADATA
+    metadata = part.get("metadata") or {}
+    if len(metadata) > pairs or any(len(k) > key or len(v) > value for k, v in metadata.items()):
+        yield "metadata", f"more than {pairs} pairs, or of more than {key} and {value} characters"
+
+
+def _wrong(why: str, param: str) -> Fault:
+    return Fault("invalid_value", f"Invalid value for '{param}': {why}.", param)
 
 
 def _without_references(event: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -166,7 +217,27 @@ def merged(session: Json, update: Json, *, spoke: bool) -> Json | Fault:
         before = session["audio"]["input"]["turn_detection"] or {}
         base = before if before.get("type") == turns["type"] else _VAD_DEFAULTS[turns["type"]]
         after["audio"]["input"]["turn_detection"] = {**base, **_present(turns)}
-    return _range_fault(after) or after
+    return _range_fault(after) or _model_fault(after) or after
+
+
+def reasons(model: str) -> bool:
+    """Whether a model thinks before it speaks; one that nobody has heard of does."""
+    return not _UNREASONING.fullmatch(model)
+
+
+def _model_fault(session: Json) -> Fault | None:
+    """What this session's models do not know."""
+    for name in ("reasoning", "parallel_tool_calls"):
+        if session.get(name) is not None and not reasons(session["model"]):
+            return _wrong(f"{session['model']} does not know it", f"session.{name}")
+    path, heard_by = "session.audio.input.transcription", session["audio"]["input"]["transcription"]
+    for name, models in _OF_RECOGNISERS.items():
+        if heard_by and heard_by.get(name) is not None and heard_by.get("model") not in models:
+            return _wrong(f"only for {' and '.join(models)}", f"{path}.{name}")
+    turns = session["audio"]["input"]["turn_detection"]
+    if turns and heard_by and heard_by.get("model") == "gpt-realtime-whisper":
+        return _wrong("this model wants turn_detection to be null", path)
+    return None
 
 
 def _present(fields: Json) -> Json:
@@ -181,9 +252,9 @@ def _range_fault(session: Json) -> Fault | None:
         "session.audio.output.speed": (session["audio"]["output"]["speed"], 0.25, 1.5),
         "session.audio.input.turn_detection.threshold": (turns.get("threshold", 0.5), 0.0, 1.0),
     }
-    limit = session["max_output_tokens"]
-    if limit != "inf":
-        ranges["session.max_output_tokens"] = (limit, 1, 4096)
+    if turns.get("idle_timeout_ms") is not None:
+        path = "session.audio.input.turn_detection.idle_timeout_ms"
+        ranges[path] = (turns["idle_timeout_ms"], 5000, 30_000)
     for param, (value, low, high) in ranges.items():
         if not low <= value <= high:
             return Fault("invalid_value", f"Expected {low} to {high}, got {value}.", param)

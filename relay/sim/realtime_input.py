@@ -24,6 +24,7 @@ HEAR_S = 10.0  # a brain that takes longer has not heard
 _BYTES_PER_MS = VAD_HZ * 2 // 1000
 _KEEP_MS = 5000  # of silence before a turn: more than any prefix padding
 _LEAST_MS = 100  # of audio for a commit by hand
+_MOST_BYTES = 15 * 1024 * 1024  # of audio in one append
 
 
 class Input:
@@ -74,6 +75,8 @@ class Input:
             data = None
         if data is None:
             return Fault("invalid_value", "Invalid 'audio'. Expected base64.", "audio")
+        if len(data) > _MOST_BYTES:
+            return Fault("invalid_value", "Invalid 'audio': more than 15 MiB.", "audio")
         kind: str = self._session.config["audio"]["input"]["format"]["type"]
         self._session.appended_ms += len(data) / BYTES_PER_MS[kind]
         pcm = from_mulaw(data) if kind == "audio/pcmu" else self._thirds(data)

@@ -152,6 +152,7 @@ def _finish(session: Session, response: Response, status: str, details: Json | N
         _close(session, response, "incomplete")
     if status != "failed" or response.output:
         response.usage = _usage(session, response)
+    response.over = True
     if session.active is response:
         session.active = None
     told = details if details is None else {"type": status, **details}

@@ -83,7 +83,10 @@ class Logged:
 
 @dataclass(slots=True, kw_only=True)
 class Response:
-    """A response that was created. `scope` ends it early; reason then says why."""
+    """A response that was created. `scope` ends it early; reason then says why.
+
+    over: its `response.done` has left
+    """
 
     id: str
     settings: Json
@@ -94,6 +97,7 @@ class Response:
     cancel_reason: str | None = None
     audio_ms: int = 0
     usage: Json | None = None
+    over: bool = False
 
     @property
     def spoken(self) -> bool:

@@ -64,7 +64,6 @@ def test_turn_detection_keeps_what_it_has_and_takes_defaults_when_its_kind_chang
         ({"model": "gpt-realtime-2"}, "session.model"),
         ({"audio": {"output": {"speed": 3.0}}}, "session.audio.output.speed"),
         ({"audio": {"input": {"format": {"type": "audio/pcma"}}}}, "session.audio.input.format"),
-        ({"max_output_tokens": 5000}, "session.max_output_tokens"),
         (
             {"audio": {"input": {"turn_detection": {"type": "server_vad", "threshold": 2}}}},
             "session.audio.input.turn_detection.threshold",
@@ -120,3 +119,90 @@ def test_good_events_have_no_fault() -> None:
     asked = {"conversation": "none", "input": [reference, message], "metadata": {"purpose": "p"}}
     assert config.fault_in({"type": "response.create", "response": asked}) is None
     assert config.fault_in({"type": "response.create"}) is None
+
+
+LONG = "x" * 513
+BOTH = ["text", "audio"]
+SPEAK = {"type": "response.create"}
+CUT = {"type": "conversation.item.truncate", "item_id": "i", "content_index": 0, "audio_end_ms": 1}
+WORDS = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}]}
+
+
+@pytest.mark.parametrize(
+    ("event", "param"),
+    [
+        (SPEAK | {"event_id": LONG}, "event_id"),
+        (
+            SPEAK | {"response": {"output_modalities": ["text", "audio"]}},
+            "response.output_modalities",
+        ),
+        (SPEAK | {"response": {"output_modalities": []}}, "response.output_modalities"),
+        (SPEAK | {"response": {"max_output_tokens": 4097}}, "response.max_output_tokens"),
+        (SPEAK | {"response": {"max_output_tokens": 0}}, "response.max_output_tokens"),
+        (SPEAK | {"response": {"metadata": {str(n): "" for n in range(17)}}}, "response.metadata"),
+        (SPEAK | {"response": {"metadata": {"x" * 65: ""}}}, "response.metadata"),
+        (SPEAK | {"response": {"metadata": {"x": LONG}}}, "response.metadata"),
+        (CUT | {"content_index": 1}, "content_index"),
+        (CUT | {"audio_end_ms": -1}, "audio_end_ms"),
+        ({"type": "conversation.item.create", "item": WORDS | {"id": "x" * 33}}, "item.id"),
+        ({"type": "conversation.item.create", "item": WORDS | {"id": "a b"}}, "item.id"),
+        (update(output_modalities=BOTH), "session.output_modalities"),
+        (update(max_output_tokens=5000), "session.max_output_tokens"),
+    ],
+)
+def test_what_is_longer_or_more_than_the_api_takes_is_a_fault(
+    event: config.Json, param: str
+) -> None:
+    fault = config.fault_in(event)
+    assert fault is not None
+    assert (fault.code, fault.param) == ("invalid_value", param)
+
+
+def test_at_its_limits_an_event_has_no_fault() -> None:
+    metadata = {f"{n:064}": "x" * 512 for n in range(16)}
+    response = {"metadata": metadata, "max_output_tokens": 4096, "output_modalities": ["text"]}
+    assert config.fault_in(SPEAK | {"response": response, "event_id": "x" * 512}) is None
+    assert config.fault_in(SPEAK | {"response": {"max_output_tokens": "inf"}}) is None
+    item = WORDS | {"id": "a_" * 16}
+    assert config.fault_in({"type": "conversation.item.create", "item": item}) is None
+    assert config.fault_in(CUT | {"audio_end_ms": 0}) is None
+
+
+THINK = {"reasoning": {"effort": "low"}}
+ASR = "session.audio.input.transcription"
+
+
+def words_by(model: str, **fields: object) -> config.Json:
+    return {"audio": {"input": {"transcription": {"model": model, **fields}}}}
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "param"),
+    [
+        ("gpt-realtime-1.5", THINK, "session.reasoning"),
+        ("gpt-realtime", THINK, "session.reasoning"),
+        ("gpt-realtime-mini-2025-12-15", THINK, "session.reasoning"),
+        ("gpt-realtime-1.5", {"parallel_tool_calls": False}, "session.parallel_tool_calls"),
+        ("gpt-realtime-2.1", THINK, None),
+        ("gpt-realtime-2.1-mini", {"parallel_tool_calls": False}, None),
+        ("gpt-realtime-3", THINK, None),
+        ("gpt-realtime-2", words_by("whisper-1", languages=["en"]), f"{ASR}.languages"),
+        ("gpt-realtime-2", words_by("gpt-4o-transcribe", keywords=["x"]), f"{ASR}.keywords"),
+        ("gpt-realtime-2", words_by("gpt-transcribe", delay="low"), f"{ASR}.delay"),
+        ("gpt-realtime-2", words_by("gpt-realtime-whisper"), ASR),
+        ("gpt-realtime-2", words_by("gpt-transcribe", languages=["en"], keywords=["x"]), None),
+    ],
+)
+def test_a_field_is_for_some_models_only(
+    model: str, fields: config.Json, param: str | None
+) -> None:
+    before = config.default_session("sess_1", model, 1_800_000_000)
+    after = config.merged(before, {"type": "realtime", **fields}, spoke=False)
+    assert (after.param if isinstance(after, config.Fault) else None) == param
+
+
+@pytest.mark.parametrize(("ms", "good"), [(4999, False), (5000, True), (30_000, True)])
+def test_an_idle_timeout_has_its_range(ms: int, good: bool) -> None:
+    turns = {"type": "server_vad", "idle_timeout_ms": ms}
+    update = {"type": "realtime", "audio": {"input": {"turn_detection": turns}}}
+    assert isinstance(config.merged(session(), update, spoke=False), dict) == good

@@ -125,6 +125,14 @@ async def test_bad_audio_is_answered_with_an_error(autojump_clock: object) -> No
         assert client.session.appended_ms == 0
 
 
+async def test_one_append_holds_no_more_than_15_mib(autojump_clock: object) -> None:
+    async with connected() as client:
+        await started(client, **BY_HAND)
+        await client.append(bytes(15 * 1024 * 1024 + 2))
+        assert (await client.wait("error"))["error"]["param"] == "audio"
+        assert client.session.appended_ms == 0
+
+
 # ---- by hand ----------------------------------------------------------------------------------
 
 

@@ -310,3 +310,11 @@ async def test_usage_counts_audio_by_its_length_and_caches_what_was_seen(
         cached = second["cached_tokens_details"]
         assert cached["audio_tokens"] == -(-heard // 100)
         assert second["cached_tokens"] == cached["audio_tokens"] + cached["text_tokens"]
+
+
+async def test_a_response_that_failed_cannot_be_cancelled(autojump_clock: object) -> None:
+    async with connected(Scripted(failed())) as client:
+        await started(client)
+        done = await client.ask()
+        await client.send("response.cancel", response_id=done["id"])
+        assert (await client.wait("error"))["error"]["code"] == "response_cancel_not_active"
