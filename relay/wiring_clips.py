@@ -21,7 +21,7 @@ from relay.prompts import Prompts, load_prompts
 from relay.shell import clip_studio, voice_studio
 from relay.shell.kit import CallFacts
 from relay.wiring_business import open_business
-from relay.wiring_model import MAX_OUTPUT_TOKENS, REASONING_EFFORT, DialModel, dial_openai
+from relay.wiring_model import MAX_OUTPUT_TOKENS, DialModel, dial_openai, reasoning_effort
 from relay.wiring_voice import make_voice
 
 
@@ -112,7 +112,7 @@ def make_cabinet(
     session = clip_studio.studio_settings(
         settings.realtime_voice,
         settings.realtime_audio_format,
-        REASONING_EFFORT,
+        reasoning_effort(settings),
         MAX_OUTPUT_TOKENS,
     )
 

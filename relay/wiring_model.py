@@ -17,7 +17,7 @@ from relay.prompts import Prompts
 from relay.shell import sockets
 from relay.shell.kit import CallFacts
 from relay.tools import Tool
-from relay.wire.realtime import SessionSettings
+from relay.wire.realtime import SessionSettings, reasons
 
 # gpt-transcribe replaces the models that are shut down on 2027-02-26.
 TRANSCRIPTION_MODEL: Final = "gpt-transcribe"
@@ -44,6 +44,12 @@ def session_url(settings: Settings, *, hard: bool = False) -> str:
     model = urlencode({"model": larger or settings.realtime_model})
     query = f"{parts.query}&{model}" if parts.query else model
     return urlunsplit(parts._replace(query=query))
+
+
+def reasoning_effort(settings: Settings) -> str | None:
+    """How hard a call's models are to think; None when one of them does not know the word."""
+    models = filter(None, (settings.realtime_model, settings.realtime_model_hard))
+    return REASONING_EFFORT if all(map(reasons, models)) else None
 
 
 def pseudonym(settings: Settings, caller: str) -> str:
@@ -83,6 +89,6 @@ def session_settings(
         create_response=settings.server_turns,
         vad_mode=settings.vad_mode,
         vad_eagerness=settings.vad_eagerness,
-        reasoning_effort=REASONING_EFFORT,
+        reasoning_effort=reasoning_effort(settings),
         max_output_tokens=MAX_OUTPUT_TOKENS,
     )

@@ -41,6 +41,7 @@ from relay.sim.twilio_cloud import TwilioCloud
 from relay.sim.twilio_net import open_internet
 from relay.stop import Stop
 from relay.trust import authorities
+from relay.wiring_model import reasoning_effort
 from tests.readers import Models
 
 PUBLIC = "https://relay.example.com"
@@ -262,6 +263,22 @@ async def test_a_model_that_cannot_be_reached_is_a_dial_error(tmp_path: Path) ->
     with pytest.raises(DialError):
         async with wiring.dial_openai(settings, CallFacts("CA1", CALLER)):
             pass
+
+
+@pytest.mark.parametrize(
+    ("models", "effort"),
+    [
+        ({}, "low"),
+        ({"REALTIME_MODEL": "gpt-realtime-1.5"}, None),
+        ({"REALTIME_MODEL_HARD": "gpt-realtime-1.5"}, None),
+        ({"REALTIME_MODEL_HARD": "gpt-realtime-2.1"}, "low"),
+    ],
+)
+def test_models_that_do_not_reason_are_not_told_how_hard_to(
+    tmp_path: Path, models: dict[str, str], effort: str | None
+) -> None:
+    """A field that they do not know would have them refuse the session, and so every call."""
+    assert reasoning_effort(make_settings(tmp_path, **models)) == effort
 
 
 def test_the_model_is_named_in_the_session_s_address(tmp_path: Path) -> None:

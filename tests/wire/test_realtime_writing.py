@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from relay.core import commands as c
 from relay.errors import Misuse
-from relay.wire.realtime import SessionSettings, render
+from relay.sim.realtime_config import default_session, merged
+from relay.wire.realtime import SessionSettings, reasons, render
 from tests.wire.strictness import client_event
 
 TOOL = {
@@ -224,3 +225,26 @@ def test_any_text_arrives_and_what_is_no_unicode_is_replaced(text):
 
 def test_a_session_that_hears_no_turns_says_so():
     assert session(vad_mode="none")["audio"]["input"]["turn_detection"] is None
+
+
+@pytest.mark.parametrize(
+    ("model", "does"),
+    [
+        *[(f"gpt-realtime-{name}", True) for name in ("2", "2.1", "2.1-mini", "2.1-2026-05-07")],
+        ("a model of next year", True),
+        *[(f"gpt-realtime{name}", False) for name in ("", "-1.5", "-mini", "-2025-08-28")],
+        ("gpt-realtime-mini-2025-12-15", False),
+        ("gpt-4o-realtime-preview-2025-06-03", False),
+        ("gpt-4o-mini-realtime-preview", False),
+    ],
+)
+def test_which_models_reason(model: str, does: bool):
+    assert reasons(model) == does
+
+
+@pytest.mark.parametrize("model", ["gpt-realtime-1.5", "gpt-realtime-2.1-mini"])
+def test_a_session_is_taken_by_the_model_that_it_is_for(model: str):
+    effort = "low" if reasons(model) else None
+    update = spelt(c.ConfigureModel(), dataclasses.replace(SETTINGS, reasoning_effort=effort))
+    before = default_session("sess_1", model, 0)
+    assert isinstance(merged(before, update["session"], spoke=False), dict)

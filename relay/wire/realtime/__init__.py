@@ -5,7 +5,7 @@ writing.py   commands -> our frames; what a session is configured with
 """
 
 from relay.wire.realtime.reading import AudioDelta, AudioDone, TextDelta, parse
-from relay.wire.realtime.writing import ModelMessage, SessionSettings, render
+from relay.wire.realtime.writing import ModelMessage, SessionSettings, reasons, render
 
 __all__ = [
     "AudioDelta",
@@ -14,5 +14,6 @@ __all__ = [
     "SessionSettings",
     "TextDelta",
     "parse",
+    "reasons",
     "render",
 ]

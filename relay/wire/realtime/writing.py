@@ -6,6 +6,7 @@ none: there are fifty a second, and nothing waits for an answer.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, assert_never
 
@@ -35,6 +36,10 @@ _FORMATS: Final[dict[str, dict[str, Any]]] = {
 # Of what is written out of band: two sentences, and what a reasoning model thinks before them.
 PRIVATE_TOKENS: Final = 600
 _ROLES: Final = frozenset({"system", "user", "assistant"})
+# Those of before "gpt-realtime-2"; who is newer than this list thinks, too.
+_UNREASONING = re.compile(
+    r"gpt-4o.*-realtime.*|gpt-realtime(-1\.5)?(-mini)?(-\d{4}-\d\d-\d\d)?", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,11 @@ class SessionSettings:
     def __post_init__(self) -> None:
         if self.audio_format not in _FORMATS:
             raise Misuse(f"audio_format is {self.audio_format!r}, not pcm or pcmu")
+
+
+def reasons(model: str) -> bool:
+    """Whether a model thinks before it speaks. One that does not refuses to be told how hard to."""
+    return not _UNREASONING.fullmatch(model)
 
 
 def render(command: ModelMessage, event_id: str, settings: SessionSettings) -> str:
