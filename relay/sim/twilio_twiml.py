@@ -1,7 +1,8 @@
 """TwiML as Twilio reads it: one document becomes a tuple of verbs, and warnings.
 
 Only the verbs that the simulated cloud can perform; any other is a warning (12200) and skipped,
-as is a misspelt attribute: TwiML is case-sensitive. A document that is no XML is 12100.
+as is a misspelt attribute: TwiML is case-sensitive. A value that Twilio does not know is a warning
+too. A document that is no XML is 12100.
 """
 
 from __future__ import annotations
@@ -106,6 +107,26 @@ _ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "Hangup": frozenset(),
     "Reject": frozenset({"reason"}),
 }
+# The values of an attribute, several of them for events.
+_METHODS = frozenset({"GET", "POST"})
+_WORDS: Mapping[str, frozenset[str]] = {
+    "method": _METHODS,
+    "waitMethod": _METHODS,
+    "statusCallbackMethod": _METHODS,
+    "recordingStatusCallbackMethod": _METHODS,
+    "beep": frozenset({"true", "false", "onEnter", "onExit"}),
+    "jitterBufferSize": frozenset({"off", "small", "medium", "large"}),
+    "recordingStatusCallbackEvent": frozenset({"in-progress", "completed", "absent"}),
+    "trim": frozenset({"trim-silence", "do-not-trim"}),
+    "reason": frozenset({"rejected", "busy"}),
+}
+_EVENTS: Mapping[str, frozenset[str]] = {
+    "Number": frozenset({"initiated", "ringing", "answered", "completed"}),
+    "Conference": frozenset(
+        ["start", "end", "join", "leave", "mute", "hold", "modify", "speaker", "announcement"]
+    ),
+}
+_RING_S = range(5, 601)
 # What the events of a statusCallback are when none are named.
 _DEFAULT_EVENTS: Mapping[str, str] = {"Number": "completed", "Conference": ""}
 
@@ -227,11 +248,14 @@ def _dial(element: ET.Element, warnings: list[str]) -> Dial | Confer | None:
     if not 0 < len(callees) <= MAX_CALLEES:
         warnings.append(f"<Dial> has {len(callees) or 'nobody'} to dial")
         return None
+    timeout_s = _integer(element, "timeout", 30, warnings)
+    if timeout_s not in _RING_S:
+        warnings.append(f"<Dial timeout={timeout_s}>: 5 to 600 seconds")
     return Dial(
         callees=tuple(callees),
         action=element.get("action"),
         method=element.get("method", "POST"),
-        timeout_s=_integer(element, "timeout", 30, warnings),
+        timeout_s=min(max(timeout_s, _RING_S[0]), _RING_S[-1]),
         caller_id=element.get("callerId", ""),
         time_limit_s=_integer(element, "timeLimit", 14_400, warnings),
     )
@@ -239,9 +263,7 @@ def _dial(element: ET.Element, warnings: list[str]) -> Dial | Confer | None:
 
 def _confer(element: ET.Element, noun: ET.Element, warnings: list[str]) -> Confer:
     buffer = noun.get("jitterBufferSize", "large")
-    if buffer not in ("off", "small", "medium", "large"):
-        warnings.append(f"jitterBufferSize={buffer!r} is no size")
-        buffer = "large"
+    buffer = buffer if buffer in _WORDS["jitterBufferSize"] else "large"
     return Confer(
         name=_text(noun),
         action=element.get("action"),
@@ -313,6 +335,11 @@ def _check_attributes(element: ET.Element, warnings: list[str]) -> None:
             for name in element.attrib
             if name not in known
         )
+    for name, value in element.attrib.items():
+        events = _EVENTS.get(element.tag) if name == "statusCallbackEvent" else None
+        words = events or _WORDS.get(name)
+        if words is not None and not words.issuperset(value.split() or [""]):
+            warnings.append(f"{name}={value!r} of <{element.tag}>: one of {sorted(words)}")
 
 
 def _integer(element: ET.Element, name: str, default: int, warnings: list[str]) -> int:
