@@ -244,7 +244,8 @@ class NativeSocket:
                 payload, self._parts = b"".join(self._parts), []
             return payload.decode() if kind == TEXT else payload
         if kind == PING:
-            self._put(PONG, link.payload())
+            if link.unsent <= UNSENT_BYTES:  # else a later one is answered: RFC 6455, 5.5.3
+                self._put(PONG, link.payload())
             self.flush(self._lagging)
         elif kind == CLOSE:
             code = link.code
@@ -329,7 +330,9 @@ class NativeSocket:
             self._lagging()
 
     def _flush(self) -> bool:
-        left = self._link.flush()
+        """Send. False: the kernel does not take it all now. What is deaf sends nothing ever after:
+        its fd may be somebody else's by then."""
+        left = ENDED if self._deaf else self._link.flush()
         if left == ENDED:
             self._deaf, self._stuck = True, False
         else:
@@ -340,6 +343,8 @@ class NativeSocket:
     async def drain(self) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
         while not self._flush():
+            if self._closing is not None:
+                self._raise_gone()  # it is for `aclose` to wait now, and Trio lets but one
             try:
                 await trio.lowlevel.wait_writable(self._fd)
             except trio.ClosedResourceError:
@@ -375,13 +380,13 @@ class NativeSocket:
         if self._fd >= 0:
             trio.lowlevel.notify_closing(self._fd)
         try:
-            with trio.move_on_after(self._close_s):
+            with trio.move_on_after(self._close_s), suppress(trio.ClosedResourceError):
                 if not self._said_goodbye:
                     self._say_goodbye(code, reason)
-                with suppress(SocketClosed):
-                    await self.drain()
-                    if not was_open or await self._hear_goodbye():
-                        await self._hear_the_end()
+                while not self._flush():
+                    await trio.lowlevel.wait_writable(self._fd)
+                if not self._deaf and (not was_open or await self._hear_goodbye()):
+                    await self._hear_the_end()
         finally:
             self._shut()
             self._closing.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import gc
 import resource
@@ -270,6 +271,58 @@ async def test_to_a_peer_that_is_gone_nothing_is_sent_and_nothing_breaks():
         server.flush(lambda: pytest.fail("there is nothing to send"))
         with pytest.raises(SocketClosed):
             await server.send("to nobody")
+
+
+def fill(socket: NativeSocket) -> None:
+    """Send until the kernel takes no more."""
+    lagging: list[bool] = []
+    while not lagging:
+        assert socket.send_nowait("x" * 10_000)
+        socket.flush(lambda: lagging.append(True))
+
+
+async def test_who_writes_learns_of_our_close_while_that_waits_for_a_peer_that_does_not_read():
+    """Two tasks may not wait for one socket."""
+    async with pair() as (server, _client), trio.open_nursery() as tasks:
+        fill(server)
+        tasks.start_soon(server.aclose, 1001, "going away")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        with pytest.raises(SocketClosed) as gone:
+            await server.drain()
+        assert (gone.value.code, gone.value.reason) == (1001, "going away")
+
+
+async def test_what_is_left_after_our_close_goes_to_nobody_who_has_its_number_now():
+    here, there = sockets.socketpair()
+    server = native(here, client=False)
+    fill(server)
+    await server.aclose()
+    number = here.fileno()
+    here.close()
+    there.close()
+    with contextlib.ExitStack() as opened:
+        ends = [opened.enter_context(end) for end in sockets.socketpair()]
+        assert number in [end.fileno() for end in ends]
+        server.flush(lambda: pytest.fail("there is nothing to send"))
+        for end in ends:
+            end.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                end.recv(1)
+
+
+async def test_pings_of_a_peer_that_does_not_read_do_not_pile_up():
+    here, there = sockets.socketpair()
+    with here, there:
+        server = native(here, client=False)
+        pings = twin.write(twin.PING, b"p" * 125, bytes(4)) * 400
+        peer = trio.SocketStream(trio.socket.from_stdlib_socket(there.dup()))
+        async with peer, trio.open_nursery() as tasks:
+            tasks.start_soon(server.receive)
+            for _ in range(60):
+                await peer.send_all(pings)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert 1_000_000 < server._link.unsent < 1_100_000
+            tasks.cancel_scope.cancel()
 
 
 async def test_a_ping_is_answered_between_fragments():
