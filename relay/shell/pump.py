@@ -98,12 +98,12 @@ class Pump:
 
     def watch(self, fd: int, poured: Poured, ear: Ear | None = None) -> None:
         """Have a socket read whenever it can be, by its ear if it has one."""
-        self._poured[fd] = poured
+        self._epoll.register(fd, select.EPOLLIN)  # may refuse: then nothing of it stays
         if ear is None:
             self._eager.register(fd, select.EPOLLIN)
         else:
             self._round.lend(fd, ear)
-        self._epoll.register(fd, select.EPOLLIN)
+        self._poured[fd] = poured
 
     def forget(self, fd: int) -> None:
         """Watch it no more. Must be said before fd is closed; may be said twice."""
@@ -119,6 +119,7 @@ class Pump:
             await self._pump()
         finally:
             current.set(None)
+            self._poured.clear()  # who still waits must be able to give up
             self._epoll.close()
             self._eager.close()
             self.clock.close()

@@ -33,6 +33,10 @@ class Phone:
     def say(self) -> None:
         self.there.send(b"x")
 
+    def close(self) -> None:
+        self.here.close()
+        self.there.close()
+
 
 @contextmanager
 def soon() -> Iterator[None]:
@@ -47,8 +51,7 @@ def soon() -> Iterator[None]:
 def phone() -> Iterator[Phone]:
     made = Phone()
     yield made
-    made.here.close()
-    made.there.close()
+    made.close()
 
 
 @pytest.fixture(params=[0.0, 1e9], ids=["by ticks", "by wakes"])
@@ -108,3 +111,40 @@ async def test_a_signal_is_heard(asleep):
 async def test_it_is_cancelled_like_any_other_task(asleep, nursery):
     await trio.sleep(0.01)
     nursery.cancel_scope.cancel()
+
+
+class Waits(Phone):
+    """A task that waits for such a socket."""
+
+    def __init__(self, by: pump.Pump) -> None:
+        super().__init__()
+        self.by = by
+
+    async def wait(self) -> None:
+        self.by.watch(self.here.fileno(), self)
+        await trio.lowlevel.wait_task_rescheduled(self.give_up)
+
+    def give_up(self, _: object) -> trio.lowlevel.Abort:
+        self.by.forget(self.here.fileno())
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+async def test_who_still_waits_can_give_up_when_the_pump_is_over():
+    async with trio.open_nursery() as calls:
+        by = pump.Pump()
+        async with trio.open_nursery() as pumping:
+            pumping.start_soon(by.run)
+            await trio.testing.wait_all_tasks_blocked()
+            call = Waits(by)
+            calls.start_soon(call.wait)
+            await trio.testing.wait_all_tasks_blocked()
+            pumping.cancel_scope.cancel()
+        calls.cancel_scope.cancel()
+    call.close()
+
+
+async def test_nothing_stays_of_a_socket_that_cannot_be_watched(asleep, phone, tmp_path):
+    with (tmp_path / "no socket").open("w") as file:
+        with pytest.raises(OSError, match="not permitted"):
+            asleep.watch(file.fileno(), phone)
+        asleep.forget(file.fileno())
