@@ -116,15 +116,16 @@ class Speaker:
         """Open the connection and feed what comes of it until it is gone."""
         try:
             async with self._voice.dial() as socket, trio.open_nursery() as nursery:
-                nursery.start_soon(self._write, socket)
+                nursery.start_soon(self._write, socket, nursery.cancel_scope)
                 await self._read(socket)
                 nursery.cancel_scope.cancel()
         except DialError as failed:
             self._lose("unreachable", str(failed))
 
-    async def _write(self, socket: Socket) -> None:
+    async def _write(self, socket: Socket, connection: trio.CancelScope) -> None:
         if not await self._outbox.run(socket):
             self._lose("closed", "it does not read")
+            connection.cancel()  # it need not say anything, either, and counts as long as it stands
 
     async def _read(self, socket: Socket) -> None:
         while not self._over:

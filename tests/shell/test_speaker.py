@@ -193,6 +193,26 @@ async def test_one_that_does_not_read_is_lost(autojump_clock):
     assert [event.why for event in made.of(on.VoiceLost)] == ["closed"]
 
 
+async def test_one_that_stops_reading_and_says_nothing_takes_no_connection_any_more(
+    autojump_clock,
+):
+    """It may go on like that for as long as the call lasts, and would count as one of ours."""
+    ours, _theirs = memory_pair(capacity=1)
+
+    @asynccontextmanager
+    async def dial(url: str, headers: Any) -> AsyncIterator[Socket]:
+        await trio.lowlevel.checkpoint()
+        yield ours
+
+    events: list[on.Event] = []
+    speaker = Speaker(ElevenLabs("wss://v", "xi", "flash", "rachel", dial), events.append)
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(speaker.run)
+            speaker.say(said("i", "Nine to five."))
+    assert events == [on.VoiceLost("closed", "it does not read")]
+
+
 async def test_after_the_goodbye_nothing_is_fed(autojump_clock):
     async with rig() as made:
         made.speaker.say(said("i", "Nine to five, every day but Sunday."))
