@@ -55,6 +55,10 @@ Feed = Callable[[on.Event], None]
 _LOST_BY: Final = {"busy": "busy", "no-answer": "no_answer"}
 
 
+def _to_nobody(_: on.Event) -> None:
+    """What a call whose stream is over is told."""
+
+
 @dataclass(eq=False, slots=True)
 class _Try:
     """One attempt of a call in this process. feed: into that call; never raises."""
@@ -182,11 +186,13 @@ class Humans:
     def left(self, call_sid: str, *, joining: bool) -> None:
         """A call's stream is over. joining: the caller is on the way to the room."""
         for one in self._tries.values():
-            if one.call_sid == call_sid and not one.settled.is_set():
-                if joining and one.state == "accepted":
-                    self._later(self._await_arrival, one)
-                else:
-                    self.drop(one.attempt)
+            if one.call_sid != call_sid:
+                continue
+            one.feed = _to_nobody  # an attempt is remembered for long, and the call would be by it
+            if joining and one.state == "accepted":
+                self._later(self._await_arrival, one)
+            else:
+                self.drop(one.attempt)
 
     # ---- for the webhooks -------------------------------------------------------------------
 
