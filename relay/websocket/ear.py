@@ -59,9 +59,12 @@ class Ear:
         self._lane: Lane | None = None
 
     def stream_started(self, stream_sid: str) -> None:
-        """Only media of this stream is taken, and none before this."""
+        """Only media of this stream is taken, and none before this.
+
+        Names are compared as they are spelt: one that JSON spells otherwise is left to the reader.
+        """
         name = stream_sid.encode()
-        if len(name) <= _SID_BYTES:
+        if len(name) <= _SID_BYTES and stream_sid.isprintable() and "\\" not in stream_sid:
             ffi.memmove(self.c.stream_sid, name, len(name))
             self.c.stream_sid_n = len(name)
 

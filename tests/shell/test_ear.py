@@ -130,6 +130,18 @@ def test_whatever_is_not_usual_is_left_to_the_reader() -> None:
     assert taken([usual(1), usual(3)]) == 1, "a lost frame is silence first"
 
 
+def test_a_stream_whose_name_is_spelt_otherwise_in_json_is_left_to_the_reader() -> None:
+    for name in ("MZ\\u0041", "MZ\n"):
+        inner = {"streamSid": name, "callSid": CALL}
+        start = json.dumps({"event": "start", "streamSid": name, "start": inner})
+        texts = [start, usual(1, sid=name), usual(2, sid=json.dumps(name)[1:-1])]
+        expected = by_reader(texts, "pcm")
+        assert [type(event) for event in expected] == [
+            on.PhoneStarted, on.PeerMisbehaved, on.CallerAudio, on.PhoneClosed,
+        ]  # fmt: skip
+        assert by_ear(texts, "pcm") == expected
+
+
 # ---- the same, whatever comes ---------------------------------------------------------------
 
 AUDIO = st.one_of(
