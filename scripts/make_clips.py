@@ -3,9 +3,9 @@
     python scripts/make_clips.py [folder]
 
 Writes relay/clips/<name>.ulaw (raw mu-law, 8 kHz) and clips.toml (name -> text). The two
-greetings are prompts/greeting.md and after_hours.md, each with the notice, with that of calls that
-are recorded, and without; the other texts stand below. Needs the `demo`
-extra; run it after changing a text and commit what it wrote.
+greetings are prompts/greeting.md and after_hours.md without the business's name, which nobody knows
+here, each with the notice, with that of calls that are recorded, and without; the other texts stand
+below. Needs the `demo` extra; run it after changing a text and commit what it wrote.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ ROOT = Path(__file__).resolve().parent.parent
 CLIPS = ROOT / "relay" / "clips"
 
 NOTICES = {"": TRANSCRIBED, "_recorded": RECORDED, "_plain": PLAIN}
+NAMED, NAMELESS = "Hello, this is {business_name}.", "Hello!"
 
 
 def greeting(name: str, notice: str) -> str:
+    """A greeting of the prompts, as it is said for a business without a name."""
     text = (ROOT / "prompts" / f"{name}.md").read_text(encoding="utf-8").strip()
-    return text.replace("{notice}", notice)
+    return text.replace(NAMED, NAMELESS).replace("{notice}", notice)
 
 
 TEXTS = {

@@ -1,5 +1,6 @@
 """The prompts: what is filled in, and what stops the start."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from relay.prompts import (
     load_prompts,
 )
 from relay.sim.voice import speak
+from relay.tools import registry
 
 PROFILE = BusinessProfile(
     "Corner Salon",
@@ -99,6 +101,19 @@ def test_the_shipped_greetings_hold_the_notice() -> None:
     shipped = load_prompts(Path(__file__).parents[1] / "prompts").greetings(PROFILE)
     assert set(shipped) == {"greeting", "after_hours"}
     assert all(TRANSCRIBED in text for text in shipped.values())
+
+
+def test_the_shipped_greetings_say_first_whom_the_caller_has_reached() -> None:
+    texts = shipped().greetings(PROFILE, plain=True)
+    assert len(texts) == 4
+    assert all(text.startswith("Hello, this is Corner Salon. You are") for text in texts.values())
+
+
+def test_the_shipped_prompt_names_functions_that_there_are() -> None:
+    named = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", shipped().system_text))
+    tools = set(registry())
+    assert named - {*PLACEHOLDERS} <= tools
+    assert tools <= named, "the model is told of each when to use it"
 
 
 def test_a_greeting_is_one_line_with_name_and_notice(tmp_path: Path) -> None:

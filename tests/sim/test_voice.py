@@ -190,12 +190,15 @@ def test_every_clip_has_a_text_and_a_usual_level() -> None:
         assert heard_level_db(audio) == pytest.approx(voice.LEVEL_DB, abs=2), name
 
 
-def test_the_greeting_is_the_prompt() -> None:
-    prompt = (ROOT / "prompts" / "greeting.md").read_text(encoding="utf-8").strip()
-    before, _, after = prompt.partition("{notice}")
-    assert TEXTS["greeting"].startswith(before)
-    assert TEXTS["greeting"].endswith(after)
-    assert "AI assistant" in TEXTS["greeting"].removeprefix(before).removesuffix(after)
+@pytest.mark.parametrize("name", ["greeting", "after_hours"])
+def test_the_greetings_are_the_prompts_without_the_business_s_name(name: str) -> None:
+    prompt = (ROOT / "prompts" / f"{name}.md").read_text(encoding="utf-8").strip()
+    nameless = prompt.replace("Hello, this is {business_name}.", "Hello!")
+    before, _, after = nameless.partition("{notice}")
+    assert "{" not in before + after
+    assert TEXTS[name].startswith(before)
+    assert TEXTS[name].endswith(after)
+    assert "AI assistant" in TEXTS[name].removeprefix(before).removesuffix(after)
 
 
 def test_the_notice_takes_four_seconds_at_most() -> None:
