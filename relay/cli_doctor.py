@@ -42,7 +42,7 @@ def doctor_command(offline: bool, as_json: bool) -> None:
     """
     set_up_logs("ERROR", sys.stderr)
     faults, settings = config.examine()
-    findings = list(look_here(faults, settings))
+    findings = list(look_here(faults, settings, config.strange()))
     if not offline:
         if faults or settings is None:
             findings.append(skip("the others", "are asked once the settings are mended"))

@@ -14,10 +14,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -33,6 +35,7 @@ __all__ = [
     "is_phone_number",
     "load",
     "named",
+    "strange",
 ]
 
 #: For who looks around without the settings that are needed. They reach nobody.
@@ -45,8 +48,14 @@ STAND_INS: Mapping[str, str] = {
     "OPENAI_API_KEY": "missing",
 }
 
+_HEAD = "these settings need attention (environment or .env):"
 #: Pydantic's beginnings of a reason, as the rest of a sentence about a setting.
 _PLAINER: Mapping[str, str] = {"Input should": "must", "String should": "must"}
+
+#: How alike a variable of the environment must be to a setting to be one that is misspelled, and
+#: what is so alike and means something else. In `.env` all that is no setting is strange.
+_ALIKE: float = 0.85
+_NOT_OURS: frozenset[str] = frozenset({"LANGUAGE"})
 
 S = TypeVar("S", bound="BusinessSettings")
 
@@ -82,11 +91,27 @@ def load(
     }
     given["_env_file"] = env_file  # pydantic-settings' own keyword, beside the fields
     try:
-        return kind(**given)
+        faults, settings = _torn(env_file), kind(**given)
     except ValidationError as error:
-        raise ConfigError(_message(error.errors(include_url=False, include_input=False))) from None
+        faults = _torn(env_file)
+        faults += map(_line, error.errors(include_url=False, include_input=False))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{env_file} cannot be read: {error}") from None
+    if faults:
+        raise ConfigError("\n  ".join([_HEAD, *faults]))
+    return settings
+
+
+def _torn(env_file: Path | None) -> list[str]:
+    """A line about each of the file's own that mean nothing: they would be left out in silence."""
+    if env_file is None or not env_file.is_file():
+        return []
+    with env_file.open(encoding="utf-8") as stream:
+        lines = [each.original.line for each in parse_stream(stream) if each.error]
+    return [
+        f"line {line} of {env_file} is not NAME=value, or a quote in it is not closed"
+        for line in lines
+    ]
 
 
 def examine(
@@ -104,10 +129,11 @@ def examine(
     shown = tuple(faults or [head])
     if environ is None:
         environ, env_file = os.environ, env_file or Path(".env")
-    written = dotenv_values(env_file) if env_file and env_file.is_file() else {}
-    said = {name: value for each in (written, environ) for name, value in each.items() if value}
+    each_way = (_written(env_file), environ)
+    said = {name: value for each in each_way for name, value in each.items() if value}
     faulty: set[str] = set()
-    while fresh := {name for fault in faults for name in named(fault)} - faulty:
+    fresh = {name for fault in faults for name in named(fault)}
+    while True:
         faulty |= fresh
         whole = {name: value for name, value in said.items() if name not in faulty}
         whole |= {name: value for name, value in STAND_INS.items() if name in faulty}
@@ -115,7 +141,36 @@ def examine(
             return shown, load(whole)
         except ConfigError as error:
             _, *faults = _lines_of(error)
-    return shown, None
+        fresh = {name for fault in faults for name in named(fault)} - faulty
+        if not fresh:
+            return shown, None
+
+
+def _written(env_file: Path | None) -> Mapping[str, str | None]:
+    """What stands in the file, as far as it can be read."""
+    try:
+        return dotenv_values(env_file) if env_file and env_file.is_file() else {}
+    except (OSError, UnicodeDecodeError):
+        return {}
+
+
+def strange(
+    environ: Mapping[str, str] | None = None, env_file: Path | None = None
+) -> Mapping[str, str]:
+    """What looks like a setting, is none and does nothing, each with the likely one, or ""."""
+    if environ is None:
+        environ, env_file = os.environ, env_file or Path(".env")
+    known = [name.upper() for name in Settings.model_fields]
+    written = _written(env_file)
+    found = {name: _nearest(name, known) for name in written if name.upper() not in known}
+    for name in environ.keys() - {*known, *_NOT_OURS}:
+        if likely := _nearest(name, known):
+            found[name] = likely
+    return found
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    return next(iter(get_close_matches(name.upper(), list(known), 1, _ALIKE)), "")
 
 
 def named(fault: str) -> tuple[str, ...]:
@@ -126,11 +181,6 @@ def named(fault: str) -> tuple[str, ...]:
 
 def _lines_of(error: ConfigError) -> list[str]:
     return [line.strip() for line in str(error).splitlines()]
-
-
-def _message(faults: Iterable[ErrorDetails]) -> str:
-    lines = ["these settings need attention (environment or .env):"]
-    return "\n  ".join([*lines, *(_line(fault) for fault in faults)])
 
 
 def _line(fault: ErrorDetails) -> str:

@@ -19,6 +19,7 @@ from relay.config_types import (
     OptionalSecret,
     People,
     PhoneNumber,
+    PublicUrl,
     Secret,
     SocketUrl,
     pairs,
@@ -99,7 +100,7 @@ class Settings(BusinessSettings):
     twilio_api_url: BaseUrl = Field(
         default="https://api.twilio.com", description="Twilio's REST API; another one for tests"
     )
-    public_url: BaseUrl = Field(
+    public_url: PublicUrl = Field(
         description="the https address under which Twilio reaches this server, without a query"
     )
     human_transfer_number: PhoneNumber = Field(

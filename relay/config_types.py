@@ -50,6 +50,13 @@ def _base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _public_url(url: str) -> str:
+    base = _base_url(url)
+    if "/twilio" in urlsplit(base).path:
+        raise ValueError("must be the address alone: the relay adds /twilio/incoming by itself")
+    return base
+
+
 def _hook_url(url: str) -> str:
     _web_url(url, "https", "http")
     return url
@@ -134,6 +141,7 @@ def phrases(text: str) -> tuple[str, ...]:
 
 Languages = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_languages)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
 HookUrl = Annotated[str, AfterValidator(_hook_url)]
 SocketUrl = Annotated[str, AfterValidator(_socket_url)]
 PhoneNumber = Annotated[str, AfterValidator(_phone_number)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -21,6 +21,7 @@ from relay.adapters.business_file import load_business
 from relay.adapters.store import lag
 from relay.config import Settings, named
 from relay.core.consent import ALL_PARTY
+from relay.core.emergency import PHRASES
 from relay.errors import ConfigError, StoreError
 from relay.prices import load_prices
 from relay.prompts import Prompts
@@ -74,9 +75,15 @@ def skip(check: str, says: str) -> Finding:
 # ---- this machine ---------------------------------------------------------------------------
 
 
-def look_here(faults: Iterable[str], settings: Settings | None) -> Iterator[Finding]:
-    """Everything that needs neither network nor key. settings: with stand-ins, if need be."""
+def look_here(
+    faults: Iterable[str], settings: Settings | None, strange: Mapping[str, str] | None = None
+) -> Iterator[Finding]:
+    """Everything that needs neither network nor key.
+
+    settings: with stand-ins, if need be; strange: what `config.strange` says
+    """
     yield from _settings(list(faults))
+    yield from _strange(strange or {})
     if settings is None:
         yield skip("the rest", "cannot be looked at before the settings are mended")
         return
@@ -89,6 +96,7 @@ def look_here(faults: Iterable[str], settings: Settings | None) -> Iterator[Find
     if settings.flight_dir is not None:
         yield _folder("recordings", "FLIGHT_DIR", settings.flight_dir)
     yield from _consent(settings)
+    yield _emergency(settings)
     yield _notices(settings)
     yield from _caps(settings)
     yield _prices(settings)
@@ -98,8 +106,15 @@ def _settings(faults: list[str]) -> Iterator[Finding]:
     if not faults:
         yield ok("settings", "all that are needed are there and well-formed")
     for fault in faults:
-        names = ", ".join(named(fault)) or "what it names"
-        yield fail("settings", fault, f"set {names} in the environment or in .env (.env.example)")
+        names = ", ".join(named(fault))
+        where = f"set {names} in the environment or in .env" if names else "correct the file"
+        yield fail("settings", fault, f"{where} (.env.example)")
+
+
+def _strange(names: Mapping[str, str]) -> Iterator[Finding]:
+    for name, likely in sorted(names.items()):
+        mend = f"write {likely}" if likely else "docs/settings.md has all names; else ignore this"
+        yield warn("settings", f"{name} is no setting of the relay's, and does nothing", mend)
 
 
 def _prompts(settings: Settings) -> Iterator[Finding]:
@@ -219,6 +234,22 @@ def _consent(settings: Settings) -> Iterator[Finding]:
             "recordings are kept at Twilio for ever",
             "RETENTION_DAYS, after which they are deleted there",
         )
+
+
+def _emergency(settings: Settings) -> Finding:
+    """Whether the caller's words are watched for an emergency, in all that callers speak."""
+    if not settings.alarms:
+        says = "the caller's words are not watched for emergencies: the model alone decides"
+        return warn("emergency", says, "EMERGENCY_PHRASES (docs/transfer.md)")
+    if settings.emergency_phrases is None and (
+        unwatched := [each for each in settings.languages if each not in PHRASES]
+    ):
+        return warn(
+            "emergency",
+            f"nothing is packaged for {', '.join(unwatched)}: there the model alone decides",
+            "EMERGENCY_PHRASES and REFUSAL_PHRASES, in all LANGUAGES (docs/transfer.md)",
+        )
+    return ok("emergency", f"{len(settings.alarms)} phrases bring the emergency line")
 
 
 def _notices(settings: Settings) -> Finding:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from relay.config import BusinessSettings, Settings, load
+from relay.config import BusinessSettings, Settings, examine, load, strange
 from relay.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +99,7 @@ def test_missing_and_malformed_are_reported_together() -> None:
         ("OPENAI_REALTIME_URL", "ws://api.openai.com/v1/realtime"),
         ("TWILIO_API_URL", "http://api.twilio.com"),
         ("BUSINESS_API_BASE", "file:///etc/passwd"),
+        ("PUBLIC_URL", "https://shop.example.com/twilio/incoming"),
         ("NOTIFY_URL", "http://shop.example.com/hook"),
         ("NOTIFY_URL", "https://user:word@shop.example.com/hook"),
         ("NOTIFY_SECRET", "two words of secret"),
@@ -254,6 +255,40 @@ def test_an_unreadable_file_is_a_clear_fault(tmp_path: Path) -> None:
     file.write_bytes(b"PORT=\xff\xfe\n")
     with pytest.raises(ConfigError, match="cannot be read"):
         load(ENVIRON, file)
+
+
+def test_a_line_that_means_nothing_is_named_with_all_other_faults(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(
+        'MAX_CALLS=2 # two\nOPENAI_API_KEY="sk-secret\n\nexport PORT=eighty\nand so on\n'
+    )
+    with pytest.raises(ConfigError) as caught:
+        load({**ENVIRON, "OPENAI_API_KEY": ""}, file)
+    _, *faults = str(caught.value).splitlines()
+    assert [fault.split(" is ")[0].strip() for fault in faults] == [
+        f"line 2 of {file}",
+        f"line 5 of {file}",
+        "OPENAI_API_KEY",
+        "PORT",
+    ]
+    assert "sk-secret" not in str(caught.value)
+    file.write_text("# a comment\n\nMAX_CALLS=2\nand so on\n")
+    with pytest.raises(ConfigError, match="line 4 of"):
+        load(ENVIRON, file)
+
+
+@pytest.mark.parametrize("content", [b"PORT=80\xff\xfe80", "PORT=8080".encode("utf-16")])
+def test_a_file_that_is_no_text_is_one_fault_and_the_rest_is_looked_at(
+    content: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(content)
+    faults, settings = examine({"REALTIME_VOICE": "cedar"}, file)
+    assert len(faults) == 1
+    assert f"{file} cannot be read" in faults[0]
+    assert settings is not None
+    assert settings.realtime_voice == "cedar"
+    assert strange({}, file) == {}
 
 
 def test_the_process_environment_is_the_default(

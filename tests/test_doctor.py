@@ -137,6 +137,10 @@ def test_an_old_database_a_whole_one_and_a_broken_one(tmp_path: Path) -> None:
         ({"SPOOL_DIR": f"{__file__}/spool"}, "spool", "fail", "no folder to write in"),
         ({"FLIGHT_DIR": __file__}, "recordings", "fail", "no folder to write in"),
         ({"NOTIFY_SMS_TO": ""}, "notices", "warn", "nobody is told"),
+        ({"LANGUAGES": "en,fr,de"}, "emergency", "warn", "packaged for fr, de"),
+        ({"LANGUAGES": "fr", "EMERGENCY_PHRASES": ";"}, "emergency", "warn", "not watched"),
+        ({"LANGUAGES": "fr", "EMERGENCY_PHRASES": "au secours"}, "emergency", "ok", "1 phrases"),
+        ({"BUSINESS_FILE": "/no/such/file"}, "business", "fail", "BUSINESS_FILE /no"),
         ({"PRICES_FILE": "/no/such/file"}, "prices", "fail", "cannot be read"),
         ({"REALTIME_MODEL": "unheard-of"}, "prices", "fail", "could not be held"),
     ],
@@ -146,6 +150,27 @@ def test_what_is_doubtful_or_wrong_is_said(
 ) -> None:
     found = look(tmp_path, **changes)
     assert any(is_ == level and words in says for is_, says in found[check]), found[check]
+
+
+def test_a_name_that_is_no_setting_s_is_said_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("MAX_DAYS_USD=20\nmax_call_s=60\nSHOE_SIZE=44\nPORT=8080\n")
+    environ = {"NOTIFY_SMS_TOO": "+1", "LANGUAGE": "en", "HOSTNAME": "x", "max_calls": "2"}
+    names = config.strange(environ, file)
+    assert names == {
+        "MAX_DAYS_USD": "MAX_DAY_USD",
+        "max_calls": "MAX_CALLS",
+        "SHOE_SIZE": "",
+        "NOTIFY_SMS_TOO": "NOTIFY_SMS_TO",
+    }
+    faults, settings = config.examine(ENVIRON)
+    told = [each for each in look_here(faults, settings, names) if each.level is Level.WARN]
+    assert [each.mend for each in told if each.says.startswith("MAX_DAYS_USD is no setting")] == [
+        "write MAX_DAY_USD"
+    ]
+    assert works(look_here(faults, settings, {"SHOE_SIZE": ""})) is works(
+        look_here(faults, settings)
+    )
 
 
 def test_a_long_prompt_is_paid_for_at_every_turn(tmp_path: Path) -> None:

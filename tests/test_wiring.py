@@ -322,7 +322,7 @@ def test_every_packaged_clip_has_words_and_sound() -> None:
         ({"DATABASE_URL": "sqlite:////no/such/folder/relay.db"}, StoreError, "folder must exist"),
         ({"PROMPTS_DIR": "/no/such/folder"}, ConfigError, "PROMPTS_DIR"),
         ({"SPOOL_DIR": "/proc/spool"}, ConfigError, "SPOOL_DIR /proc/spool cannot be used"),
-        ({"BUSINESS_FILE": "/no/such/file.toml"}, ConfigError, "file.toml"),
+        ({"BUSINESS_FILE": "/no/such/file.toml"}, ConfigError, "BUSINESS_FILE /no/such/file"),
         ({"HOST": "256.1.1.1"}, ConfigError, "cannot listen on HOST 256.1.1.1"),
     ],
 )

@@ -78,16 +78,17 @@ class BusinessFile:
 def load_business(path: Path | None = None) -> BusinessFile:
     """Read a business file; None: the packaged example. Raises ConfigError naming every fault."""
     source = resources.files("relay.adapters") / "business.toml" if path is None else path
+    which = f"BUSINESS_FILE {source}"
     try:
         table = tomllib.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{source}: {error.strerror or error}") from error
+        raise ConfigError(f"{which}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: not TOML: {error}") from error
+        raise ConfigError(f"{which}: not TOML: {error}") from error
     reader = _Reader(table)
     business = reader.business()
     if reader.faults:
-        raise ConfigError("\n".join(f"{source}: {fault}" for fault in reader.faults))
+        raise ConfigError("\n".join(f"{which}: {fault}" for fault in reader.faults))
     return business
 
 

@@ -16,7 +16,7 @@ def faults(tmp_path: Path, text: str) -> list[str]:
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load_business(path)
-    return [line.removeprefix(f"{path}: ") for line in str(caught.value).splitlines()]
+    return [line.removeprefix(f"BUSINESS_FILE {path}: ") for line in str(caught.value).splitlines()]
 
 
 def test_the_packaged_example_is_a_business_that_opens() -> None:
@@ -92,7 +92,7 @@ def test_odd_files(tmp_path: Path, text: str, fault: str) -> None:
 
 
 def test_a_file_that_is_not_there_or_is_no_text(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="No such file"):
+    with pytest.raises(ConfigError, match=r"BUSINESS_FILE .*none\.toml: No such file"):
         load_business(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="not TOML"):
