@@ -100,6 +100,19 @@ def which_one(
     }
 
 
+def another_one(found: Sequence[Appointment], again: int) -> dict[str, object]:
+    """What to tell the model when its words have cancelled another one before, in the same call.
+
+    The key is that of the first time, and so is the answer. again: what the model has said
+    """
+    return {
+        "reason": "another_one",
+        "message": "These words cancelled another appointment in this call; this one still stands."
+        f" If the caller wants it cancelled as well, call again with again {again + 1}.",
+        **listed(found),
+    }
+
+
 def listed(appointments: Sequence[Appointment]) -> dict[str, object]:
     """Appointments as the model is told them, the first few."""
     few = {"appointments": [describe(each) for each in appointments[:MAX_TOLD]]}

@@ -6,9 +6,11 @@ from relay.ports import Appointment, is_number
 from relay.tools.appointments import (
     NO_REFERENCE,
     WITHHELD,
+    Again,
     WhichDay,
     WhichReference,
     WhichTime,
+    another_one,
     coming,
     describe,
     listed,
@@ -27,6 +29,7 @@ class CancelAppointment(Arguments):
     day: WhichDay = ""
     time: WhichTime = ""
     reference: WhichReference = ""
+    again: Again = 0
 
 
 async def run(args: CancelAppointment, ports: ToolPorts) -> ToolResult:
@@ -38,6 +41,8 @@ async def run(args: CancelAppointment, ports: ToolPorts) -> ToolResult:
     cancelled = await ports.business.cancel(reference, ports.caller, ports.key)
     if cancelled is None:
         return ToolResult({"cancelled": False, **which_one(theirs, found)})
+    if cancelled.repeated and reference not in (NO_REFERENCE, cancelled.reference):
+        return ToolResult({"cancelled": False, **another_one(found, args.again)})
     left = [each for each in theirs if each.reference != cancelled.reference]
     output = {
         "cancelled": True,

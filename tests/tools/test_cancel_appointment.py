@@ -108,6 +108,21 @@ async def test_a_repeat_is_answered_by_its_key_though_nothing_is_left(
     assert [each["time"] for each in result.output["still_booked"]] == ["11:30"]
 
 
+async def test_what_was_cancelled_before_is_not_told_for_what_still_stands(
+    use: Any, business: Any, appointment: Any
+) -> None:
+    """The same words meant another appointment when they were first said in this call."""
+    business.theirs = {CALLER: [appointment("222222")]}
+    business.answer = replace(appointment(), repeated=True)
+    result = await use("cancel_appointment")
+    assert (result.output["cancelled"], result.output["reason"]) == (False, "another_one")
+    assert [each["time"] for each in result.output["appointments"]] == ["10:00"]
+    assert "again 1" in result.output["message"]
+    assert (result.outcome, result.notice) == ("", "")
+    business.answer = None
+    assert (await use("cancel_appointment", again=1)).output["cancelled"] is True
+
+
 async def test_a_withheld_number_has_none(use: Any, business: Any, withheld: ToolPorts) -> None:
     result = await use("cancel_appointment", ports=withheld)
     assert (result.output["cancelled"], result.output["reason"]) == (False, "number_withheld")

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import trio
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from relay.adapters.business_file import load_business
@@ -42,7 +42,7 @@ WHICH = {"day": DAYS, "time": TIMES, "reference": st.sampled_from(["100001", "10
 CHANGE = st.fixed_dictionaries(
     {"new_day": DAYS, "new_time": TIMES}, optional={**WHICH, "again": st.integers(1, 2)}
 )
-CANCEL = st.fixed_dictionaries({}, optional=WHICH)
+CANCEL = st.fixed_dictionaries({}, optional={**WHICH, "again": st.integers(1, 2)})
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,7 @@ async def conversation(steps: Sequence[Step]) -> None:
                 assert after[told["date"], told["time"]], "told of what does not stand"
                 assert after.total() == before.total()
             case {"cancelled": True}:
+                assert not after[told["date"], told["time"]], "told of what stands as cancelled"
                 assert after <= before
                 assert before.total() - after.total() in {0, 1}
                 left = [(each["date"], each["time"]) for each in told["still_booked"]]
@@ -163,7 +164,18 @@ async def conversation(steps: Sequence[Step]) -> None:
     assert len(slots) == len(set(slots)) == len(town.bookings.filled), "a slot is filled twice"
 
 
+SLOT = {"service": "cleaning", "day": "tuesday", "time": "10:00", "name": "Ann"}
+#: The same words mean the same slot twice, booked and cancelled and booked once more.
+ONCE_MORE = [
+    Step(0, "book_appointment", SLOT, loses=False),
+    Step(0, "cancel_appointment", {}, loses=False),
+    Step(0, "book_appointment", {**SLOT, "again": 1}, loses=False),
+    Step(0, "cancel_appointment", {}, loses=False),
+]
+
+
 @settings(max_examples=300, deadline=None)
 @given(STEPS)
+@example(ONCE_MORE)
 def test_what_callers_are_told_is_what_stands(steps: list[Step]) -> None:
     trio.run(conversation, steps)
