@@ -41,6 +41,8 @@ from relay.ports import (
 
 ANSWERS: Final = ("hung_up_before", "none_needed", "stayed", "declined")
 STATES: Final = ("in-progress", "absent", "completed", "unwanted", "deleted")
+#: A notice of this kind names a recording at Twilio: its ref.
+VOICEMAIL: Final = "voicemail"
 #: Of these Twilio has nothing any more, or never had.
 GONE: Final = ("absent", "deleted")
 PORTION: Final = 100

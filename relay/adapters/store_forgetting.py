@@ -3,7 +3,8 @@
 A person is erased by telephone number. Every table answers for itself by its columns: one with a
 `call_sid` holds rows of calls, one with a number holds rows of people. What a call cost stays: it
 is money, and says nothing of anybody. Calls that were erased are remembered by their SID alone, so
-that a record that waits in a spool, or is about to be written, does not bring them back.
+that a record that waits in a spool, or is about to be written, does not bring them back. What
+Twilio recorded of them, voicemails too, stays as a name to be deleted there, by whoever sweeps.
 
 SQLite overwrites what is deleted (`secure_delete`) in the file; `scrub` empties the log of changes
 beside it. PostgreSQL's own vacuum does it there, in its own time.
@@ -19,6 +20,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from relay.adapters import store_consents
+from relay.adapters.store_consents import VOICEMAIL
 from relay.adapters.store_records import inserted
 from relay.adapters.store_tables import (
     attempts,
@@ -43,13 +45,13 @@ CHECKPOINT: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
 #: Kept when a person is erased: amounts, and what keeps the erased out.
 #: … and the names of recordings that somebody must still delete at Twilio.
 KEPT: Final = frozenset({spend.name, erased_calls.name, recordings.name})
-#: Notices of this kind name a recording at Twilio, and keep their words until that is deleted.
-VOICEMAIL: Final = "voicemail"
-#: Notices that are still to be delivered keep their words.
+#: Notices that are still to be delivered keep their words, while somebody tries; those of
+#: voicemails until the recording is deleted.
 UNDER_WAY: Final = ("pending", "sending")
 #: Calls at once: nobody who writes waits long for the lock.
 PORTION: Final = 200
-#: So many last digits are a number without its country, as callers say theirs.
+#: So many last digits are a number without its country, as callers say theirs. With a plus before
+#: them they are another country's: Tampa's +1 656 234 5678 ends as Singapore's +65 6234 5678.
 WITHOUT_COUNTRY: Final = 10
 
 
@@ -71,6 +73,7 @@ def erase(
     rows[booking_slots.name] = _deleted(
         connection, booking_slots, booking_slots.c.key.in_(their_bookings)
     )
+    _disown_voicemails(connection, call_sids, at)
     for table in metadata.sorted_tables:
         if table.name in KEPT:
             continue
@@ -81,6 +84,17 @@ def erase(
             rows[table.name] = _deleted(connection, table, sa.or_(*theirs))
     store_consents.disown(connection, call_sids)
     return Erased(call_sids, {name: count for name, count in rows.items() if count})
+
+
+def _disown_voicemails(connection: sa.Connection, call_sids: Collection[str], at: datetime) -> None:
+    """Have the voicemails deleted that Twilio still has: what names them now is about to go."""
+    told = notices.c
+    query = sa.select(told.ref, told.call_sid).where(
+        told.kind == VOICEMAIL, told.text != "", told.call_sid.in_(call_sids)
+    )
+    for ref, call_sid in connection.execute(query.distinct()).all():
+        unwanted = {"recording_sid": ref, "call_sid": call_sid, "state": "unwanted", "url": ""}
+        inserted(connection, recordings, {**unwanted, "started_at": at})
 
 
 def recordings_of(connection: sa.Connection, phone: str) -> list[str]:
@@ -133,6 +147,11 @@ def forget_words(connection: sa.Connection, before: datetime) -> int:
             & told.state.not_in(UNDER_WAY)
             & (told.kind != VOICEMAIL),
         ),
+        (  # nobody has claimed it since: its channel is not there any more
+            sa.update(notices).values(text="", state="failed", last_error="nobody delivers this"),
+            told,
+            (told.next_at < before) & told.state.in_(UNDER_WAY) & (told.kind != VOICEMAIL),
+        ),
         (
             sa.update(attempts).values(summary=""),
             rung,
@@ -162,10 +181,10 @@ def scrub(connection: sa.Connection) -> bool:
 def _is(column: sa.ColumnElement[str], phone: str) -> sa.ColumnElement[bool]:
     """Whether a column holds this number, with blanks and dashes or without its country."""
     digits: Any = column
-    for mark in "+-(). ":
+    for mark in "-(). ":
         digits = sa.func.replace(digits, mark, "")
     wanted = "".join(char for char in phone if char.isdecimal())
-    return sa.cast(digits, sa.Text).in_({wanted, wanted[-WITHOUT_COUNTRY:]})
+    return sa.cast(digits, sa.Text).in_({f"+{wanted}", wanted, wanted[-WITHOUT_COUNTRY:]})
 
 
 def _some(

@@ -147,10 +147,13 @@ def _settle(
 def _kept(entry: Entry, gone: Collection[str], refused: Collection[str]) -> Entry | None:
     """What may be kept of an entry; None: nothing."""
     if entry.call_sid in gone:
-        if not isinstance(entry.record, RecordingNoted):
-            return None
-        state: RecordingState = "deleted" if entry.record.state == "deleted" else "unwanted"
-        return replace(entry, record=RecordingNoted(entry.record.recording_sid, state))
+        match entry.record:
+            case RecordingNoted(sid, state):
+                left: RecordingState = "deleted" if state == "deleted" else "unwanted"
+                return replace(entry, record=RecordingNoted(sid, left))
+            case OwnerNotice(kind=store_consents.VOICEMAIL, ref=sid):
+                return replace(entry, record=RecordingNoted(sid, "unwanted"))
+        return None
     return store_consents.without_words(entry) if entry.call_sid in refused else entry
 
 

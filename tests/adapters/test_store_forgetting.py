@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from relay.ports import (
     Message,
     OutcomeSettled,
     OwnerNotice,
+    RecordingNoted,
     WriteBegun,
     WriteEnded,
 )
@@ -122,7 +124,7 @@ def test_every_table_says_whether_it_holds_anything_of_a_person() -> None:
         ("4155550123", True),
         ("(415) 555-0123", True),
         ("+1 415.555.0123", True),
-        ("+4155550123", True),
+        ("+4155550123", False),  # another country's
         ("+24155550123", False),
         ("5550123", False),
         ("", False),
@@ -134,6 +136,30 @@ def test_a_number_is_the_same_however_it_is_written(
     store.book(BookingRequest("cleaning", TEN, "Ann", stored), "k1", START)
     store.erase(PERSON, START)
     assert (store.find("k1") is None) is same
+
+
+def test_a_number_of_another_country_is_another_person_s(store: SqlStore) -> None:
+    """Tampa and Singapore: the last ten digits of the one are all of the other."""
+    tampa, singapore = "+16562345678", "+6562345678"
+    store.write([*call_of(tampa, "CA1"), *call_of(singapore, "CA2")])
+    store.leave(replace(MESSAGE, call_back="+6562345678"), "m1", START)
+    assert store.erase(tampa, START).call_sids == ("CA1",)
+    assert store.call("CA2") is not None
+    assert store.erase(singapore, START).rows["messages"] == 1
+
+
+def test_a_voicemail_of_an_erased_person_is_to_be_deleted_whenever_it_comes(
+    store: SqlStore,
+) -> None:
+    """What is known, and could not be deleted at once; and what Twilio tells of afterwards."""
+    mail = OwnerNotice(1.0, "RE1", "voicemail", f"A message from {PERSON}")
+    store.write([*call_of(PERSON, "CA1"), entry(mail, 5), entry(replace(mail, ref="RE2"), 6)])
+    store.recording_gone("RE2")
+    store.erase(PERSON, START)
+    store.write([entry(replace(mail, ref="RE3"), 7)])
+    assert [each.recording_sid for each in store.unwanted_recordings()] == ["RE1", "RE3"]
+    store.write([entry(RecordingNoted("RE1", "deleted"), 8), entry(mail, 9)])
+    assert [each.recording_sid for each in store.unwanted_recordings()] == ["RE3"]
 
 
 def test_what_comes_late_of_an_erased_call_is_dropped(store: SqlStore, database_url: str) -> None:
@@ -191,6 +217,30 @@ def test_old_words_go_and_the_call_stays(store: SqlStore, database_url: str) -> 
     assert [row["text"] for row in left["notices"]] == ["", TOLD.text]
     assert len(left["calls"]) == len(left["spend"]) == 2
     assert forget(store, START + timedelta(seconds=1800)) == 0
+
+
+def test_a_notice_keeps_its_words_only_while_somebody_tries_to_deliver_it(
+    database_url: str,
+) -> None:
+    """When its channel is turned off nobody claims it, and nobody gives it up."""
+    with closing(open_store(database_url, channels=lambda _: ["webhook"])) as store:
+        store.write(call_of(PERSON, "CA1"))
+        until, every = START + timedelta(seconds=60), timedelta(hours=1)
+        [notice] = store.claim_notices(
+            ["webhook"],
+            now=START,
+            until=until,
+            holder="h",
+            limit=9,
+            lapsed="pending",
+            failed_every=every,
+        ).notices
+        store.settle_notice(notice, "h", "pending", at=START + timedelta(days=1))
+        forget(store, START + timedelta(hours=23))
+        assert [row["text"] for row in rows(database_url, "notices")] == [TOLD.text]
+        forget(store, START + timedelta(hours=25))
+        [row] = rows(database_url, "notices")
+        assert (row["text"], row["state"]) == ("", "failed")
 
 
 def test_recordings_keep_their_words_until_they_are_deleted(
