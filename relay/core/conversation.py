@@ -229,6 +229,7 @@ class Conversation:
         if not voiced:
             self.responses.progress(now)
             if self.misses(event.response_id, event.item_id):
+                self.transcript.missed(event.item_id, len(event.mulaw))
                 return False  # a late delta of what was cut
         if not self.playout.add(event.item_id, event.mulaw, event.level_db):
             return False

@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from relay.audio.frames import mulaw_ms
 from relay.core.playout import Heard
 from relay.core.records import TranscriptLine
 
@@ -47,13 +48,14 @@ class _Line:
     shown: bool = False  # a row of it has gone out
     words: Words | None = None  # a second voice's timing; it may grow
     short: bool = False  # its sound ends before its text
+    missed_bytes: int = 0  # of its sound, which came after it was cut
 
     def heard_text(self) -> str:
         """What the caller heard of the agent's text."""
         if self.text is None or self.heard is None:
             return ""
         if self.words is None:
-            return heard_text(self.text, self.heard)
+            return heard_text(self.text, self.heard, mulaw_ms(self.missed_bytes))
         if not (self.heard.interrupted or self.short):
             return self.text
         return self.text[: said_by(self.words, self.heard.heard_ms)].rstrip()
@@ -149,6 +151,12 @@ class Transcript:
     def cut_short(self, item_id: str) -> None:
         """The sound of an item with times will not reach its text's end."""
         self._lines[item_id].short = True
+
+    def missed(self, item_id: str, n_bytes: int) -> None:
+        """More sound of an item came after its cut: its text will tell of that, too."""
+        line = self._lines.get(item_id)
+        if line is not None:
+            line.missed_bytes += n_bytes
 
     def agent_words(self, item_id: str, text: str) -> list[TranscriptLine]:
         line = self._lines.get(item_id)
@@ -251,13 +259,17 @@ def said_by(words: Words, ms: int) -> int:
     return max((chars for chars, end_ms in words if end_ms <= ms), default=0)
 
 
-def heard_text(text: str, heard: Heard) -> str:
-    """The part of a generated text that was heard, in proportion, cut at a word."""
+def heard_text(text: str, heard: Heard, missed_ms: int = 0) -> str:
+    """The part of a generated text that was heard, in proportion, cut at a word.
+
+    missed_ms: how much of its sound came only after the cut
+    """
     if not heard.interrupted:
         return text
-    if not heard.received_ms:
+    made_ms = heard.received_ms + missed_ms
+    if not made_ms:
         return ""
-    end = len(text) * heard.heard_ms // heard.received_ms
+    end = len(text) * heard.heard_ms // made_ms
     if end >= len(text):
         return text
     return text[:end].rpartition(" ")[0]

@@ -13,7 +13,7 @@ from relay.core.phases import Phase
 from relay.core.playout import Heard
 from relay.core.records import CallEnded, TranscriptLine
 from relay.core.transcript import Transcript
-from tests.core.driver import Driver
+from tests.core.driver import MS, Driver
 
 
 class Rows:
@@ -214,3 +214,21 @@ def test_nothing_is_summed_up_of_a_call_whose_notice_was_not_heard() -> None:
     driver.start()
     driver.caller_says("u1", words="My name is Bond.")
     assert summary(driver) == ""
+
+
+def test_of_a_text_that_goes_on_behind_the_cut_no_more_was_heard_than_before() -> None:
+    """What the model still made while the cut was under way is in its text, and in no ear."""
+    driver = Driver()
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.feed(on.ResponseStarted("r1"), on.AgentAudio("r1", "a1", bytes(2000 * MS), -20.0))
+    driver.wait(1.0)
+    driver.feed(on.SpeechStarted("u2", 9000))
+    driver.hear(0.4)
+    driver.feed(on.AgentAudio("r1", "a1", bytes(6000 * MS), -20.0))
+    words = " ".join(str(n % 10) for n in range(80))  # ten a second
+    driver.feed(on.AgentTranscribed("r1", "a1", words), on.ResponseEnded("r1", "cancelled"))
+    row = driver.kept(TranscriptLine)[-1]
+    assert (row.item_id, row.interrupted) == ("a1", True)
+    assert 1000 < row.heard_ms < 1200
+    assert 10 <= len(row.heard_text.split()) <= 12
