@@ -210,8 +210,7 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
         case on.PhoneClosed(code, reason):
             way_out.phone_gone(call, f"closed {code} {reason}".strip(), now)
         case on.KeyPressed(digit):
-            call.keys = (call.keys + digit)[: call.policy.max_keys]
-            call.keys_due = now + call.policy.key_pause_s
+            on_phone.key_pressed(call, digit, now)
         case on.ModelOpened():
             call.out.append(do.ConfigureModel())
         case on.ModelReady():
@@ -271,7 +270,7 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
         case on.DayBudget(level):
             call.budget.tell(Level(level))
         case on.ToolFinished():
-            call.out += talk.tool_finished(event, now)
+            call.out += talk.tool_finished(event, now, ready=call.link.ready)
             called_off = call.handover.called_off or event.refused == "cancelled"
             if not talk.tools.running_now(transfer.TOOL):
                 call.handover.called_off = False

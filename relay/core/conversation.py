@@ -68,6 +68,8 @@ class Conversation:
         self.answers = 0
         self.answers_s: list[float] = []  # how long each was waited for
         self._spoken_at: float | None = None
+        self._alone_at: float | None = None  # we yielded to whom the server had not heard
+        self._went_on = False
         self._loudness: dict[str, float] = {}  # committed utterance without words yet -> dBFS
         self._clips = 0
 
@@ -103,6 +105,32 @@ class Conversation:
             and not self.playout.quiet()
         )
 
+    def give_way(self, now: float) -> list[Command]:
+        """Cut for a caller who speaks, even if only we have heard them yet."""
+        if self.utterances.open is None and not self._went_on:
+            self._alone_at = now
+        return self.cut(now)
+
+    @property
+    def go_on_at(self) -> float | None:
+        """When we go on, if nobody has spoken for whom we fell silent."""
+        return None if self._alone_at is None else self._alone_at + self._policy.words_within_s
+
+    def go_on(self, now: float) -> None:
+        """Nothing came of a cut: go on, but only once until somebody is heard.
+
+        Whoever still speaks, or is about to be understood, is waited for.
+        """
+        waits = self.caller_holds_the_floor() or self.utterances.open or self.utterances.wordless()
+        if waits or self.ear.voiced_ms(now):
+            self._alone_at = now
+            return
+        answered = self._alone_at is not None and self._alone_at <= self.responses.heard_until
+        self._alone_at = None
+        if not answered:
+            self._went_on = True
+            self.responses.want("go_on")
+
     def speech_started(self, event: on.SpeechStarted, now: float, *, greeting: bool) -> bool:
         """An utterance begins. True: it is confirmed already."""
         self._spoken_at = None
@@ -125,6 +153,7 @@ class Conversation:
         if utterance is None:
             return [do.Note("commit_without_speech", event.item_id)]
         self._loudness[event.item_id] = self.ear.loudest_db
+        self._went_on = False
         rows = self.transcript.caller_committed(event.item_id, event.previous_item_id)
         out: list[Command] = [do.Keep(row) for row in rows]
         if self._is_hello(utterance):
@@ -161,6 +190,11 @@ class Conversation:
         for utterance in self.utterances.wordless():
             if (utterance.committed_at or now) + self._policy.words_within_s <= now:
                 self._answer(utterance)
+
+    def understood(self, now: float) -> bool:
+        """Whether the words of all that was said are known, or were lost so long ago that its sound
+        is not kept any more."""
+        return not self.utterances.unsettled(now - self._policy.hold_audio_ms / 1000)
 
     def spoken_ms(self, item_id: str) -> int:
         """How long an utterance was, for as long as its words have not come."""
@@ -275,6 +309,12 @@ class Conversation:
         rows = self.transcript.agent_words(event.item_id, event.text)
         return [*self._collect(event.text), *(do.Keep(row) for row in rows)]
 
+    def forget_rest(self) -> bool:
+        """Nobody will say what a voice has left unsaid. True: there was something."""
+        unsaid = bool(self.rest.text)
+        self.rest.drop()
+        return unsaid
+
     def silent(self) -> bool:
         """Nothing is being said, and nothing that was written waits for a voice."""
         return self.playout.quiet() and not self.rest.owed
@@ -333,8 +373,9 @@ class Conversation:
         cancel = self.responses.cut()
         self.rest.drop()
         items = self.playout.cut(now)
-        if audible:
+        if items:
             self._heard_something(now)
+        if audible:
             self.barge_ins += for_caller
             out += [do.ClearPhone(), do.ResetCodec()]
         if cancel is not None:
@@ -378,7 +419,7 @@ class Conversation:
 
         Speech whose words never came is heard again by the next session, and answered then.
         """
-        unheard = self.utterances.unsettled()
+        unheard = not self.understood(now)
         wished = self.responses.wanted is not None or self.rest.owed
         owed = self.responses.busy or wished or self.tools.waiting()
         self.responses.abandon()
@@ -423,8 +464,8 @@ class Conversation:
         doubt = any(not self._is_answered(u) for u in self.utterances.doubtful(since))
         return self.tools.speech_heard(now, doubt=doubt)
 
-    def tool_finished(self, event: on.ToolFinished, now: float) -> list[Command]:
-        out = self.tools.finished(event, now)
+    def tool_finished(self, event: on.ToolFinished, now: float, *, ready: bool) -> list[Command]:
+        out = self.tools.finished(event, now, ready=ready)
         if out and not self.tools.is_ours(event.call_id):
             self.want_after_tools(self.tools.response_of(event.call_id))
         return out

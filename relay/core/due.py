@@ -62,8 +62,10 @@ def timers(call: State) -> Iterator[Timer]:
     yield talk.playout.settle_at, settle
     yield talk.voicing.due, voice_due
     yield call.keys_due, keys_settled
+    yield call.budget.minute_at, next_minute
     yield call.keeping.resume_at, pause_over
     yield talk.words_due, words_overdue
+    yield talk.go_on_at, go_on
     yield talk.utterances.commit_by, commit_overdue
     yield talk.tools.deadline, tools_due
     yield call.link.redial_at, dial
@@ -87,7 +89,6 @@ def timers(call: State) -> Iterator[Timer]:
         yield ends_at, too_long
         if not call.wrapping_up and policy.max_call_s > 2 * policy.wrap_up_s:
             yield ends_at - policy.wrap_up_s, wrap_up
-        yield call.budget.minute_at, next_minute
         yield call.idle.due_at, too_quiet
 
 
@@ -162,6 +163,10 @@ def words_overdue(call: State, now: float) -> None:
     call.talk.words_overdue(now)
 
 
+def go_on(call: State, now: float) -> None:
+    call.talk.go_on(now)
+
+
 def commit_overdue(call: State, _now: float) -> None:
     call.talk.utterances.commit_by = None
 
@@ -192,8 +197,13 @@ def model_not_ready(call: State, now: float) -> None:
 
 def stalled(call: State, now: float) -> None:
     call.stall_filled = True
-    if call.talk.playout.quiet() and call.phase is Phase.TALKING:
+    if call.phase is not Phase.TALKING:
+        return
+    playout = call.talk.playout
+    if playout.quiet():
         say(call, "one_moment", now)
+    elif playout.dry_at is not None and playout.dry_at <= now:
+        stalled_for_good(call, now)  # in mid-sentence: behind that no clip would be heard
 
 
 def stalled_for_good(call: State, now: float) -> None:
@@ -206,7 +216,8 @@ def phone_lingers(call: State, now: float) -> None:
 
 def last_words_until(call: State) -> float:
     """How long the model is still listened to: for the words and bills that may come."""
-    if call.talk.utterances.unsettled() or call.budget.owing or call.talk.responses.asked:
+    words = not call.talk.understood(call.gone_at)
+    if words or call.budget.owing or call.talk.responses.asked:
         return call.gone_at + call.policy.last_words_s
     return call.gone_at
 
@@ -259,7 +270,7 @@ def too_quiet(call: State, now: float) -> None:
     elif call.idle.prompted:
         leave(call, "hang_up", "idle", "goodbye", now)
     else:
-        call.idle.prompted = True
+        call.idle.prompted, call.idle.allowed_s = True, 0.0
         say(call, "still_there", now)
 
 

@@ -119,7 +119,8 @@ class ModelLink:
         """The session is configured, and is to be flushed now. False: that is no news."""
         if self.state is not Link.DIALLING:
             return False
-        self.state, self.ready_by, self.ready_at = Link.READY, None, now
+        self.state, self.ready_at = Link.READY, now
+        self.ready_by = self.redial_at = None
         self._untold = deque(self._kept)
         self.flush_at = now
         return True

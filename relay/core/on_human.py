@@ -10,7 +10,7 @@ from relay.core.model_link import Link
 from relay.core.phases import WITH_CALLER, Phase
 from relay.core.policy import SPANISH_EMERGENCY
 from relay.core.records import OwnerNotice
-from relay.core.state import State, go, note, say, tell
+from relay.core.state import State, go, note, say, tell, wish
 from relay.core.way_out import leave
 
 _WARNED = (
@@ -61,12 +61,9 @@ def nobody(call: State, reason: str, now: float) -> None:
         return
     if call.link.state is Link.GONE:
         leave(call, "voicemail", reason, "nobody", now)
-    elif call.link.ready:
-        call.out.append(do.AddText("system", transfer.told(reason)))
-        call.talk.responses.want("transfer")
     else:
-        call.untold.append(transfer.told(reason))
-        call.answer_due = True
+        tell(call, transfer.told(reason))
+        wish(call, "transfer")
 
 
 def refused(call: State, now: float) -> None:

@@ -10,13 +10,14 @@ from relay.core.ladder import CLOSE_REFUSED, FATAL_CODES, RESPONSE_RETRIES, afte
 from relay.core.model_link import Link
 from relay.core.on_voice import text_over
 from relay.core.phases import WITH_CALLER, Phase
-from relay.core.sessions import go_harder
+from relay.core.sessions import go_harder, may_go_harder
 from relay.core.state import State, note, say
 from relay.core.way_out import fault, leave
 
 #: The answers to functions that act upon the call itself.
 _ENDING = '{"status":"ending"}'
 _WAITING = '{"status":"waiting"}'
+_LARGEST = '{"status":"not_asked","message":"There is no larger model to ask. Go on yourself."}'
 #: The purpose of a response that goes on where one was broken off by its length.
 CONTINUE = "continue"
 
@@ -24,7 +25,7 @@ CONTINUE = "continue"
 def model_errored(call: State, event: on.ModelErrored, now: float) -> None:
     note(call, "model_error", f"{event.code}: {event.message}")
     if event.code == "conversation_already_has_active_response":
-        call.talk.responses.refused()
+        call.talk.responses.refused(now)
     elif event.code == "session_expired":
         fault(call, "session_expired", now)
     elif event.code in FATAL_CODES or event.event_id.startswith(do.SETUP):
@@ -56,6 +57,7 @@ def response_ended(call: State, event: on.ResponseEnded, now: float) -> None:
     open_gate(call, now)
     heard(call, call.talk.end_items(event.response_id, now), now)
     if broken_off and call.phase in (Phase.GREETING, Phase.TALKING):
+        call.out += call.talk.stop_waiting(now)  # what it called upon besides
         greet_after_all(call, now)
         return
     parting = call.talk.take_parting(event.response_id)
@@ -83,7 +85,7 @@ def ran_out(event: on.ResponseEnded) -> bool:
 def said_nothing(call: State, event: on.ResponseEnded) -> bool:
     """Whether a response that is over leaves the caller waiting: it neither spoke nor acted."""
     talk = call.talk
-    if talk.remembering.spoke_in(event.response_id) or talk.tools.called_in(event.response_id):
+    if talk.remembering.spoke_in(event.response_id) or talk.tools.acted_in(event.response_id):
         return False
     # What was broken off by its length may have been whole.
     return talk.responses.purpose != CONTINUE or ran_out(event)
@@ -94,7 +96,7 @@ def ask_again(call: State, event: on.ResponseEnded, now: float) -> None:
     note(call, "said_nothing", event.response_id)
     responses = call.talk.responses
     responses.failures += 1
-    responses.want("retry")
+    responses.want("tool" if call.talk.tools.called_in(event.response_id) else "retry")
     if responses.failures > RESPONSE_RETRIES:
         fault(call, "model_stalled", now)
 
@@ -127,8 +129,12 @@ def part(call: State, wish: on.FunctionCalled, now: float) -> None:
             call.talk.want_after_tools(wish.response_id)
         return
     if wish.name == "ask_larger_model":
-        call.out.append(do.PostToolOutput(wish.call_id, _WAITING))
-        go_harder(call, now)
+        harder = may_go_harder(call)
+        call.out.append(do.PostToolOutput(wish.call_id, _WAITING if harder else _LARGEST))
+        if harder:
+            go_harder(call, now)
+        else:
+            call.talk.responses.want("tool")
         return
     dropped, answer = call.handover.cancel(asked=call.talk.tools.running_now(transfer.TOOL))
     call.out += (*dropped, do.PostToolOutput(wish.call_id, answer))

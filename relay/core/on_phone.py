@@ -6,13 +6,14 @@ from relay.core import commands as do
 from relay.core import events as on
 from relay.core import transfer
 from relay.core.first_words import choose_greeting, greet_by_clip
+from relay.core.model_link import Link
 from relay.core.on_human import ring_by_key
 from relay.core.on_voice import open_voice
 from relay.core.phases import Phase
 from relay.core.records import CallOpened
 from relay.core.sessions import dial
-from relay.core.state import State, go, note, say
-from relay.core.way_out import fault
+from relay.core.state import State, go, note, say, tell, wish
+from relay.core.way_out import fault, leave
 
 _STAYED = "The caller went on speaking, so the call was not ended. Go on with the conversation."
 
@@ -32,8 +33,8 @@ def phone_started(call: State, event: on.PhoneStarted, now: float) -> None:
         greet_by_clip(call, now)
     caller, called = (event.parameters.get(name, "") for name in ("caller", "called"))
     if call.resumed:
-        call.untold.append(transfer.resumed(event.parameters.get("why", "")))
-        call.answer_due = True
+        tell(call, transfer.resumed(event.parameters.get("why", "")))
+        wish(call, "turn")
     dial(call, now)
     if call.talk.voicing.on:
         open_voice(call, now)
@@ -46,8 +47,7 @@ def caller_audio(call: State, frame: on.CallerAudio, now: float) -> bool:
         fault(call, "phone_flood", now)
         return False
     talk = call.talk
-    understood = not talk.utterances.unsettled()
-    if call.link.hear(frame.audio, frame.ms, understood=understood):
+    if call.link.hear(frame.audio, frame.ms, understood=talk.understood(now)):
         call.out.append(do.AppendAudio(frame.audio))
     if talk.caller_frame(frame.ms, frame.level_db, frame.rises, now):
         caller_confirmed(call, now)
@@ -62,7 +62,7 @@ def caller_passed(call: State, passed: on.CallerPassed, now: float) -> bool:
         fault(call, "phone_flood", now)
         return False
     talk = call.talk
-    call.link.hear(passed.mulaw, ms, understood=not talk.utterances.unsettled())
+    call.link.hear(passed.mulaw, ms, understood=talk.understood(now))
     certain = False
     for frame_ms, level_db, rises in passed.frames:
         ms -= frame_ms
@@ -75,13 +75,33 @@ def caller_passed(call: State, passed: on.CallerPassed, now: float) -> bool:
 def caller_confirmed(call: State, now: float) -> None:
     """Somebody really speaks: yield, unless the greeting or a hand-over is under way."""
     call.idle.caller_spoke()
-    if call.phase is Phase.LEAVING:
-        if not call.exit.take_back():
-            return
-        go(call, "taken_back")
-        call.out.append(do.AddText("system", _STAYED))
+    stayed = call.phase is Phase.LEAVING and _take_back(call)
     if call.phase is Phase.TALKING:
-        call.out += call.talk.cut(now)
+        call.out += call.talk.give_way(now)
+    if stayed:
+        _go_on(call, now)
+
+
+def _take_back(call: State) -> bool:
+    """Somebody is still there: do not hang up. False: that cannot be taken back."""
+    return call.exit.take_back() and go(call, "taken_back")
+
+
+def _go_on(call: State, now: float) -> None:
+    """The conversation goes on behind a goodbye, with whoever is left to lead it."""
+    if call.link.state is Link.GONE:
+        leave(call, "fallback", "model_lost", "apology", now)
+    else:
+        tell(call, _STAYED)
+
+
+def key_pressed(call: State, digit: str, now: float) -> None:
+    """A key, of which more may come. Who presses one is still there."""
+    call.keys = (call.keys + digit)[: call.policy.max_keys]
+    call.keys_due = now + call.policy.key_pause_s
+    call.idle.caller_spoke()
+    if call.phase is Phase.LEAVING and _take_back(call):
+        _go_on(call, now)
 
 
 def keys_settled(call: State, now: float) -> None:
@@ -90,9 +110,9 @@ def keys_settled(call: State, now: float) -> None:
     if keys == "0":
         if call.phase in (Phase.GREETING, Phase.TALKING):
             ring_by_key(call, now)
-    elif call.link.ready:
-        call.out.append(do.AddText("user", f"(The caller pressed the keys: {keys})"))
-        call.talk.responses.want("keys")
+    else:
+        tell(call, f"(The caller pressed the keys: {keys})", role="user")
+        wish(call, "keys")
 
 
 def peer_misbehaved(call: State, event: on.PeerMisbehaved, now: float) -> None:

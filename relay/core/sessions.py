@@ -26,7 +26,7 @@ def model_is_ready(call: State, now: float) -> None:
         have_greeted(call, now)
     else:
         call.out.append(do.AddText("assistant", call.greeting_clip.text))
-    call.out += [do.AddText("system", news) for news in call.untold]
+    call.out += call.untold
     call.untold.clear()
     flush(call, now)
     if call.answer_due:
@@ -62,9 +62,15 @@ def rotate(call: State, now: float) -> None:
         succeed(call, now, "session is old")
 
 
+def may_go_harder(call: State) -> bool:
+    """Whether there is a larger model to go to, and a conversation that goes on."""
+    engaged_in = call.phase in (Phase.GREETING, Phase.TALKING)
+    return engaged_in and call.policy.hard_model and call.link.ready and not call.link.hard
+
+
 def go_harder(call: State, now: float) -> None:
     """This call is too hard for the model that it began with: a larger one takes over."""
-    if call.policy.hard_model and not call.link.hard and call.link.succeed(now, lost=False):
+    if may_go_harder(call) and call.link.succeed(now, lost=False):
         succeed(call, now, "harder call")
         call.link.hard = True
         call.answer_due = True

@@ -1,4 +1,4 @@
-"""What one call knows, and the five things that everybody does with it.
+"""What one call knows, and what everybody does with it.
 
 The modules beside this one are functions over a `State`, each for one side of the call: on_phone,
 on_model, on_human; sessions, first_words, way_out, due. call.py holds one State and is the face.
@@ -37,7 +37,7 @@ class State:
         self.budget = Budget(policy.prices, policy.max_call_micro_usd, day_cap=policy.day_cap)
         self.exit = Leaving(second_thoughts_s=policy.second_thoughts_s)
         self.handover = Handover()
-        self.untold: list[str] = []  # news for a model that is not ready
+        self.untold: list[do.AddText] = []  # news for a model that is not ready
         self.resumed = False
         self.before_s = 0.0  # how long the call has lasted in other streams
         self.moving = Moving()
@@ -82,12 +82,21 @@ def say(call: State, clip: str, now: float) -> str:
     return call.talk.say(call.clips[clip], now)
 
 
-def tell(call: State, news: str) -> None:
+def tell(call: State, news: str, role: str = "system") -> None:
     """Tell the model something, as soon as there is one."""
+    text = do.AddText(role, news)
     if call.link.ready:
-        call.out.append(do.AddText("system", news))
+        call.out.append(text)
     else:
-        call.untold.append(news)
+        call.untold.append(text)
+
+
+def wish(call: State, purpose: str) -> None:
+    """Have the model say something, as soon as there is one."""
+    if call.link.ready:
+        call.talk.responses.want(purpose)
+    else:
+        call.answer_due = True
 
 
 def engaged(call: State) -> bool:

@@ -64,6 +64,7 @@ class _Pending:
     filled: bool = False
     result: str = ""
     ours: bool = False  # not the model's call: it gets no answer
+    refused: bool = False  # never done: unknown, one too many, or interrupted
     held: bool = False  # once, for who may be objecting
     held_until: float | None = None
 
@@ -167,21 +168,24 @@ class ToolCalls:
     def _insists(self, call: _Pending) -> bool:
         return (call.name, call.arguments) in self._objected
 
-    def finished(self, event: ToolFinished, now: float) -> list[Command]:
-        """A tool ended: tell the model, as an output or, when that was given, as text."""
+    def finished(self, event: ToolFinished, now: float, *, ready: bool) -> list[Command]:
+        """A tool ended: tell the model, as an output or, when that was given, as text.
+
+        ready: there is a model; if not, the next one is told with all the rest
+        """
         call = self._calls.get(event.call_id)
         if call is None or call.state not in (_State.RUNNING, _State.LATE):
             return []
         late = call.state is _State.LATE
         call.state = _State.DONE
-        call.result = event.output if event.ok else ""
+        call.result = event.output if event.ok or not ready else ""
         self.failures = 0 if event.ok else self.failures + 1
         if event.outcome:
             self.outcomes.append(event.outcome)
         out: list[Command] = [call.row(now, "ok" if event.ok else "error", event.output)]
-        if late:
+        if ready and late:
             out.insert(0, AddText("system", f"The result of {call.name} has come: {event.output}"))
-        elif not call.ours:
+        elif ready and not call.ours:
             out.insert(0, PostToolOutput(call.call_id, event.output))
         if event.notice:
             self.notices.append(event.notice)
@@ -252,6 +256,10 @@ class ToolCalls:
             for c in self._calls.values()
         )
 
+    def acted_in(self, response_id: str) -> bool:
+        """Whether a response called a function that was not refused at once."""
+        return any(c.response_id == response_id and not c.refused for c in self._calls.values())
+
     def called_in(self, response_id: str) -> bool:
         """Whether a response called any function."""
         return any(c.response_id == response_id for c in self._calls.values())
@@ -301,5 +309,5 @@ class ToolCalls:
     def _refuse(
         self, call: _Pending, now: float, output: str, status: str = "error"
     ) -> list[Command]:
-        call.state = _State.DONE
+        call.state, call.refused = _State.DONE, True
         return [PostToolOutput(call.call_id, output), call.row(now, status, output)]

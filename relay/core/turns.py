@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 
 #: An utterance is committed in the moment in which its end is told; so long that is believed.
 COMMIT_S = 1.0
+#: How often a server is asked again that is at work on a response of which we know nothing.
+ASK_AGAIN_S = 0.5
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class Responses:
     _unspoken: dict[str, str] = field(default_factory=dict)  # item begun after the cut: of which
     _cancel_when_started: bool = False
     _first: bool = False  # what is asked for went before the wish
+    _unknown: bool = False  # the server is at work on a response of which we know nothing
 
     @property
     def busy(self) -> bool:
@@ -54,7 +57,9 @@ class Responses:
             self.asked, self._first = first, True
         else:
             self.asked, self.wanted, self.heard_until = self.wanted, None, now
-        self.last_sign_at, self.not_before = now, 0.0
+        if not self._unknown:
+            self.last_sign_at = now
+        self.not_before = 0.0
         return self.asked
 
     def progress(self, now: float) -> None:
@@ -65,7 +70,7 @@ class Responses:
         """False: it was cut before it began, and must be cancelled."""
         self.purpose = self.asked or ""
         self.active, self.asked, self._first = response_id, None, False
-        self.last_sign_at = now
+        self.last_sign_at, self._unknown = now, False
         if self._cancel_when_started:
             self._cancel_when_started = False
             self.dead.add(response_id)
@@ -79,10 +84,19 @@ class Responses:
         self.active = None
         return True
 
-    def refused(self) -> None:
-        """The server has another response active: keep the wish for later."""
+    def refused(self, now: float) -> None:
+        """The server has another response active: keep the wish for later.
+
+        Of one that we know, the end is told. While it is some other, we ask again now and then, for
+        as long as we would wait for an answer.
+        """
+        if self.asked is None:
+            return  # it was not this that was refused
         self.wanted = self.wanted or (None if self._first else self.asked)
         self.asked, self._first = None, False
+        if self.active is None:
+            again_at = now + ASK_AGAIN_S if self._unknown else now
+            self._unknown, self.not_before = True, max(self.not_before, again_at)
         self._cancel_when_started = False
 
     def abandon(self) -> None:
@@ -90,11 +104,11 @@ class Responses:
         if self.active is not None:
             self.dead.add(self.active)
         self.active = self.asked = self.wanted = None
-        self._cancel_when_started = False
+        self._cancel_when_started = self._unknown = False
 
     def cut(self) -> str | None:
         """Drop the response under way. Returns the id to cancel, if it has one yet."""
-        self.wanted = None
+        self.wanted, self._unknown = None, False
         if self.active is not None:
             if self.active in self.dead:
                 return None
@@ -186,12 +200,12 @@ class Utterances:
         self._by_item.clear()
         self.open = self.commit_by = None
 
-    def unsettled(self) -> bool:
-        """Speech is going on, or words of committed speech are still to come."""
+    def unsettled(self, since: float) -> bool:
+        """Speech is going on, or words of speech that was committed since then are to come."""
         if self.open is not None:
             return True
         return bool(self._by_item) and any(
-            u.committed_at is not None for u in self._by_item.values()
+            u.committed_at is not None and u.committed_at >= since for u in self._by_item.values()
         )
 
     def wait_for_words(self) -> bool:

@@ -21,6 +21,8 @@ def leave(
         return
     if disposition != "join":
         call.out += call.handover.drop()
+    if call.talk.forget_rest():
+        clip = clip or "goodbye"
     if clip:
         say(call, clip, now)
     call.exit.choose(disposition, reason, now, revocable=revocable)
@@ -42,6 +44,7 @@ def fault(call: State, kind: str, now: float) -> None:
         return
     rung = RUNGS[kind]
     call.out += call.talk.stop_waiting(now)
+    call.out += call.talk.tools.orphan(now)
     call.talk.responses.abandon()
     voiced, items = call.talk.end_speech(now)
     call.out += voiced
@@ -68,7 +71,7 @@ def act(call: State, now: float) -> None:
 
 def move_if_at_rest(call: State, now: float) -> None:
     """The call is wanted elsewhere: let go of it between two turns."""
-    if not call.handover.live and at_rest(call.talk):
+    if not (call.handover.live or call.keys) and at_rest(call.talk):
         leave(call, RESUME, REASON, "", now, revocable=False)
 
 

@@ -379,3 +379,10 @@ def test_each_minute_of_a_call_is_paid_for() -> None:
     call.wait(125)
     assert [row.micro_usd for row in call.kept(SpendAdded)] == [12_500, 25_000, 37_500]
     assert call.call.spent == 37_500
+
+
+def test_a_minute_that_begins_while_the_caller_hears_the_goodbye_is_paid_for() -> None:
+    call = Driver(prices=PRICES, clip_ms=5000, idle_prompt_s=1000.0, max_call_s=58.0)
+    call.start()
+    call.wait(70)
+    assert [row.micro_usd for row in call.kept(SpendAdded)] == [12_500, 25_000]

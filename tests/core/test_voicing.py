@@ -30,8 +30,8 @@ def sounds(call: Driver, ms: int, *words: tuple[int, int], item: str = "w1") -> 
     return call.feed(on.WordsTimed(item, words), on.AgentAudio("r1", item, bytes(ms * MS), -20.0))
 
 
-def asked() -> Driver:
-    call = driver()
+def asked(**policy: Any) -> Driver:
+    call = driver(**policy)
     call.greeted()
     call.caller_says("u1")
     return call
@@ -247,6 +247,29 @@ def test_a_goodbye_that_nobody_says_is_said_by_a_clip() -> None:
     call.wait(4.0)
     assert [row.item_id for row in call.kept(TranscriptLine)][-1].startswith("clip_goodbye")
     assert len(call.sent(do.ClosePhone)) == 1
+
+
+def test_a_goodbye_whose_voice_was_lost_while_it_was_written_is_said_by_a_clip() -> None:
+    call = asked()
+    call.feed(on.ResponseStarted("r1", "turn"), on.AgentText("r1", "w1", "Bye. "))
+    call.feed(on.VoiceLost("quota"), on.AgentWrote("r1", "Bye.", "w1"))
+    call.feed(on.FunctionCalled("r1", "f", "c", "end_call", "{}"))
+    call.feed(on.ResponseEnded("r1", "completed"))
+    call.wait(4.0)
+    assert [row.item_id for row in call.kept(TranscriptLine)][-1].startswith("clip_goodbye")
+    assert len(call.sent(do.ClosePhone)) == 1, "and nobody waits for what is never said"
+
+
+def test_a_cut_before_the_voice_has_said_anything_keeps_no_filler_back() -> None:
+    call = asked(voice_patience_s=5.0)
+    call.feed(on.ResponseStarted("r1", "turn"), on.AgentText("r1", "w1", "Let me look. "))
+    call.feed(on.FunctionCalled("r1", "f", "c", "lookup_hours", "{}"))
+    call.wait(0.8)
+    call.hear(0.1)
+    call.feed(on.SpeechStarted("u2", 5000))
+    call.hear(0.3)
+    call.hear(2.8, -70.0)
+    assert [row.item_id for row in call.kept(TranscriptLine)][-1].startswith("clip_one_moment")
 
 
 def test_a_loss_in_a_silence_is_mended_without_a_word() -> None:
