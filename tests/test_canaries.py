@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -28,6 +27,7 @@ from relay.sim.twilio_call import Number, PhoneCall
 from relay.sim.twilio_cloud import TwilioCloud
 from relay.sim.twilio_net import open_internet
 from relay.sim.ulaw import tone
+from tests.started import begun
 from tests.test_cli import environ
 from tests.test_wiring import PUBLIC
 
@@ -101,15 +101,17 @@ def port_in(log: Path) -> int:
 async def running(folder: Path, log: Path, **changes: str) -> AsyncIterator[int]:
     """A relay in a process of its own, whose whole output goes into a file. Gives its port."""
     env = environ(folder, LOG_LEVEL="DEBUG", **changes)
-    with log.open("wb") as out:
-        async with trio.open_nursery() as nursery:
-            run = partial(trio.run_process, cwd=folder, env=env, stdout=out, stderr=out)
-            command = [sys.executable, "-m", "relay", "serve"]
-            process = await nursery.start(partial(run, command, check=False))
-            while not (port := port_in(log)):  # noqa: ASYNC110 - another process's
-                await trio.sleep(0.05)
-            yield port
-            process.terminate()
+    process = begun("serve", folder=folder, env=env, out=log, err=log)
+    try:
+        while not (port := port_in(log)):  # noqa: ASYNC110 - another process's
+            await trio.sleep(0.05)
+        yield port
+        process.terminate()
+        while process.poll() is None:  # noqa: ASYNC110 - another process
+            await trio.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def files_with(folder: Path, secret: str) -> list[str]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
@@ -22,7 +23,7 @@ from click import Context
 from twilio.request_validator import RequestValidator
 
 from relay.cli import ELSEWHERE, main
-from tests.started import started
+from tests.started import Begun, piped, started
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
 UPGRADE = (
@@ -58,26 +59,14 @@ def relay(*words: str, folder: Path, env: dict[str, str]) -> subprocess.Complete
 
 
 @contextmanager
-def running(folder: Path, **changes: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A relay that answers, and its port."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "relay", "serve"],
-        cwd=folder,
-        env=environ(folder, **changes),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        line = json.loads(process.stdout.readline())
+def running(folder: Path, **changes: str) -> Iterator[tuple[Begun, int, TextIO]]:
+    """A relay that answers, its port, and what else it says."""
+    with piped("serve", folder=folder, env=environ(folder, **changes)) as (process, said):
+        line = json.loads(said.readline())
         if line["event"] == "= metrics":
-            line = json.loads(process.stdout.readline())
+            line = json.loads(said.readline())
         assert line["event"] == "= listening"
-        yield process, line["port"]
-    finally:
-        process.kill()
-        process.communicate()
+        yield process, line["port"], said
 
 
 def get(port: int, page: str) -> int:
@@ -158,32 +147,26 @@ def test_a_taken_port_is_one_line_and_exit_2(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_an_idle_relay_cleanly(tmp_path: Path, number: signal.Signals) -> None:
-    with running(tmp_path) as (process, port):
+    with running(tmp_path) as (process, port, said):
         assert get(port, "/healthz") == 200
         assert get(port, "/readyz") == 200
         assert get(port, "/twilio/incoming") == 405
         process.send_signal(number)
-        output, _ = process.communicate(timeout=START_S)
-    assert process.returncode == 0
-    events = [json.loads(line)["event"] for line in output.splitlines()]
+        assert process.wait(START_S) == 0
+        events = [json.loads(line)["event"] for line in said]
     assert events == ["< signal", "= draining", "= ended"]
 
 
 def test_a_log_that_nobody_reads_stops_nobody(tmp_path: Path) -> None:
-    with running(tmp_path) as (process, port):
-        assert process.stdout is not None
-        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    with running(tmp_path) as (process, port, said):
+        fcntl.fcntl(said, fcntl.F_SETPIPE_SZ, 4096)
         for _ in range(100):  # some 20 KB of lines, and a pipe of 4
             with socket.create_connection(("127.0.0.1", port), timeout=START_S) as stranger:
                 stranger.sendall(UPGRADE)
                 assert stranger.recv(64).startswith(b"HTTP/1.1 403")
         assert get(port, "/readyz") == 200
         process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + START_S
-        while process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    assert process.returncode == 0
+        assert process.wait(START_S) == 0
 
 
 def test_a_process_that_gets_no_time_sends_new_callers_to_the_human(tmp_path: Path) -> None:
@@ -193,7 +176,7 @@ def test_a_process_that_gets_no_time_sends_new_callers_to_the_human(tmp_path: Pa
     form = {"CallSid": "CA1", "From": "+14155550123", "To": "+14155550100"}
     url = "https://relay.example.com/twilio/incoming"
     signed = RequestValidator("12345-auth").compute_signature(url, form)
-    with running(tmp_path, METRICS_PORT=str(metrics), DESK_HOURS="always") as (process, port):
+    with running(tmp_path, METRICS_PORT=str(metrics), DESK_HOURS="always") as (process, port, _):
         deadline = time.monotonic() + START_S
         while "relay_strained 1.0" not in page(metrics, "/metrics"):
             assert time.monotonic() < deadline

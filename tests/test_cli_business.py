@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
-from tests.started import started
-
-RELAY = [sys.executable, "-m", "relay", "business"]
+from tests.started import Begun, piped, started
 
 
 def environ(folder: Path, **changes: str) -> dict[str, str]:
@@ -28,26 +24,13 @@ def environ(folder: Path, **changes: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(
-    folder: Path, *words: str, **changes: str
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(folder: Path, *words: str, **changes: str) -> Iterator[tuple[Begun, str]]:
     """A business that answers, and its BUSINESS_API_BASE."""
-    process = subprocess.Popen(
-        [*RELAY, "--port", "0", *words],
-        cwd=folder,
-        env=environ(folder, **changes),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        name, _, base = process.stdout.readline().strip().partition("=")
+    command = ("business", "--port", "0", *words)
+    with piped(*command, folder=folder, env=environ(folder, **changes)) as (process, said):
+        name, _, base = said.readline().strip().partition("=")
         assert name == "BUSINESS_API_BASE"
         yield process, base
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def refused(folder: Path, *words: str, **changes: str) -> str:
@@ -65,8 +48,7 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
         assert answer.json()["name"] == "Maple Street Dental"
         assert httpx.get(f"{base}/profile", timeout=10).status_code == 401
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
-        assert process.returncode == 0
+        assert process.wait(20) == 0
 
 
 def test_an_upgrade_is_refused_and_harms_nobody(tmp_path: Path) -> None:

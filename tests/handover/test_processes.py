@@ -31,6 +31,7 @@ from relay.sim.twilio_net import open_internet
 from relay.sim.ulaw import tone
 from tests.databases import rows
 from tests.handover.balancer import Balancer
+from tests.started import Begun, begun
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLS = int(os.environ.get("HANDOVER_CALLS", "4"))
@@ -114,7 +115,7 @@ class Place:
     ports: list[int]
     balancer: Balancer
     cloud: TwilioCloud
-    relays: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    relays: dict[int, Begun | subprocess.Popen[bytes]] = field(default_factory=dict)
     calls: list[PhoneCall] = field(default_factory=list)
     enough: trio.Event = field(default_factory=trio.Event)
 
@@ -139,7 +140,11 @@ class Place:
             "DRAIN_S": "1",
             **settings,
         }
-        with (self.folder / f"log-{port}").open("ab") as log:
+        out = self.folder / f"log-{port}"
+        if not options:
+            self.relays[port] = begun("serve", folder=self.folder, env=env, out=out, err=out)
+            return
+        with out.open("ab") as log:  # a parent starts its workers as it was started itself
             command = [sys.executable, "-m", "relay", "serve", *options]
             self.relays[port] = subprocess.Popen(
                 command, cwd=self.folder, env=env, stdout=log, stderr=log
@@ -147,9 +152,9 @@ class Place:
 
     async def ended(self, port: int, within_s: float = 90.0) -> int:
         with trio.fail_after(within_s):
-            while self.relays[port].poll() is None:  # noqa: ASYNC110 - another process
+            while (status := self.relays[port].poll()) is None:  # noqa: ASYNC110 - another process
                 await trio.sleep(0.05)
-        return self.relays[port].returncode
+        return status
 
     async def call(self, number: int) -> None:
         base = f"{PUBLIC}/twilio"
