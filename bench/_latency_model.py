@@ -22,20 +22,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import trio
-from trio_websocket import wrap_server_stream
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench._latency_wire import Wire, answer
+from bench._load_wire import fields_of
 from relay.sim.brains import Scripted, call, reply, say
 from relay.sim.realtime import Options, serve_session
-from relay.sim.realtime_listen import ServedSocket
 
 ANSWER_MS: Final = 2600  # longer than callers listen before they interrupt
 THINK_S: Final = 0.1
 WORDS: Final = "We are open from nine to five on every day but Sunday."
 # Level instead of WebRTC's detector: cheap, and it ends a turn at a frame that can be counted.
 OPTIONS: Final = Options(judge="level", transcript_s=(0.05,))
-HANDSHAKE_S: Final = 5.0
 
 APPEND: Final = '"input_audio_buffer.append"'
 DELTA: Final = '"type": "response.output_audio.delta"'
@@ -113,7 +112,7 @@ def decoded_size(text: str) -> int:
 class Tapped:
     """A socket that notes what passes."""
 
-    socket: ServedSocket
+    socket: Wire
     tap: Tap
 
     async def receive(self) -> str | bytes:
@@ -130,18 +129,16 @@ class Tapped:
 
 
 async def connection(stream: trio.SocketStream, ended: list[Tap]) -> None:
-    async with trio.open_nursery() as nursery:
-        with trio.fail_after(HANDSHAKE_S):
-            request = await wrap_server_stream(nursery, stream, max_message_size=2**24)
-            headers = {name.lower(): value for name, value in request.headers}
-            tap = Tap(headers.get(b"openai-safety-identifier", b"").decode())
-            socket = Tapped(ServedSocket(await request.accept(), stream), tap)
-        answer = reply(say(WORDS, ms=ANSWER_MS), think_s=THINK_S)
-        asks = reply(call("lookup_hours", day="tuesday"), think_s=THINK_S)
-        brain = Scripted(answer, asks, otherwise=answer, heard=[WORDS] * 1000)
-        session = await serve_session(socket, brain, options=OPTIONS)
-        tap.faults += session.violations
-        nursery.cancel_scope.cancel()
+    head, wire = await answer(stream)
+    tap = Tap(fields_of(head).get(b"openai-safety-identifier", b"").decode())
+    spoken = reply(say(WORDS, ms=ANSWER_MS), think_s=THINK_S)
+    asks = reply(call("lookup_hours", day="tuesday"), think_s=THINK_S)
+    brain = Scripted(spoken, asks, otherwise=spoken, heard=[WORDS] * 1000)
+    try:
+        session = await serve_session(Tapped(wire, tap), brain, options=OPTIONS)
+    finally:
+        wire.drop()
+    tap.faults += session.violations
     ended.append(tap)
 
 

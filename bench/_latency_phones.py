@@ -20,18 +20,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
+from urllib.parse import urlsplit
 
 import trio
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench._latency_model import decoded_size
+from bench._latency_wire import Wire
+from bench._latency_wire import call as call_up
 from relay.sim.line import FRAME
 from relay.sim.person import Person
 from relay.sim.room import Room
 from relay.sim.twilio_call import Number, PhoneCall
 from relay.sim.twilio_cloud import TwilioCloud
-from relay.sim.twilio_net import Answer, Form, Internet, open_internet
+from relay.sim.twilio_net import Answer, Form, Internet, NetworkError, open_internet
 from relay.sim.twilio_stream import PhoneSocket
 from relay.sim.ulaw import SILENCE, tone
 
@@ -80,7 +83,7 @@ class Ruler:
 class Tapped:
     """A phone's socket that notes what passes."""
 
-    socket: PhoneSocket
+    socket: Wire
     tap: Tap
     ruler: Ruler
 
@@ -112,9 +115,13 @@ class Tapped:
 
 @dataclass(frozen=True, slots=True)
 class Tapping:
-    """The network between one call and the relay, with a tap on its stream."""
+    """The network between one call and the relay, with a tap on its stream.
+
+    local: where the relay really is, as http://127.0.0.1:8080
+    """
 
     internet: Internet
+    local: str
     tap: Tap
     ruler: Ruler
 
@@ -126,9 +133,14 @@ class Tapping:
     async def stream(
         self, url: str, headers: Mapping[str, str], use: Callable[[PhoneSocket], Awaitable[T]]
     ) -> T:
-        return await self.internet.stream(
-            url, headers, lambda socket: use(Tapped(socket, self.tap, self.ruler))
-        )
+        try:
+            wire = await call_up(self.local + urlsplit(url).path, headers)
+        except (OSError, trio.TooSlowError) as fault:
+            raise NetworkError(31920, f"{url}: {fault}") from None
+        try:
+            return await use(Tapped(wire, self.tap, self.ruler))
+        finally:
+            wire.drop()
 
 
 # ---- one call -------------------------------------------------------------------------------
@@ -214,7 +226,7 @@ async def main(public: str, local: str, calls: int, turns: int, knocks: int) -> 
 
     async def place(index: int, internet: Internet, *, knocks: bool = False) -> None:
         tap, ruler, draw = Tap(), Ruler(), random.Random(index)
-        cloud = TwilioCloud(ACCOUNT_SID, AUTH_TOKEN, Tapping(internet, tap, ruler))
+        cloud = TwilioCloud(ACCOUNT_SID, AUTH_TOKEN, Tapping(internet, local, tap, ruler))
         call = cloud.place(number, number_of(index), room=cast("Room", ruler))
 
         async def script(person: Person) -> None:

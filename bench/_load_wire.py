@@ -17,7 +17,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import count
 from typing import Final
@@ -31,7 +31,7 @@ READ_BYTES: Final = 256 * 1024
 _ROOM: Final = bytearray(READ_BYTES)  # of one thread: made anew, each would cost a mapping
 SHORT_BYTES: Final = 400
 OPEN_S: Final = 10.0
-TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
 class Loop:
@@ -94,13 +94,12 @@ class Peer:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._loop, self._sock, self._take, self._gone = loop, sock, take, gone
-        self._rest, self._client = rest, client
-        self._parts: list[bytes] = []
+        self._frames, self._client = Frames(), client
         self.backlog = bytearray()
         self._open = True
         loop.watch(sock, self._events)
         if rest:
-            loop.at(0.0, self._read_rest)
+            loop.at(0.0, lambda: self._read(rest))
 
     def send(self, frames: bytes) -> None:
         """Write whole frames, as `frame` makes them."""
@@ -150,15 +149,32 @@ class Peer:
             if not came:
                 self._end()
                 return
-            data = bytes(memoryview(_ROOM)[:came])
-            self._frames(self._rest + data if self._rest else data)
+            self._read(bytes(memoryview(_ROOM)[:came]))
 
-    def _read_rest(self) -> None:
-        if self._open:
-            self._frames(self._rest)
+    def _read(self, data: bytes) -> None:
+        for kind, payload in self._frames.read(data):
+            if not self._open:
+                return
+            if kind == TEXT:
+                self._take(payload)
+            elif kind == PING:
+                self.send(frame(payload, kind=PONG, masked=self._client))
+            elif kind == CLOSE:
+                self._end()
 
-    def _frames(self, data: bytes) -> None:
+
+class Frames:
+    """What came of a WebSocket, in any pieces, as whole messages."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._parts: list[bytes] = []
+
+    def read(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Each message, TEXT whatever its kind was, and each control frame, with its payload."""
+        data = self._rest + data if self._rest else data
         at, end = 0, len(data)
+        self._rest = b""
         while end - at >= 2:
             first, size = data[at], data[at + 1]
             masked, size, start = size & 0x80, size & 0x7F, at + 2
@@ -175,25 +191,19 @@ class Peer:
                 break
             payload = data[start : start + size]
             at = start + size
-            self._frame(first, unmasked(payload, key) if masked and any(key) else payload)
-            if not self._open:
-                return
+            if masked and any(key):
+                payload = unmasked(payload, key)
+            kind = first & 0x0F
+            if kind not in (0, TEXT, BINARY):
+                yield kind, payload
+            elif first & 0x80 and not self._parts:
+                yield TEXT, payload
+            else:
+                self._parts.append(payload)
+                if first & 0x80:
+                    whole, self._parts = b"".join(self._parts), []
+                    yield TEXT, whole
         self._rest = data[at:] if at < end else b""
-
-    def _frame(self, first: int, payload: bytes) -> None:
-        kind = first & 0x0F
-        if kind in (0, TEXT):
-            if first & 0x80 and not self._parts:
-                self._take(payload)
-                return
-            self._parts.append(payload)
-            if first & 0x80:
-                whole, self._parts = b"".join(self._parts), []
-                self._take(whole)
-        elif kind == PING:
-            self.send(frame(payload, kind=PONG, masked=self._client))
-        elif kind == CLOSE:
-            self._end()
 
 
 def unmasked(payload: bytes, key: bytes) -> bytes:
@@ -217,14 +227,11 @@ def frame(payload: bytes, *, kind: int = TEXT, masked: bool) -> bytes:
     return head + (bytes(4) if masked else b"") + payload
 
 
-# ---- opening, which blocks and belongs before a run -----------------------------------------
+# ---- opening -------------------------------------------------------------------------------
 
 
-def connect(
-    host: str, port: int, path: str, headers: dict[str, str]
-) -> tuple[socket.socket, bytes]:
-    """A client's socket after its handshake, and what came behind it. Raises OSError."""
-    sock = socket.create_connection((host, port), timeout=OPEN_S)
+def request(host: str, port: int, path: str, headers: Mapping[str, str]) -> bytes:
+    """What a client asks for."""
     key = base64.b64encode(os.urandom(16)).decode()
     lines = [
         f"GET {path} HTTP/1.1",
@@ -235,9 +242,40 @@ def connect(
         "Sec-WebSocket-Version: 13",
         *(f"{name}: {value}" for name, value in headers.items()),
     ]
-    sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def let_in(head: bytes) -> bool:
+    """Whether a server's head is a client's 101."""
+    return b" 101 " in head.split(b"\r\n", 1)[0] + b" "
+
+
+def fields_of(head: bytes) -> dict[bytes, bytes]:
+    """The fields of a request's head, their names in small letters."""
+    lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return {name.strip().lower(): value.strip() for name, _, value in lines}
+
+
+def welcome(head: bytes) -> bytes:
+    """The 101 for a client's head."""
+    digest = hashlib.sha1(fields_of(head)[b"sec-websocket-key"] + GUID).digest()  # noqa: S324 - the RFC's
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
+    )
+
+
+# ---- the same, blocking: it belongs before a run ---------------------------------------------
+
+
+def connect(
+    host: str, port: int, path: str, headers: Mapping[str, str]
+) -> tuple[socket.socket, bytes]:
+    """A client's socket after its handshake, and what came behind it. Raises OSError."""
+    sock = socket.create_connection((host, port), timeout=OPEN_S)
+    sock.sendall(request(host, port, path, headers))
     head, rest = _head(sock)
-    if b" 101 " not in head.split(b"\r\n", 1)[0] + b" ":
+    if not let_in(head):
         sock.close()
         raise OSError(f"{path} was answered {head[:60]!r}")
     return sock, rest
@@ -247,13 +285,7 @@ def accept(sock: socket.socket | TlsSocket) -> tuple[bytes, bytes]:
     """Answer a client's handshake on an accepted socket. Its head, and what came behind it."""
     sock.settimeout(OPEN_S)
     head, rest = _head(sock)
-    lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
-    fields = {name.strip().lower(): value.strip() for name, _, value in lines}
-    digest = hashlib.sha1(fields[b"sec-websocket-key"] + GUID).digest()  # noqa: S324 - the RFC's
-    sock.sendall(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
-    )
+    sock.sendall(welcome(head))
     return head, rest
 
 

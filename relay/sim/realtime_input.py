@@ -109,6 +109,8 @@ class Input:
         data = self._carry + data
         whole = len(data) // 6 * 6
         self._carry = data[whole:]
+        if not data.strip(b"\0"):
+            return bytes(whole // 3)  # most of what is heard, and of a simulator's time
         fine = np.frombuffer(data[:whole], "<i2").astype(np.int32)
         return bytes(((fine[::3] + fine[1::3] + fine[2::3]) // 3).astype("<i2").tobytes())
 

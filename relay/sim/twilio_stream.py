@@ -174,7 +174,7 @@ class StreamLeg:
         echo = self.playout.next_echo
         wake = due if echo is None else min(due, self.line.time(echo))
         if wake > trio.current_time() and not self._finishing:
-            with trio.move_on_at(wake):
+            with trio.CancelScope(deadline=wake):  # move_on_at costs as much again
                 await self._poke.park()
 
     async def _echo_marks(self, now: float) -> None:
