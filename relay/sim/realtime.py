@@ -58,9 +58,12 @@ async def _write(session: Session, socket: Socket, all_of_it: trio.CancelScope) 
             session.closed = session.closed or entry.code
             await _close(socket, entry)
             break
+        if isinstance(entry, trio.Event):
+            await entry.wait()
+            continue
         try:
             with trio.fail_after(SEND_S):
-                await socket.send(json.dumps(entry))
+                await socket.send(entry if isinstance(entry, str) else json.dumps(entry))
         except (SocketClosed, trio.TooSlowError):
             break
     all_of_it.cancel()
@@ -109,7 +112,10 @@ class _Server:
                     await _ignore(socket)
                 await self._greet()
                 while True:
-                    await self._take(await socket.receive())
+                    message = await socket.receive()
+                    if not session.thawed.is_set():
+                        await session.thawed.wait()
+                    await self._take(message)
             except SocketClosed as gone:
                 session.closed = session.closed or gone.code
         if life.cancelled_caught:

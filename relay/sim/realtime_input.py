@@ -177,7 +177,8 @@ class Input:
             return
         for word in text.split():
             self._tell(item, "delta", delta=f"{word} ", logprobs=None)
-        self._tell(item, "completed", transcript=text, usage=_usage(item), logprobs=None)
+        bill = {"usage": _usage(item)} if self._session.options.bills else {}
+        self._tell(item, "completed", transcript=text, **bill, logprobs=None)
 
     def _tell(self, item: Item, event: str, **fields: object) -> None:
         kind = f"conversation.item.input_audio_transcription.{event}"

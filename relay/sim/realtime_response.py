@@ -150,7 +150,7 @@ async def _think(session: Session, brain: Brain, response: Response, params: Jso
 def _finish(session: Session, response: Response, status: str, details: Json | None) -> None:
     if response.open_item:
         _close(session, response, "incomplete")
-    if status != "failed" or response.output:
+    if session.options.bills and (status != "failed" or response.output):
         response.usage = _usage(session, response)
     response.over = True
     if session.active is response:

@@ -1,9 +1,9 @@
 """One session of the simulated Realtime API: its state, and how events leave it.
 
 `Session` is what a test holds: it records every event, keeps the conversation as the model
-believes it, and can be made to misbehave while it runs (`close`, `inject`). Everything that sends
-does so without waiting, into a queue that one writer empties, so that the events of one step
-leave together and in order.
+believes it, and can be made to misbehave while it runs (`close`, `freeze`, `inject`, `babble`).
+Everything that sends does so without waiting, into a queue that one writer empties, so that the
+events of one step leave together and in order.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import trio
 
@@ -46,6 +46,8 @@ class Options:
     noisy: send event types and fields that nobody has heard of
     swapped: swap the events whose order is promised by nobody
     close_on: asked for every event that is sent; a code closes the session right behind it
+    behind: called with every event that is sent, and does something right behind it
+    bills: whether responses and transcripts say what they cost
     refuse_update: answer `session.update` with this
     session_s: how long a session may last
     """
@@ -62,6 +64,8 @@ class Options:
     noisy: bool = False
     swapped: bool = False
     close_on: Callable[[Json], int | None] | None = None
+    behind: Callable[[Session, Json], object] | None = None
+    bills: bool = True
     refuse_update: Fault | None = None
     session_s: float = SESSION_S
 
@@ -70,6 +74,10 @@ class Options:
 class Closing:
     code: int
     reason: str
+
+
+# What the writer takes: events, frames as they are, what it waits for, and the end.
+Entry: TypeAlias = "Json | str | trio.Event | Closing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +134,10 @@ class Session:
         self.spoke = False  # the voice is fixed
         self.cached = (0, 0)  # text and audio tokens that the next response finds in the cache
         self.closed: int | None = None
+        self.thawed = trio.Event()
+        self.thawed.set()
         self._ids = itertools.count(1)
-        self._queue_in, self.queue = trio.open_memory_channel[Json | Closing](math.inf)
+        self._queue_in, self.queue = trio.open_memory_channel[Entry](math.inf)
 
     # ---- for tests --------------------------------------------------------------------------
 
@@ -158,6 +168,18 @@ class Session:
         """Close behind what was sent so far; 1006 dies without a goodbye."""
         self._queue_in.send_nowait(Closing(code, reason))
 
+    def freeze(self) -> None:
+        """Read nothing, and send nothing behind what was sent so far; the socket stays open."""
+        self.thawed = trio.Event()
+        self._queue_in.send_nowait(self.thawed)
+
+    def thaw(self) -> None:
+        self.thawed.set()
+
+    def babble(self, text: str) -> None:
+        """Send a frame that need not be an event at all. It is not logged."""
+        self._queue_in.send_nowait(text)
+
     def inject(self, event: Json) -> None:
         """Send an event of the test's own making; it gets an event_id if it has none."""
         self.emit(event["type"], **{key: event[key] for key in event if key != "type"})
@@ -178,6 +200,8 @@ class Session:
         code = self.options.close_on(event) if self.options.close_on else None
         if code is not None:
             self.close(code)
+        if self.options.behind:
+            self.options.behind(self, event)
 
     def refuse(self, fault: Fault, event_id: str | None) -> None:
         """Send an `error` event."""

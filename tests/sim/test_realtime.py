@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 import trio
@@ -258,6 +259,46 @@ async def test_a_session_can_close_behind_an_event_of_its_own(autojump_clock: ob
         await client.send("response.create")
         assert await client.wait_closed() == 1011
         assert client.kinds[-1] == "response.created"
+
+
+async def test_a_frozen_session_neither_reads_nor_speaks_until_it_thaws(
+    autojump_clock: object,
+) -> None:
+    def freeze(session: Session, event: dict[str, object]) -> None:
+        if event["type"] == "response.created":
+            session.freeze()
+
+    async with connected(Scripted(HELLO), Options(behind=freeze)) as client:
+        await started(client)
+        await client.send("response.create")
+        await client.send("input_audio_buffer.clear")
+        await trio.sleep(60)
+        assert client.kinds[-1] == "response.created"
+        assert client.closed is None
+        client.session.thaw()
+        await client.wait("response.done")
+        assert client.of("input_audio_buffer.cleared")
+
+
+async def test_a_session_can_babble(autojump_clock: object) -> None:
+    ours, theirs = memory_pair()
+    session = Session()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(serve_session, theirs, Scripted(), session=session))
+        assert "session.created" in await ours.receive()
+        session.babble('{"type":')
+        assert await ours.receive() == '{"type":'
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_service_may_forget_its_bills(autojump_clock: object) -> None:
+    async with connected(Scripted(HELLO), Options(bills=False), strict=False) as client:
+        await started(client, audio={"input": {"transcription": {"model": "gpt-transcribe"}}})
+        await client.say()
+        await client.wait("response.done")
+        heard = await client.wait("conversation.item.input_audio_transcription.completed")
+        assert "usage" not in heard
+        assert client.of("response.done")[0]["response"]["usage"] is None
 
 
 async def test_serving_ends_when_the_client_goes(autojump_clock: object) -> None:
