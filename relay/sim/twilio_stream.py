@@ -18,7 +18,7 @@ import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -33,6 +33,9 @@ SEND_TIMEOUT_S = 10.0  # a relay that reads nothing for this long is given up as
 
 _SILENT_PAYLOAD = binascii.b2a_base64(SILENCE * FRAME, newline=False).decode()
 _SHAPES: Mapping[str, tuple[str, ...]] = {"media": ("payload",), "mark": ("name",), "clear": ()}
+
+
+T = TypeVar("T")
 
 
 class PhoneSocket(Socket, Protocol):
@@ -65,14 +68,23 @@ class StreamFaults:
 
     jitter: extra lateness of each media message in seconds; their order stays
     lose_frame: given a chunk number, whether that media message never arrives
+    repeat_frame, hold_frame: whether it comes twice; whether it comes behind the one after it
     lose_mark: given a name, whether that mark is never echoed
+    repeat_mark: whether it is echoed twice
     drop_after_s: when the connection dies without goodbye, counted from the stream's start
+    noisy: send fields and events that nobody has heard of, and `start` twice
+    abrupt: hang up by closing the socket, without a `stop`
     """
 
     jitter: Callable[[], float] | None = None
     lose_frame: Callable[[int], bool] | None = None
+    repeat_frame: Callable[[int], bool] | None = None
+    hold_frame: Callable[[int], bool] | None = None
     lose_mark: Callable[[str], bool] | None = None
+    repeat_mark: Callable[[str], bool] | None = None
     drop_after_s: float | None = None
+    noisy: bool = False
+    abrupt: bool = False
 
 
 NO_FAULTS = StreamFaults()
@@ -98,6 +110,7 @@ class StreamLeg:
     def __post_init__(self) -> None:
         self.playout = Playout(self.line.heard)
         self._sequence = 0
+        self._held: list[str] = []
         self._finishing = False
         self._poke = trio.lowlevel.ParkingLot()
         # One for all that is sent, whose deadline moves: a scope for each frame costs more.
@@ -152,6 +165,9 @@ class StreamLeg:
     async def _talk(self) -> None:
         await self._send('{"event":"connected","protocol":"Call","version":"1.0.0"}')
         await self._send(self._start())
+        if self.faults.noisy:
+            await self._send(self._message("weather", '{"sky":["grey",null]}'))
+            await self._send(self._start())
         start = trio.current_time()
         first = self.line.sample(start)
         frame, due = 0, start + FRAME_S
@@ -165,7 +181,10 @@ class StreamLeg:
                 late = self.faults.jitter() if self.faults.jitter else 0.0
                 due = max(due, start + (frame + 1) * FRAME_S + late)
             await self._wait_until(due)
-        await self._send(self._message("stop", f'{{{self._sids()},"callSid":"{self.call_sid}"}}'))
+        if not self.faults.abrupt:
+            await self._send(
+                self._message("stop", f'{{{self._sids()},"callSid":"{self.call_sid}"}}')
+            )
         self._end("phone", 1000)
         await self.socket.aclose(1000)
 
@@ -179,7 +198,9 @@ class StreamLeg:
 
     async def _echo_marks(self, now: float) -> None:
         for mark in self.playout.echoes(self.line.sample(now)):
-            if self.faults.lose_mark is None or not self.faults.lose_mark(mark.name):
+            if _is(self.faults.lose_mark, mark.name):
+                continue
+            for _ in range(2 if _is(self.faults.repeat_mark, mark.name) else 1):
                 await self._send(self._message("mark", f'{{"name":{json.dumps(mark.name)}}}'))
 
     async def _send_keys(self) -> None:
@@ -190,7 +211,7 @@ class StreamLeg:
     async def _send_frame(self, frame: int, position: int) -> None:
         """Send 20 ms of the caller. A lost frame uses up its chunk number and its time."""
         chunk = frame + 1
-        if self.faults.lose_frame is not None and self.faults.lose_frame(chunk):
+        if _is(self.faults.lose_frame, chunk):
             return
         audio = self.line.spoken(position, position + FRAME)
         payload = (
@@ -198,13 +219,18 @@ class StreamLeg:
             if is_silent(audio)
             else binascii.b2a_base64(audio, newline=False).decode()
         )
-        await self._send(
-            self._message(
-                "media",
-                f'{{"track":"inbound","chunk":"{chunk}","timestamp":"{frame * 20}",'
-                f'"payload":"{payload}"}}',
-            )
+        media = self._message(
+            "media",
+            f'{{"track":"inbound","chunk":"{chunk}","timestamp":"{frame * 20}",'
+            f'"payload":"{payload}"}}',
         )
+        if _is(self.faults.hold_frame, chunk) and not self._held:
+            self._held.append(media)
+            return
+        for _ in range(2 if _is(self.faults.repeat_frame, chunk) else 1):
+            await self._send(media)
+        while self._held:
+            await self._send(self._held.pop())
 
     def _start(self) -> str:
         body = {
@@ -223,8 +249,9 @@ class StreamLeg:
     def _message(self, event: str, body: str) -> str:
         """Every message but `connected`: numbered as one series, numbers written as strings."""
         self._sequence += 1
+        new = '"new":{"of":[2027]},' if self.faults.noisy else ""
         return (
-            f'{{"event":"{event}","sequenceNumber":"{self._sequence}",'
+            f'{{"event":"{event}",{new}"sequenceNumber":"{self._sequence}",'
             f'"{event}":{body},"streamSid":"{self.stream_sid}"}}'
         )
 
@@ -270,6 +297,10 @@ class StreamLeg:
     def _end(self, by: str, code: int, reason: str = "") -> None:
         if self.ended is None:
             self.ended = StreamEnd(by, code, reason)
+
+
+def _is(chance: Callable[[T], bool] | None, of: T) -> bool:
+    return chance is not None and chance(of)
 
 
 def _check(raw: str | bytes, stream_sid: str) -> tuple[str, str]:

@@ -349,3 +349,42 @@ async def test_three_minutes_of_stream_are_heard_without_a_gap(autojump_clock):
     assert leg.line.heard.gaps(math.inf) == []
     assert leg.line.heard.end - leg.line.heard.spans[0][0] == 180 * 8000
     assert [m["mark"]["name"] for _, m in relay.events("mark")] == [str(n) for n in range(1800)]
+
+
+async def test_frames_can_come_twice_and_behind_each_other(autojump_clock):
+    async def play(leg, relay):
+        await trio.sleep(0.15)
+
+    faults = StreamFaults(repeat_frame=lambda n: n == 2, hold_frame=lambda n: n == 4)
+    _, relay = await call(play, faults=faults)
+    chunks = [message["media"]["chunk"] for _, message in relay.events("media")]
+    assert chunks[:7] == ["1", "2", "2", "3", "5", "4", "6"]
+
+
+async def test_a_mark_can_come_back_twice(autojump_clock):
+    async def play(leg, relay):
+        await relay.send("mark", name="a")
+        await relay.send("mark", name="b")
+        await trio.sleep(0.1)
+
+    _, relay = await call(play, faults=StreamFaults(repeat_mark=lambda name: name == "a"))
+    assert [message["mark"]["name"] for _, message in relay.events("mark")] == ["a", "a", "b"]
+
+
+async def test_a_noisy_stream_says_what_nobody_has_heard_of(autojump_clock):
+    async def play(leg, relay):
+        await trio.sleep(0.1)
+
+    _, relay = await call(play, faults=StreamFaults(noisy=True))
+    assert len(relay.events("start")) == 2
+    assert relay.events("weather")
+    assert all("new" in message for _, message in relay.got[1:])
+
+
+async def test_a_hang_up_can_be_a_close_without_a_stop(autojump_clock):
+    async def play(leg, relay):
+        await trio.sleep(0.1)
+
+    leg, relay = await call(play, faults=StreamFaults(abrupt=True))
+    assert relay.events("stop") == []
+    assert (leg.ended.by, leg.ended.code) == ("phone", 1000)
