@@ -35,9 +35,10 @@ TICK_NS: Final = 900_000
 # A frame. What a call is told of one that has gone on already is nothing that a caller could hear;
 # and under load an alarm may be as late.
 PATIENCE_NS: Final = 20_000_000
-SLICE_NS: Final = 50_000_000
+# For as long at most C waits, or a deadline goes unseen that was set and woke nobody.
+SLICE_S: Final = 0.05
 # Where Trio's own epoll set is not known, what waits for it waits for as long.
-BLIND_SLICE_NS: Final = 5_000_000
+BLIND_SLICE_S: Final = 0.005
 # Others that always have something to do get this long before one looks all the same.
 BUSY_S: Final = 0.001
 # How long a look at the load takes, some frames' time, and how many sockets a tick are one.
@@ -84,8 +85,10 @@ class Pump:
         self._eager = select.epoll()
         others = trios_epoll()
         self._blind = others < 0
+        self._slice_s = BLIND_SLICE_S if self._blind else SLICE_S
         # What is done is measured by what came since then.
         self._seen, self._since = 0, time.monotonic()
+        self._turns = _Turns()
         self._talking = False  # somebody
         self._tick_ns = 0  # under load: how often one looks
         self._round = Round(
@@ -115,9 +118,11 @@ class Pump:
     async def run(self) -> None:
         """Until cancelled."""
         current.set(self)
+        trio.lowlevel.add_instrument(self._turns)
         try:
             await self._pump()
         finally:
+            trio.lowlevel.remove_instrument(self._turns)
             current.set(None)
             self._poured.clear()  # who still waits must be able to give up
             self._epoll.close()
@@ -140,16 +145,19 @@ class Pump:
 
     def _watch(self) -> None:
         """Look until somebody else can go on, or nobody talks."""
+        at = asked = time.monotonic()
+        due = at + self._turns.ask()
         while self._talking:
-            others = trio.lowlevel.current_statistics()
-            left = others.seconds_to_next_deadline * 1e9
-            if others.tasks_runnable or left <= 0:
+            if at - asked >= SLICE_S:
+                asked, due = at, at + self._turns.ask()
+            if self._turns.wanted or at >= due:
                 self._look()
                 return
-            self._look(int(min(left, BLIND_SLICE_NS if self._blind else SLICE_NS)))
+            self._look(int((min(due, asked + self._slice_s) - at) * 1e9))
             if self._blind or self._round.called:
                 return
             self._weigh()
+            at = time.monotonic()
 
     def _weigh(self) -> None:
         """Now and then, see how much comes."""
@@ -190,6 +198,26 @@ class Pump:
         self.clock.look()
         self._seen += self._round.ready
         return self._round.ready
+
+
+class _Turns(trio.abc.Instrument):
+    """Whether anybody wants Trio's turn.
+
+    Its statistics cost as much as a frame, and it is to be known before each look. So they are
+    asked for once, and from then on it tells when a task can go on.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = False
+
+    def ask(self) -> float:
+        """Learn it now. Returns the seconds to the next deadline."""
+        others = trio.lowlevel.current_statistics()
+        self.wanted = others.tasks_runnable > 0
+        return others.seconds_to_next_deadline
+
+    def task_scheduled(self, _task: trio.lowlevel.Task) -> None:
+        self.wanted = True
 
 
 def trios_epoll() -> int:

@@ -16,7 +16,7 @@ import trio
 from relay.shell import pump
 
 # C alone would sleep for as long: what goes on before has ended that.
-ASLEEP_NS = 60_000_000_000
+ASLEEP_S = 60.0
 
 
 class Phone:
@@ -57,8 +57,8 @@ def phone() -> Iterator[Phone]:
 @pytest.fixture(params=[0.0, 1e9], ids=["by ticks", "by wakes"])
 async def asleep(request, nursery, monkeypatch, phone):
     """The pump's C code waits, and would for a minute."""
-    monkeypatch.setattr(pump, "SLICE_NS", ASLEEP_NS)
-    monkeypatch.setattr(pump, "BLIND_SLICE_NS", ASLEEP_NS)
+    monkeypatch.setattr(pump, "SLICE_S", ASLEEP_S)
+    monkeypatch.setattr(pump, "BLIND_SLICE_S", ASLEEP_S)
     monkeypatch.setattr(pump, "LOAD", request.param)
     monkeypatch.setattr(pump, "WEIGHED_S", 0.0)
     by = pump.Pump()
