@@ -116,7 +116,7 @@ ptrdiff_t link_flush(link_end *end);
 void link_shut(link_end *end);
 
 #define EAR_FRAMES ...
-typedef struct { int32_t bytes, rises; double level_db; } ear_frame;
+typedef struct { int32_t ms; double level_db; int32_t rises; ...; } ear_frame;
 typedef struct {
     link_end *phone; frame_stream *stream; frame_space *space;
     char stream_sid[64]; size_t stream_sid_n;

@@ -25,6 +25,8 @@ typedef struct {
     int seen; /* bits of the names below */
 } found;
 
+enum { BYTES_PER_MS = 8 };
+
 enum { EVENT = 1, SID = 2, MEDIA = 4, TRACK = 8, CHUNK = 16, TIMESTAMP = 32, PAYLOAD = 64,
        SEQUENCE = 128, ALL = 255, MARK = 256 };
 
@@ -195,12 +197,13 @@ int media_pass(media_ear *ear)
 {
     const frame_space *frame = ear->space;
     if (ear->model == NULL || !ear->model->takes || ear->passed_n == EAR_FRAMES ||
-        frame->mulaw_bytes > EAR_BYTES - ear->mulaw_n)
+        frame->mulaw_bytes > EAR_BYTES - ear->mulaw_n || frame->mulaw_bytes % BYTES_PER_MS != 0)
         return 0;
     if (append_put(ear->model, ear->audio, ear->audio_n) != 0)
         return 0;
-    ear->passed[ear->passed_n++] =
-        (ear_frame){(int32_t)frame->mulaw_bytes, ear->rises, frame->level_db};
+    ear->passed[ear->passed_n++] = (ear_frame){.ms = (int32_t)(frame->mulaw_bytes / BYTES_PER_MS),
+                                               .level_db = frame->level_db,
+                                               .rises = ear->rises};
     memcpy(ear->mulaw + ear->mulaw_n, frame->mulaw, frame->mulaw_bytes);
     ear->mulaw_n += (uint32_t)frame->mulaw_bytes;
     return 1;

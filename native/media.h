@@ -21,10 +21,12 @@ enum { MEDIA_TAKEN = 100, MEDIA_ECHOED = 101 };
 
 #define MEDIA_AUDIBLE_DB (-55.0) /* nothing below this is a voice */
 
-/* What is known of a frame that went on to the model before anybody in Python was told. */
+/* What is known of a frame that went on to the model before anybody in Python was told. It is read as
+ * it lies here: a number, a double, a number, each in eight bytes. */
 typedef struct {
-    int32_t bytes, rises; /* mu-law bytes; as media_ear */
+    int32_t ms, none;
     double level_db;
+    int32_t rises, none_either; /* as media_ear */
 } ear_frame;
 
 enum { EAR_FRAMES = 24, EAR_BYTES = EAR_FRAMES * 160, EAR_NAME = 96 };
@@ -62,8 +64,8 @@ int media_next(media_ear *ear);
 /* The same after one receive, or what link_receive says if nothing came. */
 int media_receive(media_ear *ear);
 
-/* Hand the frame that was just taken on to the model and remember it, if the lane is open and there is
- * room. Returns whether it was. */
+/* Hand the frame that was just taken on to the model and remember it, if the lane is open, there is
+ * room, and it has whole milliseconds (who counts parts of them is in Python). Returns whether it was. */
 int media_pass(media_ear *ear);
 
 /* Whether the mark that came last is the one that was awaited. */

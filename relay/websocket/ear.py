@@ -22,11 +22,8 @@ ECHOED: Final = lib.MEDIA_ECHOED
 _SID_BYTES: Final = 64
 _NAME_BYTES: Final = lib.EAR_NAME
 _EVERY_MARK: Final = -1
-_PASSED: Final = Struct("=iid")
+_PASSED: Final = Struct("=i4xdi4x")  # an ear_frame: ms, level in dBFS, rises
 _PASSED_SIZE: Final = _PASSED.size
-# Twilio's frame. Any other length is counted by the codec, which knows of parts of a ms.
-_FRAME_BYTES: Final = 160
-_FRAME_MS: Final = 20
 
 _receive, _next, _bytes_at = lib.media_receive, lib.media_next, ffi.buffer
 _echo_age = lib.media_echo_age
@@ -127,10 +124,7 @@ class Ear:
         n = c.passed_n
         if not n:
             return None
-        frames = [
-            (_FRAME_MS if size == _FRAME_BYTES else self._codec.whole_ms(size), level_db, rises)
-            for size, rises, level_db in _PASSED.iter_unpack(self._passed[: n * _PASSED_SIZE])
-        ]
+        frames = list(_PASSED.iter_unpack(self._passed[: n * _PASSED_SIZE]))
         mulaw = self._mulaw[: c.mulaw_n]
         c.passed_n = c.mulaw_n = c.noted = 0
         return mulaw, frames

@@ -188,6 +188,18 @@ def test_a_long_frame_passes_only_where_there_is_room_for_it(place) -> None:
     assert [ms for ms, _, _ in passed[1]] == [160] * (KEPT // 8)
 
 
+def test_a_frame_with_a_part_of_a_millisecond_does_not_pass(place) -> None:
+    """Who counts those is in Python."""
+    where, begin = place
+    one = begin()
+    one.open_lane()
+    one.write(media(1), media(2, payload(b"\xff" * 161)), media(3, payload(b"\xff" * 80)))
+    assert kinds(where) == [(one.fd, HEARD)]
+    passed = one.ear.passed()
+    assert passed is not None
+    assert [ms for ms, _, _ in passed[1]] == [20, 10]
+
+
 def test_what_is_neither_ends_the_look_at_its_phone_alone(place) -> None:
     where, begin = place
     one, two = begin(), begin()
