@@ -1,12 +1,16 @@
-"""Tries to reach a human: each step is taken by one process only, and none is taken back."""
+"""Tries to reach a human: each step is taken by one process only, and none is taken back.
+
+Of a call whose caller refused to be written down nothing is kept of what the human is told.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 import sqlalchemy as sa
 
+from relay.adapters import store_consents
 from relay.adapters.store_records import inserted
 from relay.adapters.store_tables import attempts
 from relay.ports import Attempt
@@ -14,6 +18,8 @@ from relay.ports.humans import BEFORE
 
 
 def opened(connection: sa.Connection, attempt: Attempt) -> None:
+    if store_consents.declined(connection, [attempt.call_sid]):
+        attempt = replace(attempt, summary="")
     inserted(connection, attempts, asdict(attempt))
 
 
@@ -39,6 +45,9 @@ def move(
 
 
 def note(connection: sa.Connection, attempt: str, *, leg_sid: str, summary: str) -> None:
+    of_call = sa.select(attempts.c.call_sid).where(attempts.c.attempt == attempt)
+    if summary and store_consents.declined(connection, connection.execute(of_call).scalars().all()):
+        summary = ""
     known = {name: fact for name, fact in (("leg_sid", leg_sid), ("summary", summary)) if fact}
     if known:
         connection.execute(sa.update(attempts).where(attempts.c.attempt == attempt).values(**known))

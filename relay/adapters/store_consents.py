@@ -1,9 +1,9 @@
 """What callers were told and answered, and what was recorded of their calls.
 
 A consent that says "declined" is more than a row. In the same transaction the call's transcript is
-removed, and with it what its functions were given and its summary; and whatever of that comes
-later, from a spool or another process, is dropped. What the caller asked for stays: a booking, a
-message, the notice to the owner about it.
+removed, and with it what its functions were given, its summary, and what a human who was rung was
+to be told; and whatever of that comes later, from a spool or another process, is dropped. What the
+caller asked for stays: a booking, a message, the notice to the owner about it.
 
     consents    the last of hung_up_before, none_needed, stayed, declined stays
     recordings  the last of in-progress, absent, completed, unwanted, deleted stays
@@ -22,6 +22,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from relay.adapters.store_tables import (
+    attempts,
     call_outcomes,
     consents,
     recordings,
@@ -182,6 +183,7 @@ def forget(connection: sa.Connection, call_sids: Collection[str]) -> None:
             sa.update(call_outcomes).where(call_outcomes.c.summary.is_not(None)).values(summary=""),
             call_outcomes,
         ),
+        (sa.update(attempts).values(summary=""), attempts),
     ):
         connection.execute(change.where(table.c.call_sid.in_(sorted(call_sids))))
 

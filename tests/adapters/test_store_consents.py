@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from relay.adapters.store import SqlStore
 from relay.adapters.store_tables import metadata
 from relay.ports import (
+    Attempt,
     CallEnded,
     CallOpened,
     Consented,
@@ -137,6 +138,23 @@ def test_a_refusal_removes_the_words_and_keeps_them_out(store: SqlStore, databas
     assert ended["CA1"]["outcome"] == "message"
     assert ended["CA2"]["summary"] == "Ann wants a call."
     assert [row["text"] for row in rows(database_url, "notices")] == ["Ann wants a call."]
+
+
+def test_a_refusal_removes_what_a_human_was_to_be_told(store: SqlStore, database_url: str) -> None:
+    """In this process they are told all the same: it is remembered there, and written nowhere."""
+    for sid in ("CA1", "CA2"):
+        rung = Attempt(f"at_{sid}", sid, "", "ringing", "", "", "Ann has a toothache", START, START)
+        store.open_attempt(rung)
+    store.write([entry(OPENED), entry(DECLINED)])
+    found = {row["call_sid"]: row["summary"] for row in rows(database_url, "attempts")}
+    assert found == {"CA1": "", "CA2": "Ann has a toothache"}
+    store.note_attempt("at_CA1", leg_sid="CA9", summary="Ann has a toothache.")
+    store.note_attempt("at_CA2", summary="Ann is in pain.")
+    store.open_attempt(replace(rung, attempt="again", call_sid="CA1"))
+    found = {
+        row["attempt"]: (row["leg_sid"], row["summary"]) for row in rows(database_url, "attempts")
+    }
+    assert found == {"at_CA1": ("CA9", ""), "at_CA2": ("", "Ann is in pain."), "again": ("", "")}
 
 
 def test_a_writer_that_has_looked_before_the_refusal_leaves_nothing(

@@ -6,14 +6,17 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.pool import NullPool
 
 from relay.adapters.store import open_store, upgrade
@@ -75,6 +78,85 @@ def test_a_booking_of_an_older_version_keeps_its_key_s_answer(empty_url: str) ->
     assert moved == Appointment("123456", "cleaning", later, "Ann")
     assert store.find("k1") == old
     store.close()
+
+
+REVISIONS = [
+    step.revision for step in ScriptDirectory.from_config(alembic_config()).walk_revisions()
+][::-1]
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+RENAMED = {("transcripts", "at"): "started_at"}
+
+
+def value(column: sa.Column[Any]) -> object:
+    """Something for a column, by its type; of the same call wherever there is one."""
+    match column.type:
+        case sa.Boolean():
+            return True
+        case sa.Integer():
+            return 41
+        case sa.DateTime(timezone=True):
+            return NOON
+        case sa.DateTime():
+            return NOON.replace(tzinfo=None)
+        case sa.Date():
+            return NOON.date()
+        case sa.LargeBinary():
+            return b"sound"
+    return "CA1" if column.name == "call_sid" else f"{column.table.name} {column.name}"
+
+
+def told(url: str) -> dict[str, dict[str, object]]:
+    """The one row of each table, times without a zone; a column's new name is its old one."""
+    found = sa.MetaData()
+    rows: dict[str, dict[str, object]] = {}
+    engine = engine_of(url)
+    with engine.connect() as connection:
+        found.reflect(connection)
+        for table in found.sorted_tables:
+            if table.name == "alembic_version":
+                continue
+            [row] = connection.execute(sa.select(table)).mappings().all() or [{}]
+            rows[table.name] = {
+                RENAMED.get((table.name, name), name): each.replace(tzinfo=None)
+                if isinstance(each, datetime)
+                else each
+                for name, each in row.items()
+            }
+    engine.dispose()
+    return rows
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_all_that_any_older_version_kept_is_there_and_read(empty_url: str, revision: str) -> None:
+    engine = engine_of(empty_url)
+    with engine.begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        old = sa.MetaData()
+        old.reflect(connection)
+        for table in old.sorted_tables:
+            if table.name != "alembic_version":
+                row = {column.name: value(column) for column in table.c}
+                connection.execute(table.insert().values(row))
+    engine.dispose()
+    before = told(empty_url)
+    upgrade(empty_url)
+    after = told(empty_url)
+    for name, row in before.items():
+        assert row.items() <= after[name].items(), name
+    with closing(open_store(empty_url)) as store:
+        assert store.call("CA1") is not None
+        assert store.past("CA1") is not None
+        assert len(store.overview(9)) == 1
+        assert [day.day for day in store.costs(9)] == [NOON.date()] * ("spend" in before)
+        assert "transcripts" in store.everything("CA1")
+        assert [each.reference for each in store.of_phone("bookings phone", NOON.min)] == (
+            ["bookings reference"] if before["bookings"].get("state", "booked") == "booked" else []
+        )
+        assert store.forget_words(NOON + timedelta(days=1)) > 0
+        store.erase("+15550100", NOON, ["CA1"])
+        assert store.call("CA1") is None
 
 
 def test_a_downgrade_leaves_nothing(empty_url: str) -> None:
