@@ -126,6 +126,7 @@ class Intents:
         self._runs: dict[str, _Run] = {}
         self._done: OrderedDict[str, Answer] = OrderedDict()
         self._latest: OrderedDict[str, str] = OrderedDict()  # what a call did last: its key
+        self._told: OrderedDict[str, str] = OrderedDict()  # what the owner heard of a call last
         self._ended: OrderedDict[str, bool] = OrderedDict()  # here, whether or not it is stored
 
     async def once(
@@ -166,7 +167,8 @@ class Intents:
                 self._remember(call_sid, wish.key, run.answer)
                 tell(run.answer)
             else:
-                run.answer = await perform() if known else self._not_kept
+                answer = await perform() if known else self._not_kept
+                run.answer = self._told_once(call_sid, answer)
                 tell(run.answer)
                 if isinstance(known, WriteRow) and known.status is None and not ended_here:
                     self._answer_first(known, wish, run.answer)
@@ -205,6 +207,18 @@ class Intents:
         if answer.status == "failed":
             self._keep(call_sid, doubtful(wish))
         self._keep(call_sid, WriteEnded(wish.key, answer.status, answer.output, answer.outcome))
+
+    def _told_once(self, call_sid: str, answer: Answer) -> Answer:
+        """The answer without its notice, if that is the last one that the call has given: it is the
+        same thing, asked for in other words, and the owner knows."""
+        told = answer.notice.casefold()
+        if not told:
+            return answer
+        before = self._told.pop(call_sid, "")
+        self._told[call_sid] = told
+        if len(self._told) > MAX_REMEMBERED:
+            self._told.popitem(last=False)
+        return replace(answer, notice="") if told == before else answer
 
     def _answer_first(self, known: WriteRow, wish: WriteBegun, answer: Answer) -> None:
         """The model's request that a process died with is answered by this one, its row as well."""

@@ -198,6 +198,25 @@ async def test_other_arguments_or_another_call_are_another_wish(autojump_clock, 
     assert len(set(desk.clerk.asked)) == 3
 
 
+async def test_the_same_thing_in_other_words_is_told_to_the_owner_once(
+    autojump_clock, nursery
+) -> None:
+    """ "tomorrow" and its date are two keys; the business answers with the one appointment."""
+    desk = Desk(nursery, Clerk())
+    await desk.ask("call_1", "a slot")
+    await desk.ask("call_2", "A Slot")
+    await desk.ask("call_3", "a slot", sid="CA2")
+    await desk.journal.flushed()
+    assert [(row.ref, row.text) for row in desk.rows(OwnerNotice)] == [
+        ("call_1", "somebody booked a slot"),
+        ("call_3", "somebody booked a slot"),
+    ]
+    await desk.ask("call_4", "another")
+    await desk.ask("call_5", "A slot ")
+    await desk.journal.flushed()
+    assert [row.ref for row in desk.rows(OwnerNotice)] == ["call_1", "call_3", "call_4", "call_5"]
+
+
 async def test_a_repeat_after_another_write_is_asked_again_with_the_same_key(
     autojump_clock, nursery
 ) -> None:
