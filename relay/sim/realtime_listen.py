@@ -1,12 +1,14 @@
 """The simulated Realtime API behind a real port, with the handshake that the real one has.
 
-A client must ask for `/v1/realtime?model=…`, carry a key and leave the beta header out. As seen at
-the real service: a bad key is let in and then closed with 3000; the beta header is a plain 500.
+A client must ask for `/v1/realtime?model=…`, carry a key and leave the beta header out; a safety
+identifier is a pseudonym, no telephone number. As seen at the real service: a bad key is let in and
+then closed with 3000; the beta header is a plain 500.
 `Door` makes it refuse everybody, or take connections and stay silent.
 """
 
 from __future__ import annotations
 
+import re
 import socket as sockets
 import struct
 from collections.abc import Awaitable, Callable
@@ -33,6 +35,8 @@ HANDSHAKE_S = 5.0
 CLOSE_S = 2.0
 GRACE_S = 0.2  # in which a watcher may read the log of a session that ended
 MESSAGE_BYTES = 16 * 1024 * 1024
+# No longer than other identifiers of the API may be, and of no caller's digits alone.
+_IDENTIFIER = re.compile(rb"(?!\+?\d+\Z)[!-~]{1,64}")
 BAD_KEY = (3000, "invalid_request_error.invalid_api_key")
 
 # What a client that breaks the handshake, or goes away in it, looks like.
@@ -177,9 +181,10 @@ async def _admit(
 ) -> tuple[ServedSocket | None, str]:
     """Let a client in, or say why not. Returns its socket, and the model it asked for."""
     url = urlsplit(request.path)
-    models = parse_qs(url.query).get("model", [])
+    query = parse_qs(url.query)
+    models = query.get("model", [])
     headers = {name.lower(): value for name, value in request.headers}
-    status = door.refuse or _refusal(url.path, models, headers)
+    status = door.refuse or _refusal(url.path, query, headers)
     if status:
         await request.reject(status)
         return None, ""
@@ -191,10 +196,13 @@ async def _admit(
     return socket, models[0]
 
 
-def _refusal(path: str, models: list[str], headers: dict[bytes, bytes]) -> int | None:
+def _refusal(path: str, query: dict[str, list[str]], headers: dict[bytes, bytes]) -> int | None:
     """The HTTP status that a wrong upgrade gets; None: it is right."""
     if path != "/v1/realtime":
         return 404
     if b"openai-beta" in headers:
         return 500
-    return 400 if len(models) != 1 else None
+    identifier = headers.get(b"openai-safety-identifier", b"-")
+    if len(query.get("model", [])) != 1 or query.keys() & {"call_id", "intent"}:
+        return 400
+    return 400 if not _IDENTIFIER.fullmatch(identifier) else None

@@ -1,7 +1,7 @@
 """A model's server that fails behind each kind of event that it sends, seen from the caller's ear.
 
 A caller asks twice or thrice. The server closes, freezes, babbles or errs right behind an event:
-its first of a kind, for every kind that there is in such a call. Rows O9 to O13, O20 and O21.
+its first of a kind, for every kind that there is in such a call. Rows O4, O6, O9 to O13, O20, O21.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from relay.audio import ModelToPhone
 from relay.core.ladder import FATAL_CODES
 from relay.core.records import TranscriptLine
 from relay.sim.brains import Scripted, reply, say
-from relay.sim.realtime import Options, Session
+from relay.sim.realtime import Fault, Options, Session
 from tests.shell.house import PLAIN, Placed, open_house, short_clips
 from tests.shell.test_bad_input import longest_silence
 
@@ -132,6 +132,37 @@ async def test_wherever_it_closes_the_call_goes_on_with_another(autojump_clock, 
     assert len(lived.placed.sessions) == 2
     assert lived.placed.outcome().outcome == "resolved"
     assert answers(lived.placed) >= 1
+    assert lived.silence_s < 3.0
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 1013, 4000])
+async def test_with_whatever_code_it_closes_the_call_goes_on(autojump_clock, code: int) -> None:
+    _, options = plain("response.output_audio.delta", lambda session: session.close(code, "no"))
+    lived = await live(options)
+    assert len(lived.placed.sessions) == 2
+    assert lived.placed.outcome().outcome == "resolved"
+    assert lived.silence_s < 3.0
+
+
+async def test_a_key_that_is_refused_is_not_tried_again(autojump_clock) -> None:
+    _, options = plain("session.created", lambda session: session.close(3000, "invalid_api_key"))
+    lived = await live(options)
+    assert len(lived.placed.sessions) == 1
+    assert lived.placed.disposition() == "fallback"
+
+
+def expire(session: Session) -> None:
+    """As after 60 minutes: an error, and then the close."""
+    session.refuse(Fault("session_expired", "Your session hit the maximum duration."), None)
+    session.close(1001)
+
+
+@pytest.mark.parametrize("kind", ["input_audio_buffer.speech_started", *ANSWERING, "response.done"])
+async def test_whenever_its_hour_is_over_the_call_goes_on(autojump_clock, kind: str) -> None:
+    _, options = plain(kind, expire)
+    lived = await live(options)
+    assert len(lived.placed.sessions) == 2
+    assert lived.placed.outcome().outcome == "resolved"
     assert lived.silence_s < 3.0
 
 

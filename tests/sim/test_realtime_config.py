@@ -158,6 +158,24 @@ def test_what_is_longer_or_more_than_the_api_takes_is_a_fault(
     assert (fault.code, fault.param) == ("invalid_value", param)
 
 
+@pytest.mark.parametrize(
+    ("role", "kinds"),
+    [
+        ("system", {"input_text"}),
+        ("user", {"input_text", "input_audio", "input_image"}),
+        ("assistant", {"output_text", "output_audio"}),
+    ],
+)
+@pytest.mark.parametrize(
+    "kind",
+    ["input_text", "input_audio", "input_image", "output_text", "output_audio", "text", "audio"],
+)
+def test_each_role_has_its_kinds_of_content(role: str, kinds: set[str], kind: str) -> None:
+    item = {"type": "message", "role": role, "content": [{"type": kind}]}
+    fault = config.fault_in({"type": "conversation.item.create", "item": item})
+    assert (fault is None) == (kind in kinds)
+
+
 def test_at_its_limits_an_event_has_no_fault() -> None:
     metadata = {f"{n:064}": "x" * 512 for n in range(16)}
     response = {"metadata": metadata, "max_output_tokens": 4096, "output_modalities": ["text"]}

@@ -93,7 +93,11 @@ async def test_a_bad_key_is_let_in_and_thrown_out(headers: list[tuple[str, str]]
     [
         ("/v1/realtime", KEY, 400),
         ("/v1/realtime?model=a&model=b", KEY, 400),
+        (f"{PATH}&call_id=rtc_1", KEY, 400),
+        (f"{PATH}&intent=transcription", KEY, 400),
         ("/v1/chat?model=a", KEY, 404),
+        (PATH, [*KEY, ("OpenAI-Safety-Identifier", "+14155550123")], 400),
+        (PATH, [*KEY, ("OpenAI-Safety-Identifier", "f" * 65)], 400),
         (PATH, [*KEY, ("OpenAI-Beta", "realtime=v1")], 500),
     ],
 )
