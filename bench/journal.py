@@ -32,7 +32,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +42,7 @@ HERE: Final = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from bench import _latency_machine as machine  # noqa: E402
-from bench import latency  # noqa: E402
+from bench._latency_stage import Stage, faults, figures, stage  # noqa: E402
 from bench._latency_stats import quantile  # noqa: E402
 from bench._relay_process import START_S, running_relay  # noqa: E402
 from relay.adapters.store import SqlStore, open_store, upgrade  # noqa: E402
@@ -159,31 +158,37 @@ async def listened(cores: machine.Cores) -> Heard:
             port = (await model.next(START_S))["port"]
             relay_at = running_relay(port, cores.relay, folder, settings={"DATABASE_URL": url})
             async with relay_at as (relay, local):
-                at_once = partial(
-                    latency.stage,
-                    local=local,
-                    relay=relay,
-                    model=model,
-                    cores=cores,
-                )
-                up = await at_once(CALLS, TURNS, knocks=KNOCKS)
+
+                async def talked() -> Stage:
+                    return await stage(
+                        CALLS,
+                        TURNS,
+                        knocks=KNOCKS,
+                        local=local,
+                        relay=relay,
+                        model=model,
+                        cores=cores,
+                        echoes=[],
+                    )
+
+                up = await talked()
                 await trio.to_thread.run_sync(server.stop)
-                stopped = await at_once(CALLS, TURNS, knocks=KNOCKS)
+                stopped = await talked()
                 await trio.to_thread.run_sync(server.start)
-                again = await at_once(CALLS, TURNS, knocks=KNOCKS)
+                again = await talked()
         finally:
             await machine.end(process)
         stages = {"up": up, "stopped": stopped, "up again": again}
         return Heard(
             {label: _p99(each) for label, each in stages.items()},
-            [f"{label}: {text}" for label, each in stages.items() for text in latency.faults(each)],
+            [f"{label}: {text}" for label, each in stages.items() for text in faults(each)],
             len(rows(url, "call_outcomes")),
             3 * (CALLS + KNOCKS),
         )
 
 
-def _p99(stage: latency.Stage) -> dict[str, float]:
-    found = latency.figures(stage, stage)
+def _p99(each: Stage) -> dict[str, float]:
+    found = figures(each, each)
     return {name: found[name].points["p99"] for name in AUDIO if name in found}
 
 
