@@ -261,18 +261,16 @@ def test_processes_that_book_change_and_cancel_at_random(
     database_url: str, business_path: Path, seed: int
 ) -> None:
     """Three processes, six threads, few slots, keys that repeat: the book stays in order."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(RACE), database_url, str(business_path), str(seed * 100 + number)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(3)
-    ]
-    done = [process.communicate(timeout=120) for process in started]
-    assert [error for _, error in done] == ["", "", ""]
-    answers = [json.loads(line) for output, _ in done for line in output.splitlines()]
+    seeds = [str(seed * 100 + number) for number in range(3)]
+    done = subprocess.run(
+        [sys.executable, str(RACE), database_url, str(business_path), *seeds],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
     in_order(database_url, answers)
     kinds = Counter(key.partition("-")[0] for key, answer in answers if answer)
     refused = Counter(key.partition("-")[0] for key, answer in answers if not answer)
