@@ -157,7 +157,7 @@ async def _model(settings: Settings, dial: Dial) -> list[Finding]:
 def _session(name: str, broken: str) -> Finding:
     if not broken:
         return ok("model", f"{name} accepts the session")
-    return fail("model", f"{name} does not accept the session: {broken}", _mend_model(broken))
+    return fail("model", f"{name} gives no session: {broken}", _mend_model(broken))
 
 
 def _mend_model(broken: str) -> str:
