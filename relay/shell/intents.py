@@ -66,6 +66,8 @@ MAX_REMEMBERED: Final = 2_000
 # Older than this, a live process has ended its write: see COMMIT_S, SPOOL_S and tool_runner.TOOL_S.
 ABANDONED_S: Final = 20.0
 LOOK_S: Final = 15.0
+# A journal tries its spool again after five seconds at the latest (journal.RETRY_S).
+LAST_WORD_S: Final = 6.0
 LOOK_TIMEOUT_S: Final = 5.0
 # A wish that is older is not carried out behind the caller's back.
 FRESH_S: Final = 3600.0
@@ -256,6 +258,16 @@ class Intents:
             await trio.sleep(LOOK_S)
 
     async def _abandoned(self) -> list[WriteRow]:
+        """Writes that are open at two looks: after an outage another process may have their ends
+        on its disk, and brings them within seconds."""
+        found = await self._unfinished()
+        if not found:
+            return []
+        await trio.sleep(LAST_WORD_S)
+        still = await self._unfinished()
+        return [row for row in found if row in still]
+
+    async def _unfinished(self) -> list[WriteRow]:
         before = self._wall_clock() - timedelta(seconds=ABANDONED_S)
         try:
             with trio.fail_after(LOOK_TIMEOUT_S):

@@ -17,7 +17,15 @@ from relay.core.records import OwnerNotice, ToolCalled
 from relay.errors import BusinessAway, BusinessError, StoreError
 from relay.ports import WriteBegun, WriteEnded
 from relay.shell import intents as module
-from relay.shell.intents import ABANDONED_S, COMMIT_S, FRESH_S, LOOK_S, Answer, Intents
+from relay.shell.intents import (
+    ABANDONED_S,
+    COMMIT_S,
+    FRESH_S,
+    LAST_WORD_S,
+    LOOK_S,
+    Answer,
+    Intents,
+)
 from relay.shell.journal import Journal
 from relay.shell.tool_runner import NOT_ASKED, TOOL_S, UNAVAILABLE, attempt, attempt_again, run_tool
 from relay.tools.tool import (
@@ -480,7 +488,7 @@ async def test_the_next_process_finishes_what_was_begun(
     desk.recover()
     with structlog.testing.capture_logs():
         await desk.ended()
-    assert trio.current_time() - began < ABANDONED_S + LOOK_S + 5
+    assert trio.current_time() - began < ABANDONED_S + LOOK_S + LAST_WORD_S + 5
     assert len(clerk.answers) == 1
     assert len(set(clerk.asked)) == 1
     assert desk.statuses() == ["done"]
@@ -502,6 +510,23 @@ async def test_a_write_that_runs_is_nobody_else_s_to_finish(autojump_clock, nurs
     await desk.journal.flushed()
     await trio.sleep(60)
     assert len(desk.clerk.asked) == 1
+
+
+async def test_an_end_that_another_process_still_has_on_disk_is_waited_for(
+    autojump_clock, nursery
+) -> None:
+    """After an outage that all shared: the caller has heard that it was taken, and went on."""
+    desk = Desk(nursery, Clerk(slow_s=1.0, refusals=["taken"]))
+    other = Desk(nursery, desk.clerk, before=desk)
+    other.recover()
+    nursery.start_soon(desk.ask)
+    await trio.sleep(0.5)
+    desk.store.away = True
+    await trio.sleep(2 * LOOK_S - 0.6)
+    desk.store.away = False
+    await trio.sleep(60)
+    assert len(desk.clerk.asked) == 1
+    assert desk.statuses() == ["refused"]
 
 
 async def test_the_caller_who_asks_again_first_joins_what_is_finished(
