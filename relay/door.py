@@ -17,8 +17,7 @@ Four rules hold whatever a peer sends:
 * no connection's exception passes the guard (`_guarded`): a connection dies alone;
 * no stage lasts for ever: the head, the admission, the handshake, a refusal, a whole HTTP
   exchange each have a deadline, and `TCP_USER_TIMEOUT` frees a send to a peer that reads nothing;
-* connections that have not yet shown a head are bounded: beyond the bound the oldest goes, since a
-  caller of ours sends its head at once and a slow-loris does not;
+* connections that have not yet shown a head, or a webhook's body, are bounded (waiting.py);
 * of a crowd one begins in each turn of the loop, first come first served (`_turnstile`): between
   two of them the calls that are under way have their turn.
 
@@ -30,7 +29,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
@@ -50,6 +49,7 @@ from relay import exchange
 from relay.ports import Socket
 from relay.shell import sockets
 from relay.shell.push_back import PushBack
+from relay.waiting import Waiting
 
 WEBHOOKS: Final = "/twilio/"
 STREAM_PATH: Final = "/twilio/stream/"
@@ -60,7 +60,8 @@ ADMIT_TIMEOUT_S: Final = 2.0  # the switchboard's own deadlines are far below
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 HTTP_TIMEOUT_S: Final = 30.0  # Twilio gives up on a webhook after 15
 MAX_WAITING_HEADS: Final = 512
-PATIENCE_S: Final = 0.5  # no head is given up earlier, however many wait
+MAX_WAITING_BODIES: Final = 256  # each of them may hold 64 KiB meanwhile
+PATIENCE_S: Final = 0.5  # neither is given up earlier, however many wait
 USER_TIMEOUT_MS: Final = 5_000
 BACKLOG: Final = 1024
 READ_BYTES: Final = 4096
@@ -187,7 +188,8 @@ class Door:
         self._app = ASGIWrapper(app)  # no lifespan: the app has nothing to start or stop
         self._config = _hypercorn_config()
         self._context = WorkerContext(None)
-        self._waiting: OrderedDict[trio.CancelScope, float] = OrderedDict()
+        self._heads = Waiting(MAX_WAITING_HEADS, PATIENCE_S)
+        self._bodies = Waiting(MAX_WAITING_BODIES, PATIENCE_S)
         self._turnstile = trio.Lock()
 
     async def serve(
@@ -243,7 +245,7 @@ class Door:
         with trio.move_on_after(HEAD_TIMEOUT_S) as scope, suppress(trio.BrokenResourceError):
             head = None
             while head is None:
-                await self._may_read(stream, scope, since, again=bool(raw))
+                await self._may_read(stream, scope, since)
                 some = await stream.receive_some(READ_BYTES)
                 if not some:
                     return None
@@ -253,34 +255,21 @@ class Door:
         return None
 
     async def _may_read(
-        self, stream: trio.SocketStream, scope: trio.CancelScope, since: float, *, again: bool
+        self, stream: trio.SocketStream, scope: trio.CancelScope, since: float
     ) -> None:
-        """Wait until a connection has something to say and it is its turn.
-
-        since: when it came; again: it has said something, and gets no younger by that
-        """
-        self._waiting[scope] = since
-        if again:
-            self._waiting.move_to_end(scope, last=False)
-        self._give_up_oldest()
-        try:
+        """Wait until a connection, which came then, has something to say and it is its turn."""
+        with self._heads.among(scope, since):
             await trio.lowlevel.wait_readable(stream.socket)
-        finally:
-            self._waiting.pop(scope, None)
         async with self._turnstile:  # passes on to the next in line, who runs in the next turn
             pass
-
-    def _give_up_oldest(self) -> None:
-        oldest, since = next(iter(self._waiting.items()))
-        if len(self._waiting) > MAX_WAITING_HEADS and trio.current_time() - since >= PATIENCE_S:
-            del self._waiting[oldest]
-            oldest.cancel()
 
     async def _http(self, stream: trio.SocketStream, head: Head) -> None:
         self.counts["http"] += 1
         with trio.move_on_after(HTTP_TIMEOUT_S):
             if head.is_webhook:
-                await exchange.answer(self._webhooks, stream, head.parser, head.request)
+                await exchange.answer(
+                    self._webhooks, stream, head.parser, head.request, self._bodies
+                )
                 return
             whole = PushBack(stream, head.raw)
             # Hypercorn declares the stream narrower than it uses it.
@@ -333,6 +322,8 @@ def _head(request: h11.Request, parser: h11.Connection, raw: bytes) -> Head | in
     version = request.http_version.decode("ascii")
     if version not in {"1.0", "1.1"}:
         return 505
+    if not request.target.startswith(b"/"):
+        return 400  # a proxy is asked by a whole URL, and nobody asks us by less than a path
     return Head(
         method=request.method.decode("ascii"),
         target=request.target.decode("latin-1"),

@@ -21,6 +21,8 @@ from urllib.parse import unquote
 import h11
 import trio
 
+from relay.waiting import Waiting
+
 READ_BYTES: Final = 4096
 BODY_S: Final = 5.0  # in which a body must have come; Twilio sends it with the head
 LINGER_BYTES: Final = 64 * 1024
@@ -33,13 +35,18 @@ App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 async def answer(
-    app: App, stream: trio.SocketStream, parser: h11.Connection, request: h11.Request
+    app: App,
+    stream: trio.SocketStream,
+    parser: h11.Connection,
+    request: h11.Request,
+    bodies: Waiting,
 ) -> None:
     """Have an app answer a request. The connection is to be closed afterwards.
 
     parser: it has just given the request, and holds what came behind its head
+    bodies: those of other requests that have not come yet, either
     """
-    exchange = _Exchange(stream, parser, request)
+    exchange = _Exchange(stream, parser, request, bodies)
     try:
         try:
             await app(_scope(request), exchange.receive, exchange.send)
@@ -62,21 +69,27 @@ class _Exchange:
     """What the app receives from and sends to."""
 
     def __init__(
-        self, stream: trio.SocketStream, parser: h11.Connection, request: h11.Request
+        self,
+        stream: trio.SocketStream,
+        parser: h11.Connection,
+        request: h11.Request,
+        bodies: Waiting,
     ) -> None:
         self._stream = stream
         self._parser = parser
         self._request = request
+        self._bodies = bodies
         self._whole = False
-        self._body_by: float | None = None
+        self._body_since: float | None = None
         self._unanswered = 500  # the status when the app says nothing
         self._out = bytearray()
+        self._sending = trio.Lock()  # apps that read and answer at once are of two tasks
 
     async def receive(self) -> Message:
         """The next piece of the body. Behind the last one nothing comes any more."""
         if self._whole:
             await trio.sleep_forever()
-        if self._body_by is None and (at_hand := self._at_hand()) is not None:
+        if self._body_since is None and (at_hand := self._at_hand()) is not None:
             self._whole = True
             return {"type": "http.request", "body": at_hand, "more_body": False}
         body = bytearray()
@@ -111,13 +124,18 @@ class _Exchange:
         return came[:length] if len(came) >= length else None
 
     async def _read(self) -> bool:
-        """Read on. False: the body takes too long."""
-        if self._body_by is None:
-            self._body_by = trio.current_time() + BODY_S
-        if self._parser.they_are_waiting_for_100_continue:
-            go_on = self._parser.send(h11.InformationalResponse(status_code=100, headers=[]))
-            await self._stream.send_all(go_on or b"")
-        with trio.move_on_at(self._body_by):
+        """Read on. False: the body takes too long, or too many others do."""
+        if self._body_since is None:
+            self._body_since = trio.current_time()
+        async with self._sending:
+            # An app may have answered without a look at the body.
+            if self._parser.they_are_waiting_for_100_continue and not self._out:
+                go_on = self._parser.send(h11.InformationalResponse(status_code=100, headers=[]))
+                await self._stream.send_all(go_on or b"")
+        with (
+            trio.move_on_at(self._body_since + BODY_S) as scope,
+            self._bodies.among(scope, self._body_since),
+        ):
             self._parser.receive_data(await self._stream.receive_some(READ_BYTES))
             return True
         return False
@@ -129,7 +147,8 @@ class _Exchange:
             return
         self._out += message.get("body", b"")
         if not message.get("more_body", False):
-            await self._stream.send_all(self._out)
+            async with self._sending:
+                await self._stream.send_all(self._out)
 
     async def end(self) -> None:
         """Say something if the app has not, and part so that the peer can read it."""

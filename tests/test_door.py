@@ -189,6 +189,9 @@ async def test_a_stream_without_leave_is_refused_before_the_upgrade() -> None:
         (400, b"GET /hello HTTP/9\r\n\r\n"),
         (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200) + b"\r\n\r\n"),
         (400, b"GET /hello HTTP/1.1\r\n\r\n"),
+        (400, b"GET ?x HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (400, b"GET http://[x/ HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (400, b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"),
         (431, b"GET /hello HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 40_000),
         (431, b"GET /hello HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 8_000),
     ],
@@ -383,6 +386,44 @@ async def test_who_waits_for_leave_to_send_a_body_gets_it() -> None:
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 100")
             await stream.send_all(b"abc")
             assert (await stream.receive_some()).endswith(b"3")
+
+
+async def test_who_is_refused_before_the_body_may_be_waiting_for_leave_to_send_it() -> None:
+    async with open_house() as house:
+        unread = WEBHOOK.replace(b"count", b"deaf") + b"Expect: 100-continue\r\n"
+        stream = await house.connect()
+        await stream.send_all(unread + b"Content-Length: 900\r\n\r\n")
+        answer = b""
+        with trio.fail_after(30):
+            async for some in stream:
+                answer += some
+        assert answer.removeprefix(b"HTTP/1.1 100 \r\n\r\n").startswith(b"HTTP/1.1 200")
+        assert not any(name.startswith("failed") for name in house.door.counts)
+
+
+async def test_of_too_many_bodies_that_do_not_come_the_oldest_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(door_module, "MAX_WAITING_BODIES", 2)
+    monkeypatch.setattr(door_module, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(exchange, "BODY_S", 3600.0)
+
+    async def reads_on(_: object, receive: exchange.Receive, __: object) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async with open_house() as house:
+        monkeypatch.setattr(house.door, "_webhooks", reads_on)
+        slow = []
+        for _ in range(3):
+            slow.append(await house.connect())
+            await slow[-1].send_all(WEBHOOK + b"Content-Length: 9\r\n\r\nx")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        with trio.fail_after(30):
+            assert (await slow[0].receive_some()).startswith(b"HTTP/1.1 408")
+        with trio.move_on_after(0) as scope:
+            await slow[1].receive_some()
+        assert scope.cancelled_caught, "there is room for two"
 
 
 @pytest.mark.parametrize(

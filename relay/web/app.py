@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final, cast
 
 from quart import Response
+from quart.wrappers.base import BaseRequestWebsocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import MapAdapter
 
 from relay.exchange import App
 from relay.web import health, humans, recordings, twilio
@@ -18,9 +20,19 @@ MAX_BODY_BYTES: Final = 64 * 1024  # Twilio's forms have one or two KiB
 BODY_TIMEOUT_S: Final = 5
 
 
+class _App(QuartTrio):
+    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
+        """Find pages by path and method. A request's Host is its sender's to write: it leads
+        nowhere, and one that cannot be a host raises where nobody would answer for it."""
+        if request is None:
+            return None
+        return self.url_map.bind("relay", path_info=request.path, default_method=request.method)
+
+
 def create_app(desk: FrontDesk, probe: health.Probe) -> QuartTrio:
     """An app that needs no start and no stop: the door serves it without a lifespan."""
-    app = QuartTrio("relay", static_folder=None)  # there are no files to be served
+    app = _App("relay", static_folder=None)  # there are no files to be served
+    app.url_map.merge_slashes = False  # else //healthz is redirected
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     app.register_blueprint(twilio.blueprint(desk))

@@ -3,6 +3,7 @@
 import errno
 from datetime import UTC, datetime
 
+import pytest
 import trio
 
 from relay.ports import Entry, OutcomeSettled
@@ -103,3 +104,15 @@ async def test_every_webhook_asks_for_a_signature_first(office: Office) -> None:
             path = rule.rule.replace("<attempt>", "x")
             reply = await office.app.test_client().post(path, data={"CallSid": "CA1"})
             assert reply.status_code == 403, path
+
+
+@pytest.mark.parametrize("host", ["evil.example", "..", "a..b", "a" * 300, ""])
+async def test_whatever_host_a_stranger_names_the_pages_are_the_same(
+    office: Office, host: str
+) -> None:
+    client, named = office.app.test_client(), {"Host": host}
+    assert (await client.get("/healthz", headers=named)).status_code == 200
+    for path in ("/twilio//room", "/nothing"):
+        reply = await client.post(path, headers=named)
+        assert (reply.status_code, "Location" in reply.headers) == (404, False), path
+    assert (await client.post("/twilio/room", headers=named)).status_code == 403
