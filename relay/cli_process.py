@@ -39,7 +39,7 @@ async def _serve(settings: Settings, process: Process) -> None:
     stop = Stop()
     async with trio.open_nursery() as nursery:
         if process.worker is not None:
-            nursery.start_soon(end_with_parent, stop)
+            nursery.start_soon(end_with_parent, stop, settings.drain_s)
         nursery.start_soon(obey_signals, stop, settings.drain_s)
         await serve(settings, stop=stop, process=process)
         nursery.cancel_scope.cancel()

@@ -28,7 +28,7 @@ import trio
 
 from relay.config import Settings
 from relay.errors import ConfigError
-from relay.stop import Stop, end_s
+from relay.stop import Stop, end_process_after, end_s
 
 PAUSES_S: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 STEADY_S: Final = 60.0  # who has lived this long begins with the first pause again
@@ -70,6 +70,7 @@ class Crew:
         self._drain_s = drain_s
         self._running: dict[int, trio.Process] = {}
         self._ending = trio.Event()
+        self._told = signal.SIGTERM  # the last signal that was passed on, once we are ending
         self._status = 0
 
     async def run(self, count: int) -> int:
@@ -107,6 +108,8 @@ class Crew:
             [*self._command, str(number)], stdin=subprocess.PIPE, start_new_session=True
         )
         self._running[number] = process
+        if self._ending.is_set():  # it was being started when the others were told
+            process.send_signal(self._told)
         _log.info("= worker", worker=number, pid=process.pid)
         try:
             return await process.wait()
@@ -122,13 +125,14 @@ class Crew:
                 _log.info("< signal", signal=signal.Signals(number).name)
                 if number != signal.SIGUSR1 and not nursery.cancel_scope.cancel_called:
                     nursery.start_soon(self._kill_late)
-                self._tell_all(number)
+                self._tell_all(signal.Signals(number))
 
-    def _tell_all(self, number: int) -> None:
+    def _tell_all(self, told: signal.Signals) -> None:
         """Pass a signal on; nobody is started again."""
+        self._told = told
         self._ending.set()
         for process in self._running.values():
-            process.send_signal(number)
+            process.send_signal(told)
 
     async def _kill_late(self) -> None:
         await trio.sleep(end_s(self._drain_s) + KILL_S)
@@ -148,10 +152,12 @@ def command() -> list[str]:
     return [sys.executable, "-m", "relay", "serve", "--worker"]
 
 
-async def end_with_parent(stop: Stop) -> None:
-    """Ask a worker to stop when the parent is gone: the pipe that is its stdin ends then."""
+async def end_with_parent(stop: Stop, drain_s: float) -> None:
+    """Ask a worker to stop when the parent is gone: the pipe that is its stdin ends then. As with a
+    signal, it does end: nobody is left who would kill it."""
     async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as pipe:
         async for _ in pipe:
             pass
     _log.warning("! parent is gone")
+    end_process_after(end_s(drain_s))
     stop.ask()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -114,6 +115,23 @@ async def test_a_worker_that_does_not_end_is_killed(
     assert not nursery.cancel_scope.cancelled_caught
 
 
+async def test_a_worker_that_was_being_started_is_told_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_open = trio.lowlevel.open_process
+
+    async def signalled_meanwhile(*words: Any, **how: Any) -> trio.Process:
+        process = await really_open(*words, **how)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await those._ending.wait()
+        return process
+
+    those = crew(tmp_path)
+    monkeypatch.setattr(trio.lowlevel, "open_process", signalled_meanwhile)
+    with trio.fail_after(20):
+        assert await those.run(1) == 0
+
+
 def settings(tmp_path: Path, **changes: str) -> config.Settings:
     return config.load(environ(tmp_path, PORT="8080", **changes))
 
@@ -175,7 +193,7 @@ def test_a_worker_without_its_parent_ends(tmp_path: Path) -> None:
         "from relay.stop import Stop\n"
         "from relay.workers import end_with_parent\n"
         "stop = Stop()\n"
-        "trio.run(end_with_parent, stop)\n"
+        "trio.run(end_with_parent, stop, 3600.0)\n"
         "assert stop.drain.is_set() and stop.hurry.is_set()\n"
     )
     done = subprocess.run(
@@ -187,3 +205,24 @@ def test_a_worker_without_its_parent_ends(tmp_path: Path) -> None:
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert done.returncode == 0
+
+
+def test_a_worker_that_hangs_without_its_parent_is_ended_by_its_last_resort(
+    tmp_path: Path,
+) -> None:
+    program = (
+        "import time, trio\n"
+        "from relay import workers\n"
+        "workers.end_s = lambda drain_s: drain_s\n"
+        "trio.run(workers.end_with_parent, workers.Stop(), 0.1)\n"
+        "time.sleep(25)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=b"",
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    assert done.returncode == 70
