@@ -101,7 +101,7 @@ class Conductor:
     # ---- requests ---------------------------------------------------------------------------
 
     async def request(self, method: str, url: str, form: Mapping[str, str]) -> Answer:
-        """One signed request, tried twice if nobody answers. Raises NetworkError (11205)."""
+        """One signed request, tried twice if nobody is there. Raises NetworkError."""
         return await request(self.account, method, url, form, self.call.keep)
 
     async def post(self, method: str, url: str, form: Mapping[str, str]) -> None:
@@ -201,7 +201,8 @@ async def request(
     form: Mapping[str, str],
     keep: Callable[[Exchange], None],
 ) -> Answer:
-    """Send a signed request, a second time if nobody answers. Raises NetworkError (11205)."""
+    """Send a signed request, a second time if nobody is there. Raises NetworkError: 11205, or 11200
+    when it takes too long, which is not tried again."""
     fields = tuple(sorted(form.items()))
     if method.upper() == "GET":
         url += ("&" if "?" in url else "?") + urlencode(fields)
@@ -219,7 +220,7 @@ async def request(
         except NetworkError as fault:
             took = trio.current_time() - start
             keep(Exchange(start, took, method, url, fields, 0, str(fault)))
-            if last:
+            if last or fault.code != 11205:
                 raise
         else:
             took = trio.current_time() - start

@@ -74,6 +74,10 @@ class Answer:
     text: str
 
 
+def _too_slow(url: str) -> NetworkError:
+    return NetworkError(11200, f"{url} took more than {HTTP_TIMEOUT_S:.0f} s")
+
+
 class Network(Protocol):
     """What lies between the cloud and a relay."""
 
@@ -119,7 +123,7 @@ class Internet:
                     method, self._local(url), content=body or None, headers=sent
                 )
         except (trio.TooSlowError, httpx.ReadTimeout):
-            raise NetworkError(11200, f"{url} took more than {HTTP_TIMEOUT_S:.0f} s") from None
+            raise _too_slow(url) from None
         except (httpx.HTTPError, httpx.InvalidURL) as fault:
             raise NetworkError(11205, f"{type(fault).__name__} {fault}".strip()) from None
         return Answer(answer.status_code, answer.headers.get("content-type", ""), answer.text)
@@ -291,7 +295,9 @@ class InProcess:
     async def request(
         self, method: str, url: str, form: Form, headers: Mapping[str, str]
     ) -> Answer:
-        return await self.app(method, url, form, headers)
+        with trio.move_on_after(HTTP_TIMEOUT_S):
+            return await self.app(method, url, form, headers)
+        raise _too_slow(url)
 
     async def stream(
         self,

@@ -369,6 +369,22 @@ async def test_a_bad_answer_goes_to_the_number_s_fallback(autojump_clock, page, 
     )
 
 
+async def test_an_answer_is_waited_for_for_15_seconds_and_asked_for_once(autojump_clock):
+    """Twilio tries again when it cannot connect, not when it has waited too long."""
+
+    class Slow(Relay):
+        async def app(self, method, url, form, headers):
+            answer = await super().app(method, url, form, headers)
+            await trio.sleep(20 if url == NUMBER.voice_url else 0)
+            return answer
+
+    relay = Slow({"/number-fallback": "<Say>one moment</Say>"})
+    call = await run(relay)
+    assert [complaint.code for complaint in call.complaints] == [11200]
+    assert relay.paths()[:2] == ["/voice", "/number-fallback"]
+    assert call.exchanges[1].at - call.exchanges[0].at == pytest.approx(15, abs=0.2)
+
+
 async def test_with_no_fallback_the_caller_hears_twilio_s_apology(autojump_clock):
     relay = Relay({"/voice": Answer(404, "text/plain", "no")})
     call = await run(relay, number=Number("+15125550100", f"{ORIGIN}/voice"))
