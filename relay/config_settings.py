@@ -101,7 +101,7 @@ class Settings(BusinessSettings):
         default="https://api.twilio.com", description="Twilio's REST API; another one for tests"
     )
     public_url: PublicUrl = Field(
-        description="the https address under which Twilio reaches this server, without a query"
+        description="the https address under which Twilio reaches this server, without /twilio/…"
     )
     human_transfer_number: PhoneNumber = Field(
         description="the human who takes over a call, as E.164; must not be the relay's own number"
