@@ -33,10 +33,10 @@ import trio
 
 from relay.core import events as on
 from relay.errors import PhoneControlError
-from relay.ports import ENDED, Attempt, AttemptStore, Leg, PhoneControl
+from relay.ports import ENDED, Attempt, AttemptStore, PhoneControl
 from relay.ports.humans import BEFORE
 from relay.shell.attempts import BRIEF_S, Ask, SharedAttempts
-from relay.wire import twiml
+from relay.shell.legs import Legs
 
 log = structlog.get_logger("relay.humans")
 
@@ -47,8 +47,6 @@ RELEASE_S: Final = 1.0  # in which a conference that is over releases its caller
 EARLY_S: Final = 10.0  # who leaves the room so soon has not talked to the caller
 MAX_ATTEMPTS: Final = 3  # of one call
 MAX_REMEMBERED: Final = 1000
-
-GONE: Final = "The caller is no longer on the line. Thank you. Goodbye."
 
 Feed = Callable[[on.Event], None]
 
@@ -98,10 +96,9 @@ class Humans:
         there: whether anybody is at the desk at this hour
         look_s: how often the store is asked for other processes' news; None: there are none
         """
-        self._control = control
+        self._legs = Legs(control, url, ring_s=RING_S)
         self._shared = SharedAttempts(store, ask, wall_clock)
         self._numbers = numbers
-        self._url = url
         self._secret = secret
         self._there = there
         self._look_s = look_s
@@ -146,7 +143,7 @@ class Humans:
             Attempt(one.attempt, call_sid, person, "ringing", "", "", reason, now, now)
         )
         try:
-            one.leg_sid = await self._control.place(self._leg(one.attempt, self._numbers[person]))
+            one.leg_sid = await self._legs.place(one.attempt, self._numbers[person])
         except PhoneControlError as failed:
             log.warning("human not rung", error=str(failed), call_sid=call_sid)
             if not failed.doubtful:
@@ -155,7 +152,7 @@ class Humans:
         else:
             self._later(self._shared.noted, one.attempt, one.leg_sid, "")
         if one.settled.is_set():  # the caller has hung up meanwhile
-            self._later(self._hang_up, one.leg_sid)
+            self._later(self._legs.hang_up, one.leg_sid)
             return "not_rung"
         log.info("human rung", call_sid=call_sid, person=person)
         feed(on.HumanRinging(one.attempt))
@@ -181,7 +178,7 @@ class Humans:
             return
         state = one.state
         self._settle(one, "lost", "dropped")
-        self._later(self._hang_up if state == "ringing" else self._say_gone, one.leg_sid)
+        self._later(self._legs.hang_up if state == "ringing" else self._legs.say_gone, one.leg_sid)
 
     def left(self, call_sid: str, *, joining: bool) -> None:
         """A call's stream is over. joining: the caller is on the way to the room."""
@@ -229,7 +226,7 @@ class Humans:
                 one.leg_sid = leg_sid
             self._later(self._shared.noted, attempt, leg_sid, "")
             if known.state == "lost" and status not in ENDED:
-                self._later(self._hang_up, leg_sid)  # it was dropped before anybody knew of it
+                self._later(self._legs.hang_up, leg_sid)  # it was dropped before anybody knew of it
         if status not in ENDED:
             return
         state = one.state if one is not None else row.state if row is not None else "lost"
@@ -286,7 +283,7 @@ class Humans:
         row = await self._shared.newest(call_sid)
         if row is not None and row.state in {"ringing", "answered", "accepted"} and row.leg_sid:
             await self._shared.moved(row.attempt, "lost", "dropped")
-            self._later(self._say_gone, row.leg_sid)
+            self._later(self._legs.say_gone, row.leg_sid)
 
     async def forgotten(self, row: Attempt, *, answered: bool) -> None:
         """A leg that nobody looks after any more is ended or told so, by one process.
@@ -299,7 +296,7 @@ class Humans:
             return
         log.warning("! a human's leg was forgotten", call_sid=row.call_sid, state=row.state)
         if row.leg_sid:
-            await (self._say_gone if answered else self._hang_up)(row.leg_sid)
+            await (self._legs.say_gone if answered else self._legs.hang_up)(row.leg_sid)
 
     # ---- one leg's life ---------------------------------------------------------------------
 
@@ -310,7 +307,7 @@ class Humans:
             wait_s = ends_at - trio.current_time()
             if wait_s <= 0:
                 self._step(one, "lost", "no_answer")
-                await self._hang_up(one.leg_sid)
+                await self._legs.hang_up(one.leg_sid)
                 return
             with trio.move_on_after(min(wait_s, self._look_s or wait_s)):
                 await one.settled.wait()
@@ -343,14 +340,8 @@ class Humans:
         one = self._tries.get(attempt)
         row = await self._shared.row(attempt) if one is None else None
         state = one.state if one is not None else row.state if row is not None else ""
-        if state != "joined":
-            return
-        log.info("caller fetched out of the room", call_sid=call_sid)
-        try:
-            await self._control.redirect(call_sid, twiml.redirect(self._url("after-talk")))
-        except PhoneControlError as failed:
-            if not failed.gone:
-                log.warning("caller not fetched", call_sid=call_sid, error=str(failed))
+        if state == "joined":
+            await self._legs.fetch(call_sid)
 
     def _step(self, one: _Try, state: str, reason: str = "", *, told: bool = False) -> bool:
         """Take an attempt a step further, and tell its call. False when that makes no sense.
@@ -378,28 +369,6 @@ class Humans:
         one.state = state
         one.settled.set()
         self._later(self._shared.moved, one.attempt, state, reason)
-
-    def _leg(self, attempt: str, number: str) -> Leg:
-        return Leg(
-            number, self._url(f"screen/{attempt}"), self._url(f"leg-status/{attempt}"), RING_S
-        )
-
-    async def _hang_up(self, leg_sid: str) -> None:
-        if leg_sid:
-            try:
-                await self._control.hang_up(leg_sid)
-            except PhoneControlError as failed:
-                log.warning("leg not ended", leg_sid=leg_sid, error=str(failed))
-
-    async def _say_gone(self, leg_sid: str) -> None:
-        """Tell a human who has answered that the caller is gone; failing that, hang up."""
-        if not leg_sid:
-            return
-        try:
-            await self._control.redirect(leg_sid, twiml.say_and_hang_up(GONE))
-        except PhoneControlError as failed:
-            if not failed.gone:
-                await self._hang_up(leg_sid)
 
     # ---- memory -----------------------------------------------------------------------------
 
