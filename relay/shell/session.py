@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import assert_never
 
@@ -32,6 +31,7 @@ from relay.core.moving import RESUME
 from relay.errors import Misuse
 from relay.ports import Socket
 from relay.shell.alarm import Alarm
+from relay.shell.bill import Bill
 from relay.shell.humans import CallDesk
 from relay.shell.kit import CallFacts, CallKit
 from relay.shell.left_behind import Choose, LeftBehind
@@ -39,11 +39,10 @@ from relay.shell.model_side import ModelSide
 from relay.shell.notes import Notes
 from relay.shell.outbox import Outbox
 from relay.shell.phone import Way, read_phone
-from relay.shell.purse import Tab
 from relay.shell.recorder import Flight
 from relay.shell.recordings import CallRecording
-from relay.shell.speaker import Speaker
 from relay.shell.tool_runner import run_tool
+from relay.shell.voice_side import VoiceSide
 from relay.wire import twilio
 
 log = structlog.get_logger("relay.call")
@@ -117,13 +116,11 @@ class Session:
         self._feeding = False
         self._notes = Notes(kit)
         self._over = False
-        self._tab: Tab | None = None
-        self._watching = trio.CancelScope()
+        self._bill = Bill(kit.purse)
+        self._voice = VoiceSide(kit.voice)
         self._staying = trio.CancelScope()
-        self._paid = 0
         self._facts = CallFacts(call_sid)
         self._stream_sid = ""
-        self._speaker: Speaker | None = None
         self._nursery: trio.Nursery | None = None
         if kit.recorder is not None:
             self._flight = kit.recorder.begin(
@@ -139,18 +136,15 @@ class Session:
     async def run(self) -> None:
         # The nursery's own scope is what ends a call whose sockets do not: see _end.
         try:
-            with ExitStack() as stack:
-                if self._kit.purse is not None:
-                    self._tab = stack.enter_context(self._kit.purse.open_tab())
+            with self._bill.open():
                 await self._run_tasks()
         finally:
             self._over = True
-            self._speaker = None  # it knows `feed`: a cycle, which all of the call hangs on
+            self._voice.let_go()
 
     async def _run_tasks(self) -> None:
         async with trio.open_nursery() as self._nursery:
-            if self._tab is not None:
-                self._nursery.start_soon(self._watch_the_day, self._tab)
+            self._nursery.start_soon(self._bill.watch, self.feed)
             self._nursery.start_soon(self._alarm.run, lambda: self.feed(on.DeadlinePassed()))
             self._nursery.start_soon(self._write_phone)
             if self._past != BEGINS:
@@ -270,22 +264,9 @@ class Session:
             elif type(command) is do.AppendAudio and self._model.outbox.append(command.audio):
                 continue  # a caller's frame, as well
             self._route(command)
-        if self._call.spent != self._paid:
-            self._pay(self._call.spent)
-
-    def _pay(self, spent: int) -> None:
-        """Put what a step has cost on the day's bill, and tell the core what that comes to."""
-        cost, self._paid = spent - self._paid, spent
-        if self._tab is not None:
-            self._tab.spend(cost)
-            self._events.append(on.DayBudget(self._tab.level))
-
-    async def _watch_the_day(self, tab: Tab) -> None:
-        """Tell the core what others have spent."""
-        with self._watching:
-            while True:
-                self.feed(on.DayBudget(tab.level))
-                await tab.changed()
+        spent = self._call.spent
+        if spent != self._bill.paid and (day := self._bill.pay(spent)) is not None:
+            self._events.append(day)
 
     async def _stay(self) -> None:
         """Tell the core when the process no longer has the time for this call."""
@@ -333,13 +314,13 @@ class Session:
             case do.CloseModel():
                 self._model.close()
             case do.OpenVoice():
-                self._open_voice()
+                self._voice.open(self.feed, self._running())
             case do.CloseVoice():
-                self._speaking().close()
+                self._voice.close()
             case do.SayText():
-                self._speaking().say(command)
+                self._voice.say(command)
             case do.DropText(item_id):
-                self._speaking().drop(item_id)
+                self._voice.drop(item_id)
             case do.ClosePhone(disposition, reason):
                 self._left.choose(disposition)
                 self._start(self._close_phone, disposition, reason)
@@ -391,18 +372,6 @@ class Session:
         if not await self._phone_out.run(self._phone):
             self.feed(on.OutboxFull("phone"))
 
-    def _open_voice(self) -> None:
-        """A connection of its own for the call, in place of one that is gone."""
-        if self._kit.voice is None:
-            raise Misuse("the policy has a second voice, and the kit has none")
-        self._speaker = Speaker(self._kit.voice, self.feed)
-        self._start(self._speaker.run)
-
-    def _speaking(self) -> Speaker:
-        if self._speaker is None:
-            raise Misuse("the second voice was not opened")
-        return self._speaker
-
     async def _run_tool(self, command: do.RunTool) -> None:
         await run_tool(
             self._kit.tools[command.name],
@@ -423,12 +392,11 @@ class Session:
     def _end(self) -> None:
         """Nothing more will come of this call: wind down, at most WIND_DOWN_S."""
         self._alarm.stop()
-        self._watching.cancel()
+        self._bill.stop()
         self._staying.cancel()
         self._phone_out.close()
         self._model.close()
-        if self._speaker is not None:
-            self._speaker.close()
+        self._voice.close()
         if self._nursery is not None:
             self._nursery.cancel_scope.deadline = trio.current_time() + WIND_DOWN_S
         self._start(self._phone.aclose)
