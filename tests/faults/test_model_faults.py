@@ -22,7 +22,6 @@ from relay.sim.realtime import Fault, Options, Session
 from tests.shell.house import PLAIN, Placed, open_house, short_clips
 from tests.shell.test_bad_input import longest_silence
 
-WAITS_S = 12.0
 Do = Callable[[Session], object]
 STARTING = ["session.created", "session.updated"]
 HEARING = [
@@ -77,16 +76,18 @@ class Lived:
     misbehaved: list[str]
 
 
-async def live(options: Options = PLAIN, *, asks: int = 2) -> Lived:
+async def live(
+    options: Options = PLAIN, *, asks: int = 2, waits_s: float = 12.0, **road: Any
+) -> Lived:
     """A caller who asks so often, and each time waits until something was heard, or for long."""
     async with open_house(clips=CLIPS) as house:
         brain = Scripted(otherwise=ANSWER, heard=["When?"] * 20)
-        placed = house.ring(brain, options=options)
+        placed = house.ring(brain, options=options, **road)
         await placed.greeted()
         began = trio.current_time()
         for _ in range(asks):
             asked = placed.line.sample(await placed.say())
-            with trio.move_on_after(WAITS_S):
+            with trio.move_on_after(waits_s):
                 while placed.line.heard.end <= asked and not placed.over.is_set():  # noqa: ASYNC110
                     await trio.sleep(0.1)
             await placed.quiet(1.0)
@@ -180,6 +181,22 @@ async def test_wherever_it_freezes_in_an_answer_the_call_goes_on_with_another(
     assert lived.placed.outcome().outcome == "resolved"
     assert answers(lived.placed) >= 1
     assert lived.silence_s < 5.5, "a clip after 4 s, given up after 6"
+
+
+@pytest.mark.parametrize(
+    "kind", ["session.updated", "input_audio_buffer.speech_stopped", "response.done"]
+)
+async def test_one_that_freezes_while_nothing_is_due_is_found_by_who_goes_on_speaking(
+    autojump_clock, kind: str
+) -> None:
+    """Its socket takes all that is said, as a machine before it or a kernel does for a minute."""
+    behind, options = plain(kind, lambda session: session.freeze())
+    lived = await live(options, asks=9, waits_s=6.0, model_capacity=100_000)
+    assert behind.done
+    assert len(lived.placed.sessions) == 2
+    assert lived.placed.outcome().outcome == "resolved"
+    assert answers(lived.placed) >= 1
+    assert lived.silence_s < 16.0, "they are asked whether they are there, cut in, and are owed"
 
 
 # ---- O11, O13: errors, garbage --------------------------------------------------------------
