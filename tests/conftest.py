@@ -24,6 +24,7 @@ import structlog
 from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
+from relay.shell import pump
 from tests import patience
 from tests.lateness import Lateness
 
@@ -72,6 +73,13 @@ def no_logger_outlives_its_configuration() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(structlog, "configure", configured)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def clocks_are_told_of_the_pump_s_sleep() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pump, "Round", patience.Resting)
         yield
 
 

@@ -17,6 +17,8 @@ import trio
 import trio.testing
 from trio.abc import Clock, Instrument
 
+from relay.websocket import Round
+
 NAP_S: Final = 0.02
 LOOK_S: Final = 0.001
 
@@ -42,9 +44,28 @@ class PatientClock(Clock):
         return self._now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        self._nap_s = min(max(0.0, deadline - self.current_time()), NAP_S)
+        return self.lie_down(deadline - self.current_time())
+
+    def lie_down(self, at_most_s: float) -> float:
+        """Before the thread sleeps. Returns how long it may."""
+        self.current_time()
+        self._nap_s = min(max(0.0, at_most_s), NAP_S)
         self._lay_down_at = time.monotonic()
         return self._nap_s
+
+
+class Resting(Round):
+    """Of the pump. While somebody talks it is C that sleeps, and trio's clock is not asked.
+
+    A patient clock that was not told would stand still meanwhile, and what waits for it would have
+    to be worked off: half of a second of such a call was processor time. A jumping one is to sleep
+    as little as it may.
+    """
+
+    def look(self, slice_ns: int = 0, *more: int) -> Any:
+        if slice_ns and type(clock := trio.lowlevel.current_clock()) is PatientClock:
+            slice_ns = int(1e9 * clock.lie_down(slice_ns / 1e9))
+        return super().look(slice_ns, *more)
 
 
 class JumpingClock(PatientClock, Instrument):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ import pytest
 import trio
 
 from tests import patience
-from tests.patience import NAP_S, PatientClock
+from tests.patience import NAP_S, PatientClock, Resting
 
 
 @dataclass
@@ -55,6 +56,14 @@ def test_a_sleep_that_the_machine_prolongs_is_no_longer_than_it_was_to_be(machin
     assert clock.deadline_to_sleep_time(began + 5) == NAP_S
     machine.sleep(8)
     assert clock.current_time() - began == pytest.approx(NAP_S)
+
+
+async def test_what_the_pump_sleeps_counts_like_any_sleep() -> None:
+    with select.epoll() as nobody:
+        rounds = Resting(nobody.fileno())
+        began = trio.current_time()
+        assert list(rounds.look(10_000_000)) == []
+    assert trio.current_time() - began >= 0.0099
 
 
 async def test_a_nap_after_the_other_a_sleep_comes_to_its_end() -> None:
