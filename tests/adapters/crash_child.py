@@ -187,6 +187,7 @@ class Life:
     async def drain(self) -> None:
         """Finish everything that is left."""
         intents_module.ABANDONED_S = intents_module.LOOK_S = 0.05
+        intents_module.LAST_WORD_S = 0.05
         with trio.fail_after(200):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.journal.run)
