@@ -19,6 +19,7 @@ may take, says stop.py.
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from collections import Counter
@@ -157,7 +158,7 @@ async def _until_over(
         nursery.start_soon(_end_early, stop, nursery.cancel_scope)
         with trio.CancelScope() as draining:
             nursery.start_soon(_hurry, stop, drain_s, draining)
-            await _all_over(board)
+            await _all_over(board, draining)
         if draining.cancelled_caught:
             await _part_with(board, reception)
         nursery.cancel_scope.cancel()
@@ -168,7 +169,7 @@ async def _part_with(board: Switchboard, reception: _Reception) -> None:
     _log.info("= calls move", calls=board.live())
     board.move()
     with trio.move_on_after(MOVE_S) as moving:
-        await _all_over(board)
+        await _all_over(board, moving)
     if moving.cancelled_caught:
         _log.warning("! calls are cut off", calls=board.live())
         reception.cut_off()
@@ -188,12 +189,17 @@ async def _end_early(stop: Stop, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _all_over(board: Switchboard) -> None:
-    """Wait for the last call and its last webhook. A process without calls ends at once."""
+async def _all_over(board: Switchboard, in_time: trio.CancelScope | None = None) -> None:
+    """Wait for the last call and its last webhook. A process without calls ends at once.
+
+    in_time: the scope of a deadline for the calls, which the last webhook may pass
+    """
     linger_s = 0.0
     while board.busy():
         linger_s = LINGER_S
         await trio.sleep(LOOK_S)
+    if in_time is not None:
+        in_time.deadline = math.inf
     await trio.sleep(linger_s)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, cast
 from urllib.parse import urlencode
 from xml.etree import ElementTree
 
@@ -345,3 +346,43 @@ async def test_an_address_that_cannot_be_had_is_one_clear_line(host: str) -> Non
         with pytest.raises(ConfigError, match=f"cannot listen on HOST {host}, PORT") as caught:
             await server.serve(parts, host=host, port=site.served.port, drain_s=1, stop=Stop())
         assert len(str(caught.value).splitlines()) == 1
+
+
+class LateBoard:
+    """One call, which ends by itself after so long."""
+
+    def __init__(self, ends_after_s: float) -> None:
+        self._ends_at = trio.current_time() + ends_after_s
+        self.moved = False
+
+    def busy(self) -> int:
+        return int(trio.current_time() < self._ends_at)
+
+    live = busy
+
+    def drain(self) -> None:
+        pass
+
+    def move(self) -> None:
+        self.moved = True
+
+
+class NoReception:
+    def cut_off(self) -> None:
+        raise AssertionError("there is nobody to cut off")
+
+
+@pytest.mark.parametrize(("ends_after_s", "moves"), [(9.5, False), (19.5, True)])
+async def test_the_last_webhook_is_waited_for_though_the_time_for_calls_is_over_by_then(
+    autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    ends_after_s: float,
+    moves: bool,
+) -> None:
+    monkeypatch.setattr(server, "LINGER_S", 2.0)
+    monkeypatch.setattr(server, "MOVE_S", 10.0)
+    board, stop = LateBoard(ends_after_s), Stop()
+    stop.ask()
+    await server._until_over(cast("Switchboard", board), cast("Any", NoReception()), 10.0, stop)
+    assert trio.current_time() >= ends_after_s + 2.0
+    assert board.moved is moves
