@@ -38,6 +38,7 @@ from relay.errors import ConfigError
 from relay.ports import Socket
 from relay.shell import pump
 from relay.shell.journal import Journal
+from relay.shell.names import Names
 from relay.stop import CUT_OFF_S, FLUSH_S, MOVE_S, Stop
 from relay.switchboard import Switchboard
 
@@ -86,6 +87,7 @@ async def serve(
     task_status: trio.TaskStatus[Served] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a server to its end. Raises ConfigError when the address cannot be listened on."""
+    trio.socket.set_custom_hostname_resolver(Names())
     listeners = await _listen(host, port, shared=parts.shared)
     bound = listeners[0].socket.getsockname()[1]
     reception = _Reception(parts.board, parts.carry)
