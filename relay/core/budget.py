@@ -215,15 +215,18 @@ class Budget:
         self, item_id: str, usage: Mapping[str, int], spoken_ms: int, now: float
     ) -> list[Command]:
         """An utterance was put into words. spoken_ms: how long it was, if the bill is missing."""
+        ref = f"words_{item_id}"
+        if ref in self._paid:
+            return []
         self._heard_ms += spoken_ms
         note = ""
         if not usage:
             if not spoken_ms:
                 return []
             usage, note = {"audio_ms": spoken_ms}, "estimated"
+        self._paid.add(ref)
         tariff = self._prices.transcription
         nano = transcription_nano(tariff, usage)
-        ref = f"words_{item_id}"
         return [self._row(now, ref, tariff, nano, usage, kind="transcription", note=note)]
 
     def voiced(self, ref: str, characters: int, now: float) -> list[Command]:

@@ -386,3 +386,13 @@ def test_a_minute_that_begins_while_the_caller_hears_the_goodbye_is_paid_for() -
     call.start()
     call.wait(70)
     assert [row.micro_usd for row in call.kept(SpendAdded)] == [12_500, 25_000]
+
+
+def test_words_that_are_told_twice_are_paid_for_once() -> None:
+    call = Driver(prices=PRICES)
+    call.greeted()
+    call.caller_says("u1", words=None)
+    words = on.CallerTranscribed("u1", "Yes.", usage={"audio_ms": 900})
+    call.feed(words, words)
+    rows = [row.micro_usd for row in call.kept(SpendAdded) if row.kind == "transcription"]
+    assert len(rows) == 1
