@@ -94,7 +94,7 @@ class Call:
     @property
     def alert_db(self) -> float:
         """From what level on a frame may be a voice that something must yield to; inf: none."""
-        return self._state.talk.alert_db
+        return self._state.talk.caller.alert_db
 
     @property
     def awaited(self) -> str:
@@ -150,7 +150,7 @@ class Call:
             held_audio_ms=self._state.link.held_ms,
             dropped_audio_ms=self._state.link.dropped_ms,
             notice_heard=self._state.talk.transcript.gate_open,
-            answers_s=tuple(self._state.talk.answers_s),
+            answers_s=tuple(self._state.talk.caller.answers_s),
         )
 
 
@@ -221,17 +221,17 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
             on_model.model_closed(call, event, now)
         case on.SpeechStarted():
             greeting = call.phase is Phase.GREETING
-            if talk.speech_started(event, now, greeting=greeting):
+            if talk.caller.speech_started(event, now, greeting=greeting):
                 on_phone.caller_confirmed(call, now)
         case on.SpeechStopped(item_id, buffer_ms):
-            talk.speech_stopped(item_id, buffer_ms, now)
+            talk.caller.speech_stopped(item_id, buffer_ms, now)
         case on.InputCommitted():
-            call.out += talk.committed(event, now)
+            call.out += talk.caller.committed(event, now)
         case on.CallerTranscribed(item_id, usage=usage):
             if event.refusing:
                 on_human.refused(call, now)
-            call.out += call.budget.words(item_id, usage, talk.spoken_ms(item_id), now)
-            call.out += talk.caller_transcribed(event, now)
+            call.out += call.budget.words(item_id, usage, talk.caller.spoken_ms(item_id), now)
+            call.out += talk.caller.transcribed(event, now)
             if event.text.strip():
                 call.idle.prompted = False  # however quietly they said it: they are still there
             if event.alarming:

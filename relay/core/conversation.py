@@ -4,9 +4,7 @@ Every method takes an event's facts and `now`, changes the state and returns com
 nothing of phases: whether a cut or an answer is allowed at all is decided by `call.py`, which owns
 the one instance of this.
 
-A caller's utterance over our speech is a *suspicion* until `confirm_voiced_ms` of frames stand
-above the adaptive floor (hearing.py). Confirmed: cut. Unconfirmed: play on, and look at its words
-later; without any it was noise, and the model forgets it.
+The caller's side of it is in listening.py; here are the agent's speech, the cut, and functions.
 """
 
 from __future__ import annotations
@@ -16,19 +14,16 @@ from textwrap import shorten
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.commands import Command
-from relay.core.hearing import Ear
+from relay.core.listening import Listening
 from relay.core.playout import Heard, Playout
 from relay.core.policy import CallPolicy, Clip, Effect
 from relay.core.remembering import Remembering
 from relay.core.tool_calls import ToolCalls
-from relay.core.transcript import INAUDIBLE, Transcript
-from relay.core.turns import Responses, Utterance, Utterances
+from relay.core.transcript import Transcript
+from relay.core.turns import Responses
 from relay.core.voicing import REST, Rest, Voicing
 
-#: More answers than any call has; what comes behind them is not measured.
-MAX_MEASURED = 1000
 SUMMARY_CHARS = 160
-NEVER_DB = float("inf")
 
 
 class Conversation:
@@ -42,16 +37,7 @@ class Conversation:
             chunk_ms=policy.chunk_ms,
             mark_patience_s=policy.mark_patience_s,
         )
-        self.ear = Ear(
-            margin_db=policy.voice_margin_db,
-            echo_gain_db=policy.echo_gain_db,
-            voice_range_db=policy.voice_range_db,
-            window_ms=policy.confirm_window_ms,
-            voiced_ms=policy.confirm_voiced_ms,
-            vowel_ms=policy.confirm_vowel_ms,
-        )
         self.responses = Responses()
-        self.utterances = Utterances()
         self.tools = ToolCalls(policy)
         self.transcript = Transcript()
         self.voicing = Voicing(
@@ -62,166 +48,12 @@ class Conversation:
         )
         self.remembering = Remembering(self.playout, self.transcript, self.voicing, self.tools)
         self.rest = Rest()
+        self.caller = Listening(policy, self.playout, self.responses, self.tools, self.transcript)
         self.parting: on.FunctionCalled | None = None
         self._collecting = False  # numbers, names, addresses
         self.barge_ins = 0
         self.answers = 0
-        self.answers_s: list[float] = []  # how long each was waited for
-        self._spoken_at: float | None = None
-        self._alone_at: float | None = None  # we yielded to whom the server had not heard
-        self._went_on = False
-        self._loudness: dict[str, float] = {}  # committed utterance without words yet -> dBFS
         self._clips = 0
-
-    # ---- the caller -------------------------------------------------------------------------
-
-    @property
-    def alert_db(self) -> float:
-        """From what level on a frame may be a caller to whom we must yield; inf: nobody speaks."""
-        if self.playout.quiet() and not self.responses.busy:
-            return NEVER_DB
-        return self.ear.least_db
-
-    def caller_frame(self, ms: int, level_db: float, rises: int, now: float) -> bool:
-        """Measure one frame. True: with it, it is certain that the caller speaks."""
-        own = self.playout.level_db(now, self._policy.echo_tail_ms)
-        voiced = self.ear.frame(now, ms, level_db, own, rises)
-        return voiced and (self.confirm(now) or self._certain_alone(now))
-
-    def confirm(self, now: float) -> bool:
-        """True once for an utterance: our own meter agrees with the server's VAD."""
-        utterance = self.utterances.open
-        if utterance is None or utterance.confirmed:
-            return False
-        utterance.confirmed = self.ear.proof(now)
-        return utterance.confirmed
-
-    def _certain_alone(self, now: float) -> bool:
-        """The server has noticed nothing new, yet somebody has been talking over us for long."""
-        utterance = self.utterances.open
-        return (
-            (utterance is None or utterance.confirmed)
-            and self.ear.voiced_ms(now) >= self._policy.alone_voiced_ms
-            and not self.playout.quiet()
-        )
-
-    def give_way(self, now: float) -> list[Command]:
-        """Cut for a caller who speaks, even if only we have heard them yet."""
-        if self.utterances.open is None and not self._went_on:
-            self._alone_at = now
-        return self.cut(now)
-
-    @property
-    def go_on_at(self) -> float | None:
-        """When we go on, if nobody has spoken for whom we fell silent."""
-        return None if self._alone_at is None else self._alone_at + self._policy.words_within_s
-
-    def go_on(self, now: float) -> None:
-        """Nothing came of a cut: go on, but only once until somebody is heard.
-
-        Whoever still speaks, or is about to be understood, is waited for.
-        """
-        waits = self.caller_holds_the_floor() or self.utterances.open or self.utterances.wordless()
-        if waits or self.ear.voiced_ms(now):
-            self._alone_at = now
-            return
-        answered = self._alone_at is not None and self._alone_at <= self.responses.heard_until
-        self._alone_at = None
-        if not answered:
-            self._went_on = True
-            self.responses.want("go_on")
-
-    def speech_started(self, event: on.SpeechStarted, now: float, *, greeting: bool) -> bool:
-        """An utterance begins. True: it is confirmed already."""
-        self._spoken_at = None
-        over_agent = not self.playout.quiet() or self.responses.busy
-        self.utterances.started(
-            Utterance(event.item_id, now, event.buffer_ms, over_agent, greeting)
-        )
-        self.transcript.caller_spoke(event.item_id, now)
-        self.ear.listen()
-        return self.confirm(now)
-
-    def speech_stopped(self, item_id: str, buffer_ms: int, now: float) -> None:
-        """An utterance ends, and with it the caller's wait for an answer begins."""
-        if self.utterances.stopped(item_id, buffer_ms, now) is not None:
-            self._spoken_at = now
-
-    def committed(self, event: on.InputCommitted, now: float) -> list[Command]:
-        """The utterance is an item now: it wants an answer unless it was a mere noise or hello."""
-        utterance = self.utterances.committed(event.item_id, now)
-        if utterance is None:
-            return [do.Note("commit_without_speech", event.item_id)]
-        self._loudness[event.item_id] = self.ear.loudest_db
-        self._went_on = False
-        rows = self.transcript.caller_committed(event.item_id, event.previous_item_id)
-        out: list[Command] = [do.Keep(row) for row in rows]
-        if self._is_hello(utterance):
-            utterance.answered = True
-            return [*out, do.Note("hello_unanswered", event.item_id)]
-        if utterance.confirmed:
-            self._answer(utterance)  # what was no proven voice waits for its words
-        return out
-
-    def _answer(self, utterance: Utterance) -> None:
-        """Wish for an answer, unless what was asked for since its commit is one."""
-        utterance.answered = True
-        if not self._is_answered(utterance):
-            self.responses.want("turn")
-
-    def _is_answered(self, utterance: Utterance) -> bool:
-        """Whether what was asked for since its commit is an answer to it."""
-        committed_at = utterance.committed_at
-        return self._policy.server_turns or (
-            committed_at is not None and committed_at < self.responses.heard_until
-        )
-
-    @property
-    def words_due(self) -> float | None:
-        """When speech that waits for its words is answered without them."""
-        if not self.utterances.wait_for_words():
-            return None
-        times = (u.committed_at for u in self.utterances.wordless())
-        first = min((at for at in times if at is not None), default=None)
-        return None if first is None else first + self._policy.words_within_s
-
-    def words_overdue(self, now: float) -> None:
-        """No words came: it may have been speech all the same, and silence is no answer."""
-        for utterance in self.utterances.wordless():
-            if (utterance.committed_at or now) + self._policy.words_within_s <= now:
-                self._answer(utterance)
-
-    def understood(self, now: float) -> bool:
-        """Whether the words of all that was said are known, or were lost so long ago that its sound
-        is not kept any more."""
-        return not self.utterances.unsettled(now - self._policy.hold_audio_ms / 1000)
-
-    def spoken_ms(self, item_id: str) -> int:
-        """How long an utterance was, for as long as its words have not come."""
-        utterance = self.utterances.get(item_id)
-        if utterance is None or utterance.stop_ms is None:
-            return 0
-        return max(0, utterance.stop_ms - utterance.start_ms)
-
-    def caller_transcribed(self, event: on.CallerTranscribed, now: float) -> list[Command]:
-        """The words of an utterance, any time after its commit."""
-        utterance = self.utterances.settle(event.item_id)
-        loudest_db = self._loudness.pop(event.item_id, None)
-        doubtful = utterance is not None and not utterance.confirmed
-        text = event.text.strip()
-        if not text and not event.failed:
-            self.transcript.forget(event.item_id)
-            return [do.DeleteItem(event.item_id)] if doubtful else []
-        out: list[Command] = []
-        if utterance is not None and doubtful:  # quiet words are words all the same
-            if not self._is_answered(utterance):
-                out += self.tools.objected(now)
-            if not utterance.answered:
-                self._answer(utterance)
-        if utterance is not None and loudest_db is not None and text:
-            self.ear.learn(loudest_db, sure=utterance.confirmed)
-        rows = self.transcript.caller_words(event.item_id, text or INAUDIBLE, now)
-        return out + [do.Keep(row) for row in rows]
 
     def summary(self) -> str:
         """One line for a person: what was done, or else what the caller wanted; "" if not kept."""
@@ -229,16 +61,6 @@ class Conversation:
             return ""
         text = "; ".join(self.tools.notices) or self.transcript.first_words()
         return shorten(text, SUMMARY_CHARS, placeholder=" …")
-
-    def _is_hello(self, utterance: Utterance) -> bool:
-        speech_ms = utterance.speech_ms(self._policy.prefix_padding_ms, self._policy.silence_ms)
-        return utterance.over_greeting and speech_ms < self._policy.hello_ms
-
-    def caller_holds_the_floor(self) -> bool:
-        """Somebody speaks, or has only just finished: whatever we have to say waits."""
-        utterance = self.utterances.open
-        speaks = utterance is not None and utterance.confirmed
-        return speaks or self.utterances.commit_by is not None
 
     # ---- the agent --------------------------------------------------------------------------
 
@@ -269,12 +91,12 @@ class Conversation:
             return False
         if voiced:
             if self.voicing.sounds(event.item_id, now):
-                self._answered(now)
+                self.caller.answered(now)
             return False
         self.rest.over(event.response_id)
         if not self.remembering.speaks(event.item_id, event.response_id):
             return True
-        self._answered(now)
+        self.caller.answered(now)
         self.transcript.agent_spoke(event.item_id, now)
         return False
 
@@ -289,12 +111,6 @@ class Conversation:
     def forget_unspoken(self, response_id: str) -> list[Command]:
         """A response is over: of what began only after its cut, the caller has heard nothing."""
         return [do.DeleteItem(item) for item in self.responses.unspoken(response_id)]
-
-    def _answered(self, now: float) -> None:
-        """The agent begins to speak: the caller's wait is over, if there was one."""
-        if self._spoken_at is not None and len(self.answers_s) < MAX_MEASURED:
-            self.answers_s.append(now - self._spoken_at)
-        self._spoken_at = None
 
     def agent_transcribed(self, event: on.AgentTranscribed, now: float) -> list[Command]:
         self.responses.progress(now)
@@ -352,7 +168,7 @@ class Conversation:
 
     def ask(self, now: float) -> list[Command]:
         """The response that is wished for, if the floor is free."""
-        if self.caller_holds_the_floor():
+        if self.caller.holds_the_floor():
             return []
         purpose = self.responses.ask(now, first=REST if self.rest.text else "")
         if purpose is None:
@@ -362,6 +178,11 @@ class Conversation:
         return [do.CreateText(purpose) if self.voicing.on else do.CreateResponse(purpose)]
 
     # ---- the cut ----------------------------------------------------------------------------
+
+    def give_way(self, now: float) -> list[Command]:
+        """Cut for a caller who speaks."""
+        self.caller.yielded(now)
+        return self.cut(now)
 
     def cut(self, now: float, *, for_caller: bool = True) -> list[Command]:
         """Stop all speech, and make the model forget what was not heard.
@@ -419,11 +240,11 @@ class Conversation:
 
         Speech whose words never came is heard again by the next session, and answered then.
         """
-        unheard = not self.understood(now)
+        unheard = not self.caller.understood(now)
         wished = self.responses.wanted is not None or self.rest.owed
         owed = self.responses.busy or wished or self.tools.waiting()
         self.responses.abandon()
-        self.utterances.forget()
+        self.caller.utterances.forget()
         self.parting, self._collecting = None, False
         self.rest.drop()
         voiced, heard = self.end_speech(now)
@@ -458,11 +279,9 @@ class Conversation:
 
     def speech_heard(self, now: float) -> list[Command]:
         """Nothing is left to be heard: what is to last may begin, unless somebody objects to it."""
-        if self.caller_holds_the_floor():
+        if self.caller.holds_the_floor():
             return []
-        since = now - self._policy.words_within_s
-        doubt = any(not self._is_answered(u) for u in self.utterances.doubtful(since))
-        return self.tools.speech_heard(now, doubt=doubt)
+        return self.tools.speech_heard(now, doubt=self.caller.doubt(now))
 
     def tool_finished(self, event: on.ToolFinished, now: float, *, ready: bool) -> list[Command]:
         out = self.tools.finished(event, now, ready=ready)

@@ -64,9 +64,9 @@ def timers(call: State) -> Iterator[Timer]:
     yield call.keys_due, keys_settled
     yield call.budget.minute_at, next_minute
     yield call.keeping.resume_at, pause_over
-    yield talk.words_due, words_overdue
-    yield talk.go_on_at, go_on
-    yield talk.utterances.commit_by, commit_overdue
+    yield talk.caller.words_due, words_overdue
+    yield talk.caller.go_on_at, go_on
+    yield talk.caller.utterances.commit_by, commit_overdue
     yield talk.tools.deadline, tools_due
     yield call.link.redial_at, dial
     yield call.link.ready_by, model_not_ready
@@ -160,15 +160,15 @@ def release(call: State, now: float) -> None:
 
 
 def words_overdue(call: State, now: float) -> None:
-    call.talk.words_overdue(now)
+    call.talk.caller.words_overdue(now)
 
 
 def go_on(call: State, now: float) -> None:
-    call.talk.go_on(now)
+    call.talk.caller.go_on(now)
 
 
 def commit_overdue(call: State, _now: float) -> None:
-    call.talk.utterances.commit_by = None
+    call.talk.caller.utterances.commit_by = None
 
 
 def pause_over(call: State, _now: float) -> None:
@@ -216,7 +216,7 @@ def phone_lingers(call: State, now: float) -> None:
 
 def last_words_until(call: State) -> float:
     """How long the model is still listened to: for the words and bills that may come."""
-    words = not call.talk.understood(call.gone_at)
+    words = not call.talk.caller.understood(call.gone_at)
     if words or call.budget.owing or call.talk.responses.asked:
         return call.gone_at + call.policy.last_words_s
     return call.gone_at

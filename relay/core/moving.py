@@ -39,7 +39,7 @@ def at_rest(talk: Conversation) -> bool:
     """Whether a turn has come to its end: all was said, heard, understood, answered and done."""
     return (
         talk.silent()
-        and not talk.utterances.wait_for_words()
+        and not talk.caller.utterances.wait_for_words()
         and not talk.responses.busy
         and talk.responses.wanted is None
         and not talk.tools.waiting()

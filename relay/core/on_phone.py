@@ -46,10 +46,10 @@ def caller_audio(call: State, frame: on.CallerAudio, now: float) -> bool:
     if call.sanity.floods(frame.ms, now - call.started_at):
         fault(call, "phone_flood", now)
         return False
-    talk = call.talk
-    if call.link.hear(frame.audio, frame.ms, understood=talk.understood(now)):
+    caller = call.talk.caller
+    if call.link.hear(frame.audio, frame.ms, understood=caller.understood(now)):
         call.out.append(do.AppendAudio(frame.audio))
-    if talk.caller_frame(frame.ms, frame.level_db, frame.rises, now):
+    if caller.frame(frame.ms, frame.level_db, frame.rises, now):
         caller_confirmed(call, now)
         return False
     return True
@@ -61,12 +61,12 @@ def caller_passed(call: State, passed: on.CallerPassed, now: float) -> bool:
     if call.sanity.floods(ms, now - call.started_at):
         fault(call, "phone_flood", now)
         return False
-    talk = call.talk
-    call.link.hear(passed.mulaw, ms, understood=talk.understood(now))
+    caller = call.talk.caller
+    call.link.hear(passed.mulaw, ms, understood=caller.understood(now))
     certain = False
     for frame_ms, level_db, rises in passed.frames:
         ms -= frame_ms
-        certain |= talk.caller_frame(frame_ms, level_db, rises, now - ms / 1000)
+        certain |= caller.frame(frame_ms, level_db, rises, now - ms / 1000)
     if certain:
         caller_confirmed(call, now)
     return not certain

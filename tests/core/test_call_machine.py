@@ -31,8 +31,39 @@ NAMES = st.sampled_from(
         "transfer_to_human",
         "cancel_transfer",
         "end_call",
+        "wait_for_caller",
+        "ask_larger_model",
         "no_such_thing",
     ]
+)
+#: What only a session that is ready may be told.
+TOLD = (
+    do.AppendAudio
+    | do.RetellAudio
+    | do.AddText
+    | do.CreateResponse
+    | do.CreateText
+    | do.AskPrivately
+    | do.CancelResponse
+    | do.TruncateItem
+    | do.DeleteItem
+    | do.PostToolOutput
+    | do.SetTurnSilence
+)
+#: What only such a session says.
+OF_A_SESSION = (
+    on.SpeechStarted
+    | on.SpeechStopped
+    | on.InputCommitted
+    | on.CallerTranscribed
+    | on.ResponseStarted
+    | on.AgentAudio
+    | on.AgentAudioEnded
+    | on.AgentTranscribed
+    | on.FunctionCalled
+    | on.AgentText
+    | on.AgentWrote
+    | on.ResponseEnded
 )
 
 
@@ -49,6 +80,8 @@ class AnyCall(RuleBasedStateMachine):
         cap=st.sampled_from([None, 15_000, 200_000]),
         day_cap=st.booleans(),
         second_voice=st.booleans(),
+        hard=st.booleans(),
+        orderly=st.booleans(),
     )
     def open(
         self,
@@ -60,27 +93,58 @@ class AnyCall(RuleBasedStateMachine):
         cap: int | None,
         day_cap: bool,
         second_voice: bool,
+        hard: bool = False,
+        orderly: bool = False,
     ) -> None:
+        """orderly: nobody hears of a session that is not ready, as the shell sees to"""
         self.driver = self.make(
             echo=echo,
             live=live,
             max_call_s=60.0,
             prices=replace(PRICES, voice=Tariff("flash", characters=50_000)),
             second_voice=second_voice,
+            hard_model=hard,
+            record_calls=True,
             max_call_micro_usd=cap,
             day_cap=day_cap,
         )
         self.day_cap, self.held = day_cap, False
         self.received: Counter[str] = Counter()
         self.model_calls: set[str] = set()
+        self.orderly = orderly
+        self.ready = False  # there is a session that knows what it is for
+        self.left_at: float | None = None
+        self.seen = 0
         if begun:
             self.driver.start(ready=ready)
+            self.ready, self.seen = ready, len(self.driver.log)
+
+    def look(self) -> None:
+        """What was said since the last look: to whom, and in which order."""
+        for at, command in self.driver.log[self.seen :]:
+            match command:
+                case do.DialModel() | do.CloseModel():
+                    self.ready = False
+                case do.ClosePhone():
+                    assert self.left_at is None, "left twice"
+                    self.left_at = at
+                case do.SendAudio() | do.ClearPhone():
+                    assert self.left_at is None, "spoke into a stream that is closed"
+                case _:
+                    nobody = self.orderly and not self.ready
+                    assert not (nobody and isinstance(command, TOLD)), f"told nobody: {command}"
+        self.seen = len(self.driver.log)
 
     def feed(self, *events: on.Event) -> None:
         ended = self.driver.call.phase is Phase.ENDED
         for event in events:
+            if self.orderly and isinstance(event, OF_A_SESSION) and not self.ready:
+                continue
             spent = self.driver.call.spent
+            if isinstance(event, on.ModelReady):
+                self.ready = self.dialled()
             commands = self.driver.feed(event)
+            self.look()
             assert not (ended and commands), "a call that is over said something"
             if isinstance(event, on.DayBudget):
                 self.held = event.level >= Level.HELD
@@ -88,6 +152,11 @@ class AnyCall(RuleBasedStateMachine):
                 self.hold(commands, spent)
         deadline = self.driver.call.deadline
         assert deadline is None or deadline > self.driver.now, "something due was left undone"
+
+    def dialled(self) -> bool:
+        """Whether a session was dialled and not closed since."""
+        links = [c for _, c in self.driver.log if isinstance(c, do.DialModel | do.CloseModel)]
+        return bool(links) and isinstance(links[-1], do.DialModel)
 
     def hold(self, commands: list[do.Command], spent: int) -> None:
         """While the day has no room, or it is not known whether it has, nothing is asked for."""
@@ -100,6 +169,7 @@ class AnyCall(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         spent = self.driver.call.spent
         self.hold(self.driver.wait(seconds), spent)
+        self.look()
 
     @rule()
     def phone_starts(self) -> None:
@@ -108,6 +178,16 @@ class AnyCall(RuleBasedStateMachine):
     @rule(frames=st.integers(1, 20), level=st.sampled_from([HUSH, -45.0, LOUD]))
     def caller_is_heard(self, frames: int, level: float) -> None:
         self.driver.hear(frames / 50, level)
+        self.look()
+
+    @rule(frames=st.integers(1, 20), level=st.sampled_from([HUSH, -45.0, LOUD]))
+    def caller_is_told_of(self, frames: int, level: float) -> None:
+        """The same, of frames that have gone on to the model by themselves."""
+        if not self.driver.call.hears_at_once:
+            return
+        self.driver.wait(frames / 50)
+        self.look()
+        self.feed(on.CallerPassed(bytes(160 * frames), [(20, level, 0)] * frames))
 
     @rule(name=st.sampled_from(["0:a1:20", "1:a1:20", "x", "0:clip_greeting_1:20"]))
     def odd_mark_comes(self, name: str) -> None:
@@ -136,9 +216,15 @@ class AnyCall(RuleBasedStateMachine):
         if commit:
             self.feed(on.InputCommitted(item, previous))
 
-    @rule(item=UTTERANCES, text=st.sampled_from(["", "Yes.", "Call 911!"]), failed=st.booleans())
+    @rule(
+        item=UTTERANCES,
+        text=st.sampled_from(["", "Yes.", "Call 911!", "Do not record me."]),
+        failed=st.booleans(),
+    )
     def words_come(self, item: str, text: str, failed: bool) -> None:
-        self.feed(on.CallerTranscribed(item, text, failed, alarming="911" in text))
+        refusing = "record" in text
+        event = on.CallerTranscribed(item, text, failed, "911" in text, refusing, {"audio_ms": 900})
+        self.feed(event)
 
     @rule(level=st.sampled_from(list(Level)))
     def the_day_goes_on(self, level: Level) -> None:
@@ -147,7 +233,12 @@ class AnyCall(RuleBasedStateMachine):
     @rule(
         attempt=st.sampled_from(["h1", "h2"]),
         what=st.sampled_from(
-            [on.HumanRinging, on.HumanAccepted, lambda attempt: on.HumanLost(attempt, "busy")]
+            [
+                on.HumanRinging,
+                on.HumanAccepted,
+                lambda attempt: on.HumanLost(attempt, "busy"),
+                lambda attempt: on.HumanLost(attempt, "hung_up"),
+            ]
         ),
     )
     def human_is_heard_of(self, attempt: str, what: Callable[[str], on.Event]) -> None:
@@ -163,9 +254,18 @@ class AnyCall(RuleBasedStateMachine):
         self.feed(on.AgentWrote(f"p_{response}", "They want a cleaning."))
         self.feed(on.ResponseEnded(f"p_{response}", "completed"))
 
-    @rule(lines=st.sampled_from([(), (("user", "Hi."), ("assistant", "Hello."))]))
-    def stream_goes_on(self, lines: tuple[tuple[str, str], ...]) -> None:
-        self.feed(on.CallResumed(lines))
+    @rule(
+        lines=st.sampled_from([(), (("user", "Hi."), ("assistant", "Hello."))]),
+        consent=st.sampled_from(["", "stayed", "declined", "unknown"]),
+        begin=st.booleans(),
+    )
+    def stream_goes_on(
+        self, lines: tuple[tuple[str, str], ...], consent: str, *, begin: bool
+    ) -> None:
+        tools = (("book_appointment", "{}", "running", ""),)
+        self.feed(on.CallResumed(lines, 500, 3.0, 1, tools, consent=consent, hard=True, returns=1))
+        if begin:
+            self.feed(on.PhoneStarted("MZ1", "CA1", parameters={"why": "moved"}))
 
     @rule()
     def move_is_asked(self) -> None:
@@ -211,9 +311,15 @@ class AnyCall(RuleBasedStateMachine):
         self.model_calls.add(call)
         self.feed(on.FunctionCalled(response, f"item_{call}", call, name, "{}"))
 
-    @rule(call=CALLS, outcome=st.sampled_from(["", "booked"]))
-    def tool_finishes(self, call: str, outcome: str) -> None:
-        self.feed(on.ToolFinished(call, "{}", outcome=outcome))
+    @rule(
+        call=st.sampled_from(["c1", "c2", "c3", "c4", "ours_1", "ours_2"]),
+        outcome=st.sampled_from(["", "booked"]),
+        ok=st.booleans(),
+        refused=st.sampled_from(["", "closed", "cancelled"]),
+    )
+    def tool_finishes(self, call: str, outcome: str, *, ok: bool, refused: str) -> None:
+        notice = "They booked." if outcome else ""
+        self.feed(on.ToolFinished(call, "{}", ok, outcome, notice, refused))
 
     @rule(
         response=RESPONSES,
@@ -227,7 +333,12 @@ class AnyCall(RuleBasedStateMachine):
 
     @rule(
         code=st.sampled_from(
-            ["conversation_already_has_active_response", "invalid_value", "session_expired"]
+            [
+                "conversation_already_has_active_response",
+                "invalid_value",
+                "session_expired",
+                "insufficient_quota",
+            ]
         )
     )
     def model_errs(self, code: str) -> None:
@@ -237,7 +348,11 @@ class AnyCall(RuleBasedStateMachine):
     def a_side_misbehaves(self, side: str, full: bool) -> None:
         self.feed(on.OutboxFull(side) if full else on.PeerMisbehaved(side, "bad_json"))
 
-    @rule(event=st.sampled_from([on.PhoneStopped(), on.PhoneClosed(), on.ModelClosed()]))
+    @rule(
+        event=st.sampled_from(
+            [on.PhoneStopped(), on.PhoneClosed(), on.ModelClosed(), on.ModelClosed(3000)]
+        )
+    )
     def a_side_leaves(self, event: on.Event) -> None:
         self.feed(event)
 
@@ -282,6 +397,38 @@ class AnyCall(RuleBasedStateMachine):
         assert sum(rows.values()) == self.driver.call.spent
 
     @invariant()
+    def what_goes_out_is_what_came_in_and_no_more(self) -> None:
+        if not hasattr(self, "driver"):
+            return
+        sent = Counter[str]()
+        for chunk in self.driver.sent(do.SendAudio):
+            _, _, rest = chunk.mark.partition(":")
+            item, _, ms = rest.rpartition(":")
+            sent[item] += len(chunk.mulaw)
+            assert sent[item] == int(ms) * MS, "a mark tells of what was not sent, or twice"
+        spoken = {item: n for item, n in sent.items() if not item.startswith("clip_")}
+        assert all(n <= self.received[item] * MS for item, n in spoken.items())
+        for line in self.driver.kept(TranscriptLine):
+            assert line.heard_ms is None or line.heard_ms * MS <= sent[line.item_id]
+            assert line.generated_text.startswith(line.heard_text), "said what was not said"
+
+    @invariant()
+    def a_recording_needs_the_notice_and_outlives_no_refusal(self) -> None:
+        if not hasattr(self, "driver"):
+            return
+        kinds = [c for _, c in self.driver.log]
+        starts = [n for n, c in enumerate(kinds) if isinstance(c, do.StartRecording)]
+        ends = [n for n, c in enumerate(kinds) if isinstance(c, do.DropRecording)]
+        assert len(starts) <= 1
+        assert len(ends) <= 1
+        later = kinds[ends[0] :] if ends else []
+        assert not any(isinstance(c, do.StartRecording | do.ResumeRecording) for c in later)
+        assert not any(
+            isinstance(c, do.Keep) and isinstance(c.record, TranscriptLine) for c in later
+        )
+        assert not starts or self.driver.call.statistics().notice_heard
+
+    @invariant()
     def no_two_lines_stand_in_one_place(self) -> None:
         if not hasattr(self, "driver"):
             return
@@ -309,6 +456,7 @@ class AnyCall(RuleBasedStateMachine):
         started = any(isinstance(c, do.DialModel) for _, c in self.driver.log)
         moved = any(row.disposition == "resume" for row in self.driver.kept(DispositionChosen))
         assert len(self.driver.kept(CallEnded)) == (started and not moved)
+        assert len(self.driver.kept(DispositionChosen)) == len(self.driver.sent(do.ClosePhone))
 
 
 TestAnyCall = AnyCall.TestCase
@@ -323,6 +471,7 @@ class Asked(RuleBasedStateMachine):
         self.driver = Driver()
         self.driver.greeted()
         self.asked = self.count = 0
+        self.lost = False
         self.active: str | None = None
         self.open_calls: list[str] = []
         self.owed: set[str] = set()
@@ -342,12 +491,15 @@ class Asked(RuleBasedStateMachine):
                     self.owed.discard(call_id)
                 case do.RunTool(call_id):
                     self.open_calls.append(call_id)
+                case do.CloseModel():
+                    self.lost = True  # too slow: nobody is owed anything any more
+                    self.owed.clear()
                 case _:
                     pass
         self.seen = len(self.driver.log)
 
     def alive(self) -> bool:
-        return self.driver.call.phase is Phase.TALKING
+        return self.driver.call.phase is Phase.TALKING and not self.lost
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 3.5]))
     def time_passes(self, seconds: float) -> None:
@@ -396,7 +548,7 @@ class Asked(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Let everything come to rest: no function is left without its answer."""
-        if not hasattr(self, "driver") or not self.alive():
+        if not hasattr(self, "driver") or self.driver.call.phase is not Phase.TALKING:
             return
         while self.open_calls:
             self.tool_finishes()
@@ -406,6 +558,9 @@ class Asked(RuleBasedStateMachine):
             self.tool_finishes()
         if self.alive() or self.driver.call.phase is Phase.LEAVING:
             assert not self.owed, f"never answered: {self.owed}"
+        played = len(self.driver.played)
+        self.driver.wait(130)  # longer than anybody who asks for it is waited for
+        assert len(self.driver.played) > played or self.driver.sent(do.ClosePhone), "silence"
 
 
 TestAsked = Asked.TestCase

@@ -189,3 +189,20 @@ def test_a_television_is_not_talked_against_for_ever() -> None:
     assert purposes(driver) == ["turn", "go_on"]
     driver.hear(8.0, HUSH)
     assert driver.call._state.idle.prompted, "but it is asked who is there"
+
+
+def test_nor_is_a_noise_that_the_server_hears_as_well() -> None:
+    driver = cut_short()
+    for n in (2, 3, 4):
+        driver.hear(1.0, HUSH)
+        driver.feed(on.SpeechStarted(f"u{n}", 9000 * n))
+        driver.hear(0.5, HUSH)
+        driver.feed(on.SpeechStopped(f"u{n}", 9000 * n + 800), on.InputCommitted(f"u{n}"))
+        driver.feed(on.CallerTranscribed(f"u{n}", ""))
+        driver.hear(3.0, HUSH)
+        if n == 2:
+            assert purposes(driver) == ["turn", "go_on"]
+        driver.agent_says(f"a{n}", 8000, response=f"r{n}")
+        driver.hear(1.0, HUSH)
+        driver.hear(0.6)
+    assert purposes(driver).count("go_on") == 1

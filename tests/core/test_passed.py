@@ -64,7 +64,7 @@ def test_a_batch_is_heard_as_its_frames_would_be(frames, sizes):
     for at, later in zip(cuts(one), cuts(many), strict=True):
         assert at <= later <= at + 8 * FRAME_S, "by its batch at the latest"
     if not cuts(one):
-        heard, told = one.call._state.talk.ear, many.call._state.talk.ear
+        heard, told = one.call._state.talk.caller.ear, many.call._state.talk.caller.ear
         assert told.floor_db == pytest.approx(heard.floor_db)
         assert told.voiced_ms(many.now) == heard.voiced_ms(one.now)
     kept, held = one.call._state.link, many.call._state.link
@@ -77,7 +77,7 @@ def test_no_quieter_frame_than_the_core_is_alert_to_would_be_a_voice(frames):
     driver = interrupted()
     for level_db, rises in frames:
         alert_db = driver.call.alert_db
-        ear = driver.call._state.talk.ear
+        ear = driver.call._state.talk.caller.ear
         voiced = ear.frame(driver.now, 20, level_db, -100.0, rises)
         assert level_db > alert_db or not voiced
         driver.now += FRAME_S
