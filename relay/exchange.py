@@ -83,6 +83,7 @@ class _Exchange:
         self._body_since: float | None = None
         self._unanswered = 500  # the status when the app says nothing
         self._out = bytearray()
+        self._answered = False
         self._sending = trio.Lock()  # apps that read and answer at once are of two tasks
 
     async def receive(self) -> Message:
@@ -148,11 +149,13 @@ class _Exchange:
         self._out += message.get("body", b"")
         if not message.get("more_body", False):
             async with self._sending:
+                self._answered = True
                 await self._stream.send_all(self._out)
 
     async def end(self) -> None:
-        """Say something if the app has not, and part so that the peer can read it."""
-        if not self._out:
+        """Say something if the app has not to its end, and part so that the peer can read it."""
+        if not self._answered:
+            self._out.clear()
             self._begin(self._unanswered, [(b"content-length", b"0")])
             await self.send({"type": "http.response.body"})
         if not self._whole:

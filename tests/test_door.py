@@ -491,6 +491,20 @@ async def test_an_app_that_breaks_or_says_nothing_owes_a_500(
         assert house.door.counts["failed:RuntimeError"] == 1
 
 
+async def test_an_answer_that_the_app_did_not_end_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def half(_: object, __: object, send: exchange.Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise RuntimeError("a bug in the middle of an answer")
+
+    async with open_house() as house:
+        monkeypatch.setattr(house.door, "_webhooks", half)
+        answer = await house.say(WEBHOOK + b"Content-Length: 0\r\n\r\n")
+        assert (status(answer), b"half" in answer) == (500, False)
+
+
 async def test_of_a_crowd_one_begins_in_each_turn_of_the_loop_first_come_first_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
