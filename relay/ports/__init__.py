@@ -78,7 +78,7 @@ from relay.ports.records import (
     WriteStore,
 )
 from relay.ports.returns import CallPast, ReturnStore, Standing, WhyBack
-from relay.ports.sockets import QuickSocket, Socket
+from relay.ports.sockets import AnsweringSocket, QuickSocket, Socket
 from relay.ports.spending import DayBudgets, Drawn
 from relay.ports.voice import Voice, VoiceOver, VoiceSays, VoiceSound
 
@@ -87,6 +87,7 @@ __all__ = [
     "CALL_FAILED",
     "ENDED",
     "Account",
+    "AnsweringSocket",
     "Appointment",
     "Attempt",
     "AttemptStore",

@@ -23,6 +23,19 @@ class Socket(Protocol):
 
 
 @runtime_checkable
+class AnsweringSocket(Socket, Protocol):
+    """A socket whose peer can be asked whether it is still there."""
+
+    async def ping(self) -> None:
+        """Wait until the peer has answered a ping (RFC 6455, 5.5.2). One at a time.
+
+        Raises SocketClosed if nothing can be sent. A connection that is lost meanwhile answers
+        nothing: give it a deadline.
+        """
+        ...
+
+
+@runtime_checkable
 class QuickSocket(Socket, Protocol):
     """A socket that sends without waiting, as long as its peer keeps up."""
 

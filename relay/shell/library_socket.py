@@ -74,6 +74,12 @@ class WebSocket:
         except ConnectionClosed as gone:
             raise _closed(gone) from None
 
+    async def ping(self) -> None:
+        try:
+            await self._connection.ping()
+        except ConnectionClosed as gone:
+            raise _closed(gone) from None
+
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         # A close frame's reason has 123 bytes (RFC 6455, 5.5).
         short = reason.encode()[:123].decode(errors="ignore")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Final
 
 import trio
 
 from relay.audio import ModelToPhone, loudest_db
 from relay.core import events as on
 from relay.errors import AudioError, DialError, ModelProtocolError, SocketClosed
-from relay.ports import Socket
+from relay.ports import AnsweringSocket, Socket
 from relay.shell.native_socket import NativeSocket
 from relay.shell.outbox import Outbox
 from relay.shell.sentences import Sentences
@@ -18,6 +19,13 @@ from relay.websocket import Mouth
 from relay.wire import realtime
 
 Feed = Callable[[on.Event], None]
+
+# A session that has said nothing for so long is asked whether it is still there, and has this long
+# to answer: a caller waits no longer than both, and what was left of the look before. It is asked
+# at its begin, too, since who has never answered is not judged by that.
+PING_AFTER_S: Final = 3.0
+PONG_S: Final = 2.5
+NO_PONG: Final = "it answers no ping"
 
 
 async def run_model(
@@ -27,7 +35,10 @@ async def run_model(
     try:
         async with dialling as socket, trio.open_nursery() as nursery:
             nursery.start_soon(_write, socket, outbox, feed)
-            await _read(socket, codec, feed)
+            reader = _Reader(codec, feed)
+            if isinstance(socket, AnsweringSocket):
+                nursery.start_soon(_watch, socket, reader, feed, nursery.cancel_scope)
+            await _read(socket, reader, feed)
             nursery.cancel_scope.cancel()
     except DialError as failed:
         feed(on.ModelClosed(reason=str(failed)))
@@ -38,8 +49,35 @@ async def _write(socket: Socket, outbox: Outbox, feed: Feed) -> None:
         feed(on.OutboxFull("model"))
 
 
-async def _read(socket: Socket, codec: ModelToPhone, feed: Feed) -> None:
-    reader = _Reader(codec, feed)
+async def _watch(
+    socket: AnsweringSocket, reader: _Reader, feed: Feed, session: trio.CancelScope
+) -> None:
+    """End a session whose peer is not there any more, though its connection is.
+
+    While a caller speaks nothing else tells: the kernel takes a minute of sound for a process that
+    does not run, or a network that is gone.
+    """
+    answers = await _answers(socket)
+    while True:
+        reader.took = False
+        await trio.sleep(PING_AFTER_S)
+        if reader.took:
+            continue
+        if await _answers(socket):
+            answers = True
+        elif answers and not reader.took:
+            feed(on.ModelClosed(reason=NO_PONG))
+            session.cancel()
+
+
+async def _answers(socket: AnsweringSocket) -> bool:
+    with trio.move_on_after(PONG_S), suppress(SocketClosed):  # of which the reader tells
+        await socket.ping()
+        return True
+    return False
+
+
+async def _read(socket: Socket, reader: _Reader, feed: Feed) -> None:
     try:
         if isinstance(socket, NativeSocket):
             await socket.pour(reader.take, reader.join(socket), reader.speak)
@@ -62,6 +100,7 @@ class _Reader:
         self._response_id = self._item_id = ""
         self._mouth: Mouth | None = None
         self._writing: dict[str, Sentences] = {}
+        self.took = False  # anything, since `_watch` looked
 
     def join(self, socket: NativeSocket) -> Mouth:
         """Have the socket's deltas converted where they are received."""
@@ -69,10 +108,12 @@ class _Reader:
         return self._mouth
 
     def speak(self, mulaw: bytes, level_db: float) -> None:
+        self.took = True
         self._feed(on.AgentAudio(self._response_id, self._item_id, mulaw, level_db))
 
     def take(self, text: str | bytes) -> None:
         codec, feed = self._codec, self._feed
+        self.took = True
         try:
             event = realtime.parse(text)
             match event:

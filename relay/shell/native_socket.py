@@ -77,6 +77,8 @@ class NativeSocket:
         self._lagging: Callable[[], None] = _nobody_minds
         self._lent = False  # nothing waits that must be sent before what comes by the lane
         self._pouring: Pouring | None = None
+        self._pings = 0
+        self._answered = trio.Event()  # the last of them was
 
     # ---- in ---------------------------------------------------------------------------------
 
@@ -247,6 +249,9 @@ class NativeSocket:
             if link.unsent <= UNSENT_BYTES:  # else a later one is answered: RFC 6455, 5.5.3
                 self._put(PONG, link.payload())
             self.flush(self._lagging)
+        elif kind == PONG:
+            if link.payload() == str(self._pings).encode():
+                self._answered.set()
         elif kind == CLOSE:
             code = link.code
             self._gone = SocketClosed(code, link.payload().decode())
@@ -266,6 +271,16 @@ class NativeSocket:
             self._raise_gone()
         self._put_message(text)
         await self.drain()
+
+    async def ping(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._gone is not None or self._deaf:
+            self._raise_gone()
+        self._pings += 1
+        self._answered = trio.Event()
+        self._put(PING, str(self._pings).encode())
+        self.flush(self._lagging)
+        await self._answered.wait()
 
     def send_nowait(self, text: str | bytes) -> bool:
         if self._gone is not None or self._deaf:

@@ -16,6 +16,7 @@ import collections
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import trio
 
@@ -25,13 +26,22 @@ CAPACITY = 1024  # messages; a ten-second stall of 20 ms media is 500
 
 
 @dataclass(slots=True)
+class _Ping:
+    """Answered by whoever reads it; back as its own answer."""
+
+    answered: trio.Event = field(default_factory=trio.Event)
+    read: bool = False
+
+
+_Sent: TypeAlias = str | bytes | _Ping
+
+
+@dataclass(slots=True)
 class _Way:
     """One direction: messages with the time at which each can be read, then perhaps an end."""
 
     capacity: int
-    messages: collections.deque[tuple[float, str | bytes]] = field(
-        default_factory=collections.deque
-    )
+    messages: collections.deque[tuple[float, _Sent]] = field(default_factory=collections.deque)
     last_at: float = -math.inf
     ended: SocketClosed | None = None
     deaf: bool = False  # its reader closed: what is still sent goes nowhere
@@ -75,7 +85,10 @@ class MemorySocket:
                     await way.reader.park()
             elif way.messages:
                 way.writers.unpark()
-                return way.messages.popleft()[1]
+                message = way.messages.popleft()[1]
+                if not isinstance(message, _Ping):
+                    return message
+                self._answer(message)
             elif way.ended is not None:
                 raise SocketClosed(way.ended.code, way.ended.reason)
 
@@ -91,7 +104,26 @@ class MemorySocket:
         if self._out.deaf:
             await trio.lowlevel.checkpoint()
             return
-        self._out.messages.append((self._out.arrival(self._delay() if self._delay else 0.0), text))
+        self._put(text)
+
+    async def ping(self) -> None:
+        """Wait until the peer has read what was sent so far: whoever does not read is not there."""
+        self._check_open()
+        ping = _Ping()
+        self._put(ping)
+        await ping.answered.wait()
+
+    def _answer(self, ping: _Ping) -> None:
+        if ping.read:
+            ping.answered.set()
+        elif self._out.ended is None and not self._out.deaf:
+            ping.read = True
+            self._put(ping)
+
+    def _put(self, message: _Sent) -> None:
+        self._out.messages.append(
+            (self._out.arrival(self._delay() if self._delay else 0.0), message)
+        )
         self._out.reader.unpark()
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
