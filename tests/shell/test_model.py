@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 import trio
 
+from relay.audio import ModelToPhone
+from relay.core import events as on
+from relay.shell.model import NO_PONG, PING_AFTER_S, PONG_S, run_model
+from relay.shell.outbox import Outbox
 from relay.sim.brains import Reply, Scripted, reply, say
+from relay.sim.pair import MemorySocket, memory_pair
 from relay.sim.ulaw import tone
 from tests.shell.house import PLAIN, QUESTION, open_house, packaged_clips
 
@@ -133,3 +140,67 @@ async def test_transcripts_that_overtake_each_other_stand_in_the_order_of_speech
         "Second question?",
         "Two.",
     ]
+
+
+# ---- is it still there? ---------------------------------------------------------------------
+
+
+async def ends_of(
+    serve: Callable[[MemorySocket], Awaitable[None]], until_s: float
+) -> list[tuple[float, str]]:
+    """When, and why, a session with this peer was over within a time."""
+    ours, theirs = memory_pair()
+    ends: list[tuple[float, str]] = []
+
+    def feed(event: on.Event) -> None:
+        if isinstance(event, on.ModelClosed):
+            ends.append((trio.current_time() - began, event.reason))
+
+    @asynccontextmanager
+    async def dialling() -> AsyncIterator[MemorySocket]:
+        yield ours
+
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve, theirs)
+        with trio.move_on_after(until_s):
+            await run_model(dialling(), Outbox(8), ModelToPhone(), feed)
+        nursery.cancel_scope.cancel()
+    return ends
+
+
+async def reads_for(socket: MemorySocket, seconds: float) -> None:
+    with trio.move_on_after(seconds):
+        while True:
+            await socket.receive()
+
+
+async def test_one_that_says_nothing_and_is_there_is_left_alone(autojump_clock):
+    async def quiet(socket: MemorySocket) -> None:
+        await reads_for(socket, 1000)
+
+    assert await ends_of(quiet, 600.0) == []
+
+
+@pytest.mark.parametrize("lives_s", [0.5, 3.1, 5.9, 60.2])
+async def test_one_that_is_not_there_any_more_is_over(autojump_clock, lives_s):
+    async def dies(socket: MemorySocket) -> None:
+        await reads_for(socket, lives_s)
+
+    ((at_s, why),) = await ends_of(dies, 600.0)
+    assert why == NO_PONG
+    assert lives_s + PONG_S <= at_s <= lives_s + PING_AFTER_S + PONG_S
+
+
+async def test_one_that_speaks_needs_no_pong_and_one_that_never_gave_any_neither(autojump_clock):
+    async def speaks(socket: MemorySocket) -> None:
+        await reads_for(socket, 1.0)
+        while True:
+            await trio.sleep(2.9)
+            await socket.send('{"type":"rate_limits.updated","event_id":"e","rate_limits":[]}')
+
+    async def never_reads(_socket: MemorySocket) -> None:
+        await trio.sleep_forever()
+
+    assert await ends_of(speaks, 600.0) == []
+    assert await ends_of(never_reads, 600.0) == []

@@ -17,6 +17,7 @@ import trio
 from trio_websocket import WebSocketRequest, serve_websocket
 
 from relay.errors import DialError, SocketClosed
+from relay.ports import AnsweringSocket
 from relay.shell import native_socket, sockets
 from relay.shell.library_socket import WebSocket
 from relay.shell.sockets import MODEL_MESSAGE_BYTES, dial
@@ -58,6 +59,18 @@ async def dial_error(url: str, **how: object) -> str:
 
 
 async def stay_silent(_stream: trio.SocketStream) -> None:
+    await trio.sleep_forever()
+
+
+async def open_and_fall_asleep(stream: trio.SocketStream) -> None:
+    head = bytes(await stream.receive_some(65536))
+    key = head.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
+    guid = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+    accept = base64.b64encode(hashlib.sha1(key + guid).digest())  # noqa: S324 - the RFC's
+    await stream.send_all(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
     await trio.sleep_forever()
 
 
@@ -242,6 +255,46 @@ async def test_a_peer_that_vanishes_is_1006():
         assert gone.value.code == 1006
 
 
+async def test_a_peer_is_asked_whether_it_is_there_while_messages_come():
+    async def chat(request: WebSocketRequest) -> None:
+        connection = await request.accept()
+        for number in range(3):
+            await connection.send_message(str(number))
+        await connection.get_message()
+
+    async with websocket_peer(chat) as url, dial(url, HEADERS) as socket:
+        assert isinstance(socket, AnsweringSocket)
+        got = []
+
+        async def read() -> None:
+            with suppress(SocketClosed):
+                while True:
+                    got.append(await socket.receive())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            with trio.fail_after(5):
+                await socket.ping()
+                await socket.ping()
+            await socket.send("bye")
+        assert got == ["0", "1", "2"]
+        with pytest.raises(SocketClosed):
+            await socket.ping()
+
+
+async def test_a_peer_whose_socket_is_open_and_who_is_not_there_answers_no_ping():
+    async with (
+        raw_peer(open_and_fall_asleep) as url,
+        dial(url, HEADERS) as socket,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(socket.receive)
+        with trio.move_on_after(0.2) as scope:
+            await socket.ping()
+        assert scope.cancelled_caught
+        nursery.cancel_scope.cancel()
+
+
 async def test_our_close_is_seen_with_its_code_and_a_reason_that_fits():
     seen = []
 
@@ -301,17 +354,6 @@ async def test_cancelling_a_dial_or_a_session_leaves_nothing_behind():
 
 
 async def test_a_close_that_nobody_answers_ends_all_the_same():
-    async def open_and_fall_asleep(stream: trio.SocketStream) -> None:
-        head = bytes(await stream.receive_some(65536))
-        key = head.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
-        guid = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
-        accept = base64.b64encode(hashlib.sha1(key + guid).digest())  # noqa: S324 - the RFC's
-        await stream.send_all(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-        )
-        await trio.sleep_forever()
-
     before = living_tasks()
     async with raw_peer(open_and_fall_asleep) as url:
         began = trio.current_time()
