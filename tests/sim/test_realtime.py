@@ -277,7 +277,7 @@ async def test_a_frozen_session_neither_reads_nor_speaks_until_it_thaws(
         assert client.closed is None
         client.session.thaw()
         await client.wait("response.done")
-        assert client.of("input_audio_buffer.cleared")
+        await client.wait("input_audio_buffer.cleared")
 
 
 async def test_a_session_can_babble(autojump_clock: object) -> None:
