@@ -207,20 +207,18 @@ class LocalBusiness:
 
     def _later(self, service: Service, day: date) -> tuple[datetime, ...]:
         """The first free starts after a day that has none, or from now on if it is past."""
-        first = min(max(day, self._local_now().date()), self._last_day())
         found: list[datetime] = []
-        for ahead in range(SEARCH_DAYS):
-            found += self._free(service, first + timedelta(days=ahead))
+        for each in self._searched(day):
+            found += self._free(service, each)
             if len(found) >= MAX_ALTERNATIVES:
                 break
         return tuple(found[:MAX_ALTERNATIVES])
 
     def _alternatives(self, service: Service, wanted: datetime) -> tuple[datetime, ...]:
         """The free starts nearest to what was wanted, on its day first, then on later ones."""
-        first_day = min(max(wanted.date(), self._local_now().date()), self._last_day())
         found: list[datetime] = []
-        for ahead in range(SEARCH_DAYS):
-            free = self._free(service, first_day + timedelta(days=ahead))
+        for each in self._searched(wanted.date()):
+            free = self._free(service, each)
             free.sort(key=lambda start: abs(start - wanted))
             found += free[: MAX_ALTERNATIVES - len(found)]
             if len(found) == MAX_ALTERNATIVES:
@@ -235,6 +233,13 @@ class LocalBusiness:
             return []
         taken = set(self._bookings.taken(day))
         return [start for start in starts if taken.isdisjoint(self._file.slots_of(service, start))]
+
+    def _searched(self, wanted: date) -> list[date]:
+        """Where else to look: from a day on, or from today if it is past. Nowhere for a day that
+        is too far ahead: what is free a year from now is not what its caller means."""
+        first = max(wanted, self._local_now().date())
+        days = min(SEARCH_DAYS, (self._last_day() - first).days + 1)
+        return [first + timedelta(days=ahead) for ahead in range(days)]
 
     def _last_day(self) -> date:
         return (self._local_now() + timedelta(days=MAX_AHEAD_DAYS)).date()

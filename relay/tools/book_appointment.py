@@ -13,7 +13,7 @@ import msgspec
 
 from relay.ports import Booked, BookingRequest, NotBooked
 from relay.tools.appointments import Again, describe, offer, undone
-from relay.tools.days import Day, TimeOfDay, read_coming_day, read_time, written
+from relay.tools.days import Day, TimeOfDay, far_ahead, read_coming_day, read_time, written
 from relay.tools.people import Name, named, read_name
 from relay.tools.tool import Arguments, ToolPorts, ToolResult, clip, tool
 
@@ -34,9 +34,11 @@ class BookAppointment(Arguments):
 async def run(args: BookAppointment, ports: ToolPorts) -> ToolResult:
     today = (await ports.business.now()).date()
     name = read_name(args.name)
+    day = read_coming_day(args.day, today)
+    far = far_ahead(day, today)
     request = BookingRequest(
         service=clip(args.service, 60),
-        starts_at=datetime.combine(read_coming_day(args.day, today), read_time(args.time)),
+        starts_at=datetime.combine(day, read_time(args.time)),
         name=name,
         phone=ports.caller,
     )
@@ -44,9 +46,9 @@ async def run(args: BookAppointment, ports: ToolPorts) -> ToolResult:
         case Booked() as booked:
             if (stale := await undone(booked, ports, args.again)) is not None:
                 return ToolResult({"booked": False, **stale})
-            return ToolResult(_told(booked), "booked", _notice(booked, name, ports))
+            return ToolResult(_told(booked) | far, "booked", _notice(booked, name, ports))
         case NotBooked() as refused:
-            return ToolResult({"booked": False, **await _offer(refused, ports)})
+            return ToolResult({"booked": False, **await _offer(refused, ports), **far})
 
 
 def _told(booked: Booked) -> dict[str, object]:

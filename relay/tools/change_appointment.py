@@ -19,7 +19,7 @@ from relay.tools.appointments import (
     undone,
     which_one,
 )
-from relay.tools.days import Day, TimeOfDay, read_coming_day, read_time, written
+from relay.tools.days import Day, TimeOfDay, far_ahead, read_coming_day, read_time, written
 from relay.tools.people import named
 from relay.tools.tool import Arguments, ToolPorts, ToolResult, clip, tool
 
@@ -41,7 +41,8 @@ async def run(args: ChangeAppointment, ports: ToolPorts) -> ToolResult:
     if not is_number(ports.caller):
         return ToolResult({"changed": False, **WITHHELD})
     today = (await ports.business.now()).date()
-    starts_at = datetime.combine(read_coming_day(args.new_day, today), read_time(args.new_time))
+    day = read_coming_day(args.new_day, today)
+    starts_at, far = datetime.combine(day, read_time(args.new_time)), far_ahead(day, today)
     theirs = await coming(ports)
     found = await meant(theirs, ports, day=args.day, time=args.time, reference=args.reference)
     reference = found[0].reference if len(found) == 1 else NO_REFERENCE
@@ -50,12 +51,12 @@ async def run(args: ChangeAppointment, ports: ToolPorts) -> ToolResult:
         case Appointment() as changed:
             if (stale := await undone(changed, ports, args.again)) is not None:
                 return ToolResult({"changed": False, **stale})
-            output = {"changed": True, **describe(changed)}
+            output = {"changed": True, **describe(changed), **far}
             return ToolResult(output, "changed", _notice(changed, ports))
         case NotBooked("unknown_appointment"):
             return ToolResult({"changed": False, **which_one(theirs, found)})
         case NotBooked() as refused:
-            return ToolResult({"changed": False, **offer(refused)})
+            return ToolResult({"changed": False, **offer(refused), **far})
 
 
 def _notice(changed: Appointment, ports: ToolPorts) -> str:

@@ -58,6 +58,23 @@ def read_coming_day(text: str, today: date) -> date:
     return day
 
 
+def far_ahead(day: date, today: date) -> dict[str, object]:
+    """What the model is told beside a date that comes in a nearer year as well; else nothing.
+
+    "The fifth of December" a year too late is a year that was misheard, or made up: a person would
+    ask. What can be had on that date is the business's to say, since some are booked years ahead.
+    """
+    for year in range(today.year, day.year):
+        with suppress(ValueError):  # the 29th of February
+            if (nearer := day.replace(year=year)) >= today:
+                return {
+                    "far_ahead": f"{day.isoformat()} is more than a year ahead. Say it with its"
+                    " year, and ask whether the caller means that, or"
+                    f" {weekday(nearer)} {nearer.isoformat()}."
+                }
+    return {}
+
+
 def read_time(text: str) -> time:
     """The time of day that HH:MM means. Raises BadArguments."""
     hour, colon, minute = text.strip().partition(":")

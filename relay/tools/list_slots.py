@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from relay.tools.days import Day, read_coming_day, read_time, told, weekday
+from relay.tools.days import Day, far_ahead, read_coming_day, read_time, told, weekday
 from relay.tools.tool import Arguments, BadArguments, ToolPorts, ToolResult, clip, tool
 
 # What a caller can hear at once and still choose from.
@@ -46,6 +46,7 @@ async def run(args: ListSlots, ports: ToolPorts) -> ToolResult:
         "date": day.isoformat(),
         "free": [f"{at:%H:%M}" for at in few(free.starts, around)],
         "free_in_all": len(free.starts),
+        **far_ahead(day, now.date()),
     }
     if not free.starts:
         output["next"] = [told(at) for at in free.later[:MAX_LATER]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from relay.ports import DayHours
-from relay.tools.days import Day, read_coming_day, told, weekday
+from relay.tools.days import Day, far_ahead, read_coming_day, told, weekday
 from relay.tools.tool import Arguments, ToolPorts, ToolResult, clip, tool
 
 # A day with more spans than this is a fault of the business's system, and nobody would listen.
@@ -32,6 +32,7 @@ async def run(args: LookupHours, ports: ToolPorts) -> ToolResult:
         "open": [[f"{start:%H:%M}", f"{end:%H:%M}"] for start, end in hours.spans[:MAX_SPANS]],
         "note": clip(hours.note, 120),
         "timezone": clip((await ports.business.profile()).timezone, 40),
+        **far_ahead(day, now.date()),
     }
     if day == now.date():
         output["now"] = await _now(now, hours, ports)

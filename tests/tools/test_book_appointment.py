@@ -90,6 +90,17 @@ async def test_a_past_day_is_answered_with_today(ports: ToolPorts, business: Any
     assert business.asked == []
 
 
+@pytest.mark.parametrize("answer", [None, NotBooked("too_far")])
+async def test_a_day_in_a_far_year_is_asked_about(
+    ports: ToolPorts, business: Any, answer: NotBooked | None
+) -> None:
+    """Whatever the business makes of it: some are booked years ahead."""
+    business.answer = answer
+    result = await ask(ports, day="2027-11-24")
+    assert result.output["booked"] is (answer is None)
+    assert "or Tuesday 2026-11-24." in result.output["far_ahead"]
+
+
 async def test_the_model_cannot_name_another_number(ports: ToolPorts, business: Any) -> None:
     with pytest.raises(BadArguments, match="unknown field `phone`"):
         await ask(ports, phone="+15550199")

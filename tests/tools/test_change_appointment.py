@@ -80,6 +80,16 @@ async def test_a_change_that_was_undone_is_not_told_as_done(
     assert (result.outcome, result.notice) == ("", "")
 
 
+@pytest.mark.parametrize("answer", [None, NotBooked("too_far")])
+async def test_a_day_in_a_far_year_is_asked_about(
+    use: Any, business: Any, appointment: Any, answer: NotBooked | None
+) -> None:
+    business.theirs, business.answer = {CALLER: [appointment()]}, answer
+    result = await use("change_appointment", new_day="2027-11-25", new_time="10:00")
+    assert result.output["changed"] is (answer is None)
+    assert "or Wednesday 2026-11-25." in result.output["far_ahead"]
+
+
 async def test_a_withheld_number_has_none(use: Any, business: Any, withheld: ToolPorts) -> None:
     result = await use("change_appointment", ports=withheld, **TO, reference="111111")
     assert (result.output["changed"], result.output["reason"]) == (False, "number_withheld")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.tools import BadArguments
-from relay.tools.days import WEEKDAYS, read_day, read_time, weekday
+from relay.tools.days import WEEKDAYS, far_ahead, read_day, read_time, weekday
 
 SUNDAY = date(2026, 11, 22)
 
@@ -41,6 +41,27 @@ def test_a_weekday_is_the_next_one_and_may_be_today(today: date, word: str) -> N
 def test_what_is_no_day_is_answered_with_today(text: str) -> None:
     with pytest.raises(BadArguments, match="Today is Sunday 2026-11-22"):
         read_day(text, SUNDAY)
+
+
+@pytest.mark.parametrize(
+    ("day", "nearer"),
+    [
+        (date(2027, 12, 5), "Saturday 2026-12-05"),
+        (date(2027, 11, 22), "Sunday 2026-11-22"),
+        (date(2028, 1, 3), "Sunday 2027-01-03"),
+        (date(2032, 2, 29), "Tuesday 2028-02-29"),
+        (date(9999, 12, 31), "Thursday 2026-12-31"),
+    ],
+)
+def test_a_date_that_comes_a_year_sooner_is_asked_about(day: date, nearer: str) -> None:
+    said = str(far_ahead(day, SUNDAY)["far_ahead"])
+    assert day.isoformat() in said
+    assert f"or {nearer}." in said
+
+
+@pytest.mark.parametrize("day", [SUNDAY, date(2027, 11, 21), date(2026, 12, 5), date(2028, 2, 29)])
+def test_a_date_that_comes_no_sooner_is_not_asked_about(day: date) -> None:
+    assert far_ahead(day, SUNDAY) == {}
 
 
 @pytest.mark.parametrize(

@@ -81,3 +81,12 @@ async def test_an_unknown_service_is_answered_with_those_there_are(use: Any) -> 
 async def test_what_does_not_fit(use: Any, arguments: dict[str, str], says: str) -> None:
     with pytest.raises(BadArguments, match=says):
         await use("list_slots", **arguments)
+
+
+async def test_a_day_in_a_far_year_is_asked_about(use: Any, business: Any) -> None:
+    """Said for next week, and heard with a year that nobody named."""
+    business.free = FreeStarts("cleaning", date(2027, 12, 5), ())
+    result = await use("list_slots", service="cleaning", day="2027-12-05")
+    assert "or Saturday 2026-12-05." in result.output["far_ahead"]
+    business.free = free(0)
+    assert "far_ahead" not in (await use("list_slots", service="cleaning", day="tuesday")).output

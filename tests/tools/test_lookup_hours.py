@@ -35,6 +35,10 @@ async def test_a_closed_day_has_no_spans(ports: ToolPorts) -> None:
     assert (await ask(ports, "today")).output["open"] == []
 
 
+async def test_a_day_in_a_far_year_is_asked_about(ports: ToolPorts) -> None:
+    assert "or Tuesday 2026-11-24." in (await ask(ports, "2027-11-24")).output["far_ahead"]
+
+
 async def test_a_past_day_is_answered_with_today(ports: ToolPorts) -> None:
     with pytest.raises(BadArguments, match=r"2025-11-24 is past\. Today is Sunday 2026-11-22"):
         await ask(ports, "2025-11-24")
