@@ -250,10 +250,15 @@ def _bounded(arguments_json: str) -> str:
 
 def _advice(name: str, parameters: Mapping[str, Any], fault: str) -> str:
     wanted = "; ".join(
-        f"{field} ({about.get('description', about.get('type', ''))})"
+        f"{field} ({about.get('description', about.get('type', ''))}{_choices(about)})"
         for field, about in parameters["properties"].items()
     )
     return f"{name} was not run. {clip(fault, 200)}. Call it again with a JSON object of: {wanted}."
+
+
+def _choices(about: Mapping[str, Any]) -> str:
+    """What a field may be, where only a few words will do."""
+    return f"; one of: {clip(', '.join(about['enum']), 200)}" if "enum" in about else ""
 
 
 def _description(arguments: type[Arguments]) -> str:

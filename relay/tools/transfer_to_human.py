@@ -41,7 +41,7 @@ _REFUSED = {
 
 
 async def run(args: TransferToHuman, ports: ToolPorts) -> ToolResult:
-    person = getattr(args, "person", "")
+    person = getattr(args, "person", "") or ""
     refused = await ports.human.ring(person, clip(args.reason, 200))
     if not refused:
         return ToolResult(dict(_RINGING))
@@ -55,7 +55,7 @@ def make(people: Sequence[str] = ()) -> Tool:
     if people:
         arguments = msgspec.defstruct(
             "TransferToHuman",
-            [("person", _one_of(people), "")],
+            [("person", _one_of(people), msgspec.UNSET)],
             bases=(TransferToHuman,),
             namespace={"__doc__": TransferToHuman.__doc__},
         )
@@ -64,9 +64,10 @@ def make(people: Sequence[str] = ()) -> Tool:
 
 
 def _one_of(people: Sequence[str]) -> Any:
-    """The type of a name out of these."""
+    """The type of a name out of these, or of none: no default is told, for it would be no name."""
     description = "whom to ring; leave it out for whoever is there"
-    return Annotated[Literal[tuple(people)], msgspec.Meta(description=description)]
+    name: Any = Annotated[Literal[tuple(people)], msgspec.Meta(description=description)]
+    return name | msgspec.UnsetType
 
 
 TOOL = make()

@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openapi_schema_validator import OAS31Validator
 
-from relay.tools import BadArguments, ToolPorts, idempotency_key, registry
+from relay.tools import BadArguments, Tool, ToolPorts, idempotency_key, registry
 from relay.tools.tool import MAX_ARGUMENTS_BYTES, clip
 
 SCALARS = (
@@ -135,8 +136,23 @@ async def test_endless_arguments_are_not_even_parsed(ports: ToolPorts) -> None:
         await run("lookup_hours", " " * (MAX_ARGUMENTS_BYTES + 1), ports)
 
 
+EVERY_TOOL = registry(larger_model=True, people=("billing", "nights")).values()
+
+
+@pytest.mark.parametrize("tool", EVERY_TOOL, ids=lambda tool: tool.name)
+def test_every_schema_is_one_and_its_defaults_fit_it(tool: Tool) -> None:
+    OAS31Validator.check_schema(tool.parameters)
+    defaults = {
+        name: about["default"]
+        for name, about in tool.parameters["properties"].items()
+        if "default" in about
+    }
+    optional = {**tool.parameters, "required": []}
+    assert list(OAS31Validator(optional).iter_errors(defaults)) == []
+
+
 def test_every_schema_is_plain_and_says_what_each_argument_is() -> None:
-    for tool in registry().values():
+    for tool in EVERY_TOOL:
         text = json.dumps(tool.parameters)
         assert "$ref" not in text
         assert "$defs" not in text
@@ -144,7 +160,8 @@ def test_every_schema_is_plain_and_says_what_each_argument_is() -> None:
         assert tool.parameters["additionalProperties"] is False
         for name, about in tool.parameters["properties"].items():
             assert about["description"]
-            assert ("default" in about) == (name not in tool.parameters["required"])
+            if name in tool.parameters["required"]:
+                assert "default" not in about
         assert 20 < len(tool.description) < 400
 
 

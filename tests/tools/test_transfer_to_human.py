@@ -44,6 +44,11 @@ async def test_nothing_but_a_name_on_the_list_rings_anybody(ports, human, argume
     assert human.asked == []
 
 
+async def test_who_asks_for_nobody_on_the_list_is_told_who_is(ports) -> None:
+    with pytest.raises(BadArguments, match="one of: billing, nights"):
+        await PEOPLE.invoke('{"reason":"x","person":"the boss"}', ports)
+
+
 async def test_without_names_there_is_no_field_for_one(ports, human) -> None:
     with pytest.raises(BadArguments):
         await transfer_to_human.TOOL.invoke('{"reason":"x","person":"billing"}', ports)
