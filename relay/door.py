@@ -46,6 +46,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from quart_trio import QuartTrio
 
 from relay import exchange
+from relay.logs import Seldom
 from relay.ports import Socket
 from relay.shell import sockets
 from relay.shell.push_back import PushBack
@@ -188,6 +189,7 @@ class Door:
         self._app = ASGIWrapper(app)  # no lifespan: the app has nothing to start or stop
         self._config = _hypercorn_config()
         self._context = WorkerContext(None)
+        self._failures = Seldom()
         self._heads = Waiting(MAX_WAITING_HEADS, PATIENCE_S)
         self._bodies = Waiting(MAX_WAITING_BODIES, PATIENCE_S)
         self._turnstile = trio.Lock()
@@ -221,9 +223,10 @@ class Door:
     def _report(self, group: ExceptionGroup[Exception]) -> None:
         kind = type(_first(group)).__name__
         self.counts[f"failed:{kind}"] += 1
-        # A traceback for the first of its kind only: a flood must not fill the log.
+        # A flood must not fill the log: a traceback for the first of its kind only.
         exc_info = group if self.counts[f"failed:{kind}"] == 1 else None
-        _log.error("! connection failed", kind=kind, exc_info=exc_info)
+        if times := self._failures.due(kind):
+            _log.error("! connection failed", kind=kind, times=times, exc_info=exc_info)
 
     async def _connection(self, stream: trio.SocketStream) -> None:
         match await self._read_head(stream):

@@ -5,7 +5,8 @@ personal values stand only under keys that begin with `pii.`, where all but a nu
 digits is hidden unless `LOG_PII=on`. Lines of the libraries (trio, quart, alembic) take the
 same way out. Tracebacks never show local variables: those hold what callers say.
 
-`relay serve` logs into a LogPipe, which no reader can hold up.
+`relay serve` logs into a LogPipe, which no reader can hold up. What strangers can bring about is
+told through a Seldom: they shall not say how much is logged.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import sys
 from typing import Literal, Protocol
 
 import structlog
+import trio
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 Form = Literal["json", "console"]
 
 PERSONAL = "pii."
+SELDOM_S = 10.0  # a few lines a minute for each kind, however many come
 
 
 class Sink(Protocol):
@@ -75,6 +78,23 @@ def set_up_logs(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+class Seldom:
+    """Tells of the first of a kind, and then once in SELDOM_S. The kinds must be few."""
+
+    def __init__(self) -> None:
+        self._untold: dict[str, int] = {}
+        self._next: dict[str, float] = {}
+
+    def due(self, kind: str) -> int:
+        """How many there were since the last line, with this one; 0: no line now."""
+        self._untold[kind] = self._untold.get(kind, 0) + 1
+        now = trio.current_time()
+        if now < self._next.get(kind, now):
+            return 0
+        self._next[kind] = now + SELDOM_S
+        return self._untold.pop(kind)
 
 
 def masked(value: object) -> str:

@@ -31,6 +31,7 @@ from relay.core.moving import RESUME
 from relay.errors import PhoneProtocolError, StoreError
 from relay.limits import NO_RULES, NumberLimits, NumberRules
 from relay.lines import Line, Lines, Step
+from relay.logs import Seldom
 from relay.ports import CallRow, CallStore, Consented, RecordingStore, ReturnStore
 from relay.returns import FALLBACK, Returns
 from relay.wire import signature, ticket
@@ -112,6 +113,7 @@ class Switchboard:
         self._model_admits = model_admits
         self._wall_clock = wall_clock
         self._lines = Lines()
+        self._strangers = Seldom()
         self._used: dict[str, float] = {}  # nonce -> when it would have expired
         self.returns = Returns(store, self._ask, self.counts, wall_clock, larger_model)
 
@@ -188,7 +190,8 @@ class Switchboard:
         if isinstance(admitted, ticket.Ticket):
             return admitted.call_sid
         self.counts[f"refused:{admitted}"] += 1
-        _log.warning("! stream refused", why=admitted)
+        if times := self._strangers.due(admitted):
+            _log.warning("! stream refused", why=admitted, times=times)
         return None
 
     async def _check(self, path: str, token: str, claimed_signature: str) -> ticket.Ticket | str:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 import structlog
+from trio.testing import MockClock
 
 import relay
-from relay.logs import set_up_logs
+from relay.logs import SELDOM_S, Seldom, set_up_logs
 
 
 @pytest.fixture(autouse=True)
@@ -147,3 +148,16 @@ def test_a_terminal_gets_text() -> None:
     structlog.get_logger("relay.test").info("= listening", port=8080)
     assert "= listening" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
+
+
+async def test_strangers_do_not_say_how_much_is_logged(mock_clock: MockClock) -> None:
+    seldom = Seldom()
+    assert [seldom.due("forged") for _ in range(100)] == [1] + [0] * 99
+    assert seldom.due("stale") == 1, "each kind has a line of its own"
+    mock_clock.jump(SELDOM_S - 0.1)
+    assert seldom.due("forged") == 0
+    mock_clock.jump(0.1)
+    assert seldom.due("forged") == 101
+    assert seldom.due("forged") == 0
+    mock_clock.jump(10 * SELDOM_S)
+    assert seldom.due("forged") == 2

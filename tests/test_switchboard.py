@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import structlog
 import trio
 
 from relay import lines, returns
@@ -93,6 +94,16 @@ async def test_an_unsigned_handshake_leaves_the_token_unused(signed: str) -> Non
     assert await desk.open(token, signed=signed) is None
     assert desk.board.counts["refused:bad_signature"] == 1
     assert await desk.open(token) == "CA1"
+
+
+async def test_a_crowd_of_strangers_writes_one_line() -> None:
+    desk = make_desk()
+    token = desk.expect()
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(500):
+            assert await desk.open(token, signed="x") is None
+    assert [line["why"] for line in logs] == ["bad_signature"]
+    assert desk.board.counts["refused:bad_signature"] == 500
 
 
 async def test_the_signature_is_of_the_wss_url_with_that_very_token() -> None:
