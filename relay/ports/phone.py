@@ -75,6 +75,9 @@ class RecordingDesk(Protocol):
         """Keep what follows, once what is being said was heard."""
         ...
 
-    def refuse(self) -> None:
-        """Keep nothing of the call, for good, and delete what was kept."""
+    async def refuse(self) -> None:
+        """Keep nothing of the call, for good, and delete what was kept.
+
+        Holds at once. Returns when it would outlive this process, or when that takes too long.
+        """
         ...

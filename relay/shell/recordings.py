@@ -42,6 +42,9 @@ log = structlog.get_logger("relay.recordings")
 CURRENT: Final = "Twilio.CURRENT"
 # A start that is under way, and then the pause: each has tries of its own.
 PAUSE_S: Final = 8.0
+# A database that is away costs a second (journal.DIRECT_S), then there is the spool. The caller
+# waits for it, and the model is told "pending" a second later (core/policy.py).
+REFUSE_S: Final = 2.0
 SWEEP_S: Final = 60.0
 ASK_S: Final = 10.0
 MAX_REMEMBERED: Final = 10_000
@@ -259,8 +262,16 @@ class Recordings:
 class CallRecording:
     """A ports.RecordingDesk: one call's functions, and what they want of its core."""
 
-    def __init__(self, recordings: Recordings, call_sid: str, feed: Feed) -> None:
+    def __init__(
+        self,
+        recordings: Recordings,
+        call_sid: str,
+        feed: Feed,
+        flushed: Callable[[], Awaitable[None]],
+    ) -> None:
+        """flushed: waits until all that was kept so far would outlive the process; the journal's"""
         self._recordings = recordings
+        self._flushed = flushed
         self._call_sid = call_sid
         self._feed = feed
 
@@ -271,8 +282,12 @@ class CallRecording:
     def resume(self) -> None:
         self._feed(on.ResumeAsked())
 
-    def refuse(self) -> None:
+    async def refuse(self) -> None:
         self._feed(on.RecordingRefused())
+        with trio.move_on_after(REFUSE_S) as scope:
+            await self._flushed()
+        if scope.cancelled_caught:
+            log.warning("! a refusal is not written down yet", call_sid=self._call_sid)
 
 
 def recording_state(word: str) -> RecordingState | None:

@@ -373,15 +373,16 @@ class Session:
             self.feed(on.OutboxFull("phone"))
 
     async def _run_tool(self, command: do.RunTool) -> None:
+        kit, call_sid = self._kit, self._facts.call_sid
         await run_tool(
-            self._kit.tools[command.name],
+            kit.tools[command.name],
             command,
-            business=self._kit.business,
+            business=kit.business,
             human=self._desk(),
-            recording=CallRecording(self._kit.recordings, self._facts.call_sid, self.tell),
+            recording=CallRecording(kit.recordings, call_sid, self.tell, kit.journal.flushed),
             caller=self._facts.caller,
-            call_sid=self._facts.call_sid,
-            intents=self._kit.intents,
+            call_sid=call_sid,
+            intents=kit.intents,
             tell=self.feed,
         )
 

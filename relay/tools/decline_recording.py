@@ -12,7 +12,7 @@ class DeclineRecording(Arguments):
 
 async def run(_args: DeclineRecording, ports: ToolPorts) -> ToolResult:
     """Refuse in the caller's name."""
-    ports.recording.refuse()
+    await ports.recording.refuse()
     return ToolResult(
         {
             "status": "stopped",

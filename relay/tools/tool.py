@@ -58,7 +58,7 @@ class _NothingRecorded:
     def resume(self) -> None:
         """Nothing was paused."""
 
-    def refuse(self) -> None:
+    async def refuse(self) -> None:
         """There is nothing to refuse."""
 
 

@@ -373,3 +373,17 @@ async def test_two_functions_of_one_response_get_one_answer(autojump_clock):
         placed.hang_up()
     assert len(placed.session.outputs()) == 2
     assert len(placed.told("response.create")) == 2
+
+
+async def test_who_is_told_that_nothing_is_kept_has_it_in_the_database(autojump_clock):
+    """Killed a moment later, the process must not have taken the refusal with it."""
+    brain = Scripted(
+        reply(call("decline_recording")), reply(say("Nothing.")), heard=["No, thanks."]
+    )
+    async with open_house() as house:
+        placed = house.ring(brain)
+        await placed.greeted()
+        await placed.say()
+        await placed.until(placed.session.outputs)
+        assert house.store.refused == {placed.sid}
+        placed.hang_up()

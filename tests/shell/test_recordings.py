@@ -7,12 +7,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+import structlog
 import trio
 import trio.testing
 
+from relay.core import events as on
 from relay.errors import PhoneControlError, StoreError
 from relay.ports import Consented, Entry, RecordingNoted, UnwantedRecording
-from relay.shell.recordings import CURRENT, PAUSE_S, SWEEP_S, Recordings
+from relay.shell.recordings import (
+    CURRENT,
+    PAUSE_S,
+    REFUSE_S,
+    SWEEP_S,
+    CallRecording,
+    Recordings,
+)
 from tests.fakes import FakePhone
 
 LOST = PhoneControlError("no answer", doubtful=True)
@@ -154,6 +163,28 @@ async def test_a_recording_of_another_process_is_taken_over(autojump_clock) -> N
         desk.recordings.refuse("CA1")
         await desk.recordings.silent("CA1")
         assert desk.studio.asked == ["stop RE5", "delete RE5"]
+
+
+@pytest.mark.parametrize(
+    ("takes_s", "waited_s", "warned"),
+    [(0.0, 0.0, False), (1.5, 1.5, False), (60.0, REFUSE_S, True)],
+)
+async def test_a_refusal_is_answered_once_it_is_safe_or_late(
+    autojump_clock, takes_s: float, waited_s: float, warned: bool
+) -> None:
+    fed: list[on.Event] = []
+
+    async def flushed() -> None:
+        assert fed == [on.RecordingRefused()], "it holds before anybody waits"
+        await trio.sleep(takes_s)
+
+    async with open_desk() as desk:
+        ours = CallRecording(desk.recordings, "CA1", fed.append, flushed)
+        began = trio.current_time()
+        with structlog.testing.capture_logs() as logs:
+            await ours.refuse()
+        assert trio.current_time() - began == pytest.approx(waited_s)
+        assert [line["log_level"] for line in logs] == ["warning"] * warned
 
 
 @dataclass
