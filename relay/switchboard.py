@@ -210,8 +210,9 @@ class Switchboard:
             return "used_token"
         # Another process may have answered the webhook: then we hear of the call just now.
         line = self._lines.get(claim.call_sid)
-        if line is None:
-            line = Line("", "", token, claim.expires_at, again=UNTOLD if claim.again else "")
+        if line is None or (claim.again and line.step is not Step.EXPECTED):
+            who = (line.caller, line.called) if line else ("", "")
+            line = Line(*who, token, claim.expires_at, again=UNTOLD if claim.again else "")
             self._lines.enter(claim.call_sid, line, self._wall_clock())
         if line.step is not Step.EXPECTED:
             return "second_stream"

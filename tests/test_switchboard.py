@@ -378,6 +378,24 @@ async def test_a_return_that_another_process_carried_is_history() -> None:
     assert await ours.board.follows("CA1") == "hang_up"
 
 
+@pytest.mark.parametrize("over", [True, False])
+async def test_a_call_that_another_process_brings_back_may_come_to_where_it_was(over: bool) -> None:
+    """Of workers on one port the kernel chooses one for each connection. over: its stream's end has
+    been noticed; a line that broke may not have told."""
+    ours = make_desk(ask=ask_inline)
+    theirs = make_desk(store=ours.store, ask=ask_inline)
+    assert await ours.open(ours.expect()) == "CA1"
+    with ours.board.on_line("CA1"):
+        token = theirs.board.expect_again("CA1", "+14155550123", "", "broke")
+        if not over:
+            assert await ours.open(token) == "CA1"
+    if over:
+        assert await ours.open(token) == "CA1"
+    line = ours.board.line("CA1")
+    assert line is not None
+    assert (line.step, line.caller, bool(line.again)) == (Step.ADMITTED, "+14155550123", True)
+
+
 async def test_a_return_that_is_asked_for_again_has_the_same_token_for_a_moment_only() -> None:
     desk = make_desk(ask=ask_inline)
     token = desk.board.expect_again("CA1", "", "", "moved")
