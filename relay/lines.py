@@ -35,6 +35,7 @@ class Line:
 
     expires_at: of its token, unix seconds
     again: why it goes on after a stream that ended; "" for a call that begins
+    stream: the name of its stream, the last that this process knows
     fresh_until: how long what was answered may be answered once more; repeated: it was
     """
 
@@ -45,6 +46,7 @@ class Line:
     step: Step = Step.EXPECTED
     disposition: str | None = None
     again: str = ""
+    stream: str = ""
     fresh_until: float = 0.0
     repeated: bool = False
     chosen_at: float = 0.0

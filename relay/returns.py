@@ -8,10 +8,11 @@ looks up where the call stands, since the one that carried it may be gone:
                                                     └─ any other ▶ that
     none was, and a stream had been open ─────────────▶ comes back, "broke", once a minute
 
-A return is a row in the store, claimed once. So two askers bring back one stream, and a call that
-breaks every time it is touched goes to a human instead of round in circles. Each stream is told how
-many returns there were, and says so with what it chooses: a disposition from before the last return
-is told from a new one without a look at clocks, which differ between machines.
+Each page that asks names the stream that it asks about, and nothing is done about one that another
+has followed. A return is a row in the store, claimed once. So two askers bring back one stream, and
+a call that breaks every time it is touched goes to a human instead of round in circles. Each stream
+is told how many returns there were, and says so with what it chooses: a disposition from before the
+last return is told from a new one without a look at clocks, which differ between machines.
 
 What the next stream is told (`story`) is read from the rows that are kept of every call anyway.
 Everything here waits for the store a second at most: nothing is heard meanwhile.
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -32,7 +34,7 @@ from relay.core.events import CallResumed
 from relay.core.moving import RESUME
 from relay.errors import StoreError
 from relay.ports import ReturnStore, Standing, WhyBack
-from relay.ports.returns import MAX_RETURNS, WHYS, return_nonce
+from relay.ports.returns import MAX_RETURNS, WHYS, followed_nonce, return_nonce
 
 ASK_S: Final = 1.0
 CLAIM_S: Final = 0.3
@@ -71,9 +73,12 @@ class Returns:
         self._wall_clock = wall_clock
         self._larger_model = larger_model
 
-    async def follows(self, call_sid: str, *, broke_here: bool, here: bool) -> str:
+    async def follows(
+        self, call_sid: str, stream: str = "", *, broke_here: bool, here: bool
+    ) -> str:
         """What is done with a call whose stream ended: a disposition, or why it comes back.
 
+        stream: which one ended, "" when that is not known
         broke_here: its first stream was in this process, and ended without a word
         here: whether this process has the time to carry it, or to see that another one does
         Raises StoreError for a call of which nothing is known because the store does not answer.
@@ -101,7 +106,24 @@ class Returns:
         if why == "broke" and self._relapses(standing):
             _log.warning("! broke again", call_sid=call_sid)
             return FALLBACK
+        if await self._is_history(call_sid, stream):
+            return FALLBACK
         return why if await self._claim(why, call_sid, standing) else FALLBACK
+
+    async def _is_history(self, call_sid: str, stream: str) -> bool:
+        """Whether a call has had another stream after this one: then its end was told before, and
+        whoever tells it again (a request that was held up, or replayed) takes nothing from that."""
+        if not stream:
+            return False
+        try:
+            followed = await self._ask(
+                partial(self._store.claimed, followed_nonce(stream)), CLAIM_S
+            )
+        except StoreError:
+            return False
+        if followed:
+            _log.warning("! a stream's end is told again", call_sid=call_sid)
+        return bool(followed)
 
     async def _standing(self, call_sid: str) -> Standing | None:
         found: Standing | None = await self._ask(partial(self._store.standing, call_sid), ASK_S)
@@ -111,14 +133,18 @@ class Returns:
         now = datetime.fromtimestamp(self._wall_clock(), UTC)
         return any(why == "broke" and now - at < RELAPSE for why, at in standing.returns)
 
-    async def note(self, why: WhyBack, call_sid: str) -> None:
-        """Write down that a call comes back, so that what was chosen before counts no more."""
-        try:
+    async def note(self, why: WhyBack, call_sid: str, stream: str = "") -> bool:
+        """Write down that a call comes back, so that what was chosen before counts no more.
+
+        stream: the last that it had, "" when that is not known. False: it has come back before.
+        """
+        if await self._is_history(call_sid, stream):
+            return False
+        with suppress(StoreError):
             standing = await self._ask(partial(self._store.standing, call_sid), CLAIM_S)
-        except StoreError:
-            return
-        if standing is not None:
-            await self._claim(why, call_sid, standing)
+            if standing is not None:
+                await self._claim(why, call_sid, standing)
+        return True
 
     async def _claim(self, why: WhyBack, call_sid: str, standing: Standing) -> bool:
         """Claim the next return. False when another process has, or there were too many."""

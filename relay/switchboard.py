@@ -33,6 +33,7 @@ from relay.limits import NO_RULES, NumberLimits, NumberRules
 from relay.lines import Line, Lines, Step
 from relay.logs import Seldom
 from relay.ports import CallRow, CallStore, Consented, RecordingStore, ReturnStore
+from relay.ports.returns import followed_nonce
 from relay.returns import FALLBACK, Returns
 from relay.wire import signature, ticket
 
@@ -135,20 +136,26 @@ class Switchboard:
         self.counts["expected"] += 1
         return self._issue(call_sid, Line(caller, called))
 
-    def expect_again(self, call_sid: str, caller: str, called: str, why: str) -> str:
+    def expect_again(
+        self, call_sid: str, caller: str, called: str, why: str, *, after: str = ""
+    ) -> str:
         """A token for another stream of a call that is under way. There is room for it: it was
-        let in before, also by a process that drains by now."""
+        let in before, also by a process that drains by now.
+
+        after: the name of the stream before, "" when it is not known
+        """
         line = self._lines.get(call_sid)
         if line is not None and line.returns_at(self._wall_clock()):
             return line.token
         self.counts["expected_again"] += 1
-        return self._issue(call_sid, Line(caller, called, again=why))
+        return self._issue(call_sid, Line(caller, called, again=why), after)
 
-    def _issue(self, call_sid: str, line: Line) -> str:
+    def _issue(self, call_sid: str, line: Line, after: str = "") -> str:
         now = self._wall_clock()
         line.expires_at = expires_at = int(now) + TOKEN_S
         line.fresh_until = now + FRESH_S
-        nonce = secrets.token_urlsafe(16)
+        line.stream = secrets.token_urlsafe(16)
+        nonce = f"{line.stream}.{after}" if after else line.stream
         line.token = ticket.issue(self._secret, call_sid, expires_at, nonce, again=bool(line.again))
         self._lines.enter(call_sid, line, self._wall_clock())
         return line.token
@@ -213,6 +220,7 @@ class Switchboard:
         if line is None or (claim.again and line.step is not Step.EXPECTED):
             who = (line.caller, line.called) if line else ("", "")
             line = Line(*who, token, claim.expires_at, again=UNTOLD if claim.again else "")
+            line.stream = _stream(claim.nonce)
             self._lines.enter(claim.call_sid, line, self._wall_clock())
         if line.step is not Step.EXPECTED:
             return "second_stream"
@@ -232,7 +240,13 @@ class Switchboard:
     async def _claim(self, claim: ticket.Ticket) -> bool:
         """Use a nonce up for all processes. True as well when the store cannot be asked."""
         at = datetime.fromtimestamp(self._wall_clock(), UTC)
-        question = partial(self._store.claim_stream, claim.nonce, claim.call_sid, at)
+
+        def question() -> bool:
+            first = self._store.claim_stream(claim.nonce, claim.call_sid, at)
+            if first and (before := _stream_before(claim.nonce)):
+                self._store.claim_stream(followed_nonce(before), claim.call_sid, at)
+            return first
+
         try:
             return bool(await self._ask(question, CLAIM_TIMEOUT_S))
         except StoreError as error:
@@ -267,24 +281,29 @@ class Switchboard:
         if line is not None and line.coming:
             line.step = Step.MISSED
 
-    async def follows(self, call_sid: str) -> str:
+    async def follows(self, call_sid: str, stream: str = "") -> str:
         """What is done with a call whose stream ended: a disposition, or why it comes back.
 
+        stream: which one ended, "" when that is not known. One that another has followed ended long
+        ago: who says so says it again, and changes nothing.
         What was chosen here a moment ago is told from memory; else the store is asked.
         """
         line = self._lines.get(call_sid)
+        another_s = line is not None and stream not in ("", line.stream)
         if line is not None and line.again and line.step is Step.EXPECTED:
-            if line.returns_at(self._wall_clock()) and not line.repeated:
+            if line.returns_at(self._wall_clock()) and (another_s or not line.repeated):
                 line.repeated = True
                 return line.again  # asked twice: the same answer
             line.step = Step.MISSED
+        if another_s:
+            line = None  # it was carried elsewhere, or before
         chosen = line.disposition if line else None
         if line and chosen and chosen != RESUME and self._wall_clock() - line.chosen_at < FRESH_S:
             return chosen
         broke = line is not None and line.streamed and not chosen and not line.again
         try:
             return await self.returns.follows(
-                call_sid, broke_here=broke, here=not self.moving.is_set()
+                call_sid, stream, broke_here=broke, here=not self.moving.is_set()
             )
         except StoreError:
             return chosen if chosen and chosen != RESUME else FALLBACK
@@ -353,6 +372,16 @@ class Switchboard:
     def move(self) -> None:
         """Take no stream any more, and let go of those that run: others will carry them."""
         self.moving.set()
+
+
+def _stream(nonce: str) -> str:
+    """The name of the stream that a token is for."""
+    return nonce.partition(".")[0]
+
+
+def _stream_before(nonce: str) -> str:
+    """The name of the stream that it follows, "" when that is not known."""
+    return nonce.partition(".")[2]
 
 
 def _derived(auth_token: str) -> str:

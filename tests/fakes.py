@@ -237,6 +237,10 @@ class FakeStore:
             chosen[-1].record.returns if chosen else None,
         )
 
+    def claimed(self, nonce: str) -> bool:
+        self._asked()
+        return nonce in self.nonces
+
     def came_back(self, call_sid: str) -> int:
         names = {return_nonce(why, call_sid, number) for why in WHYS for number in range(1, 9)}
         return len(names & self.nonces.keys())

@@ -172,6 +172,11 @@ class SqlStore:
         with self._write() as connection:
             return store_records.inserted(connection, stream_claims, row) == 1
 
+    def claimed(self, nonce: str) -> bool:
+        """Whether a nonce was used up, by any process."""
+        with self._read() as connection:
+            return store_returns.claimed(connection, nonce)
+
     # ---- ReturnStore
 
     def standing(self, call_sid: str) -> Standing | None:

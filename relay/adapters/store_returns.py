@@ -85,6 +85,12 @@ def _returns(connection: sa.Connection, call_sid: str) -> tuple[tuple[WhyBack, d
     return tuple((names[nonce], at) for nonce, at in connection.execute(claims))
 
 
+def claimed(connection: sa.Connection, nonce: str) -> bool:
+    """Whether a nonce was used up."""
+    query = sa.select(sa.exists().where(stream_claims.c.nonce == nonce))
+    return bool(connection.scalar(query))
+
+
 def past(connection: sa.Connection, call_sid: str) -> CallPast | None:
     """What a call has come to; None for one that is not known."""
     began = connection.scalar(sa.select(calls.c.started_at).where(calls.c.call_sid == call_sid))

@@ -20,6 +20,14 @@ def return_nonce(why: WhyBack, call_sid: str, number: int) -> str:
     return f"{why} {call_sid} {number}"
 
 
+def followed_nonce(stream: str) -> str:
+    """What is claimed when a call's next stream is let in: that this one is history.
+
+    stream: the name of the stream before (ticket.py)
+    """
+    return f"followed {stream}"
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What `after-stream` must know of a call. returns: why and when, for each that was granted.
@@ -67,4 +75,8 @@ class ReturnStore(Protocol):
 
     def claim_stream(self, nonce: str, call_sid: str, at: datetime) -> bool:
         """Use up a nonce: True the first time, False ever after, on any process."""
+        ...
+
+    def claimed(self, nonce: str) -> bool:
+        """Whether a nonce was used up, by any process."""
         ...

@@ -58,33 +58,38 @@ class FrontDesk:
     recordings: Recordings
     recorded: bool = False
 
-    def url(self, name: str) -> str:
-        """The public URL of a webhook."""
-        return f"{self.public_url}/twilio/{name}"
+    def url(self, name: str, after: str = "") -> str:
+        """The public URL of a webhook. after: the stream that is over when it is asked, if any."""
+        query = f"?after={after}" if after else ""
+        return f"{self.public_url}/twilio/{name}{query}"
 
     def connect(self, token: str, form: Form, **more: str) -> str:
         """Connect a call to a stream, with a way out behind it."""
         who = {"caller": form.number("From"), "called": form.number("To"), **form.origin()}
         if form.names("From", set(self.numbers.values())):
             who["human"] = "yes"  # read in the form: as a sip: address it is no caller's number
+        line = self.board.line(form.call_sid)
+        stream = line.stream if line else ""
         return twiml.connect_stream(
             stream_url=f"{self.stream_base}{STREAM_PATH}{token}",
-            action_url=self.url("after-stream"),
+            action_url=self.url("after-stream", stream),
             status_callback_url=self.url("stream-status"),
-            fallback_url=self.url("fallback"),
+            fallback_url=self.url("fallback", stream),
             parameters={**who, **more},
         )
 
     def go_on(self, form: Form, why: str) -> str:
         """Bring a call that had a stream back to the agent."""
         caller, called = form.number("From"), form.number("To")
-        token = self.board.expect_again(form.call_sid, caller, called, why)
+        board = self.board
+        token = board.expect_again(form.call_sid, caller, called, why, after=form.after)
         _log.info("= back to the agent", call_sid=form.call_sid, why=why)
         return self.connect(token, form, why=why)
 
     async def dropped(self, form: Form) -> str:
-        """Bring a caller back whom a human has left at once."""
-        await self.board.returns.note("human_dropped", form.call_sid)
+        """Bring a caller back whom a human has left at once; nobody who is back already."""
+        if not await self.board.returns.note("human_dropped", form.call_sid, form.after):
+            return self.bridge(form, APOLOGY)
         return self.go_on(form, "human_dropped")
 
     def loops(self, form: Form) -> bool:

@@ -28,7 +28,7 @@ _WITHHELD: Final = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696
 
 
 class Form:
-    """A webhook's parameters, the first value of each."""
+    """A webhook's parameters, the first value of each; then those of its URL, which are ours."""
 
     def __init__(self, params: list[tuple[str, str]]) -> None:
         self._values = dict(reversed(params))
@@ -70,6 +70,11 @@ class Form:
     def call_sid(self) -> str:
         return self["CallSid"]
 
+    @property
+    def after(self) -> str:
+        """The name of the stream that a call had before this page, "" when that is not known."""
+        return self["after"]
+
 
 async def signed_form(request: Request, *, auth_token: str, public_url: str) -> Form:
     """The form of a request that Twilio has signed; any other request ends here.
@@ -96,7 +101,7 @@ def believe(
     params = _params(body)
     if params is None or not signature.matches(auth_token, public_url + target, params, claimed):
         abort(403)
-    form = Form(params)
+    form = Form(params + parse_qsl(query.decode("latin-1"), max_num_fields=MAX_FIELDS))
     if not 0 < len(form.call_sid) <= MAX_SID_CHARS:
         abort(400)
     return form

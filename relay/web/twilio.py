@@ -94,7 +94,7 @@ async def _after_stream(desk: FrontDesk, form: Form) -> str:
     """Do what the call decided before its stream was closed; or bring it back, if it is there."""
     if form["CallStatus"] in ENDED:
         return twiml.hang_up()
-    what = await desk.board.follows(form.call_sid)
+    what = await desk.board.follows(form.call_sid, form.after)
     _log.info("= after the stream", call_sid=form.call_sid, follows=what)
     return await _next(desk, form, what)
 
@@ -103,7 +103,7 @@ async def _fallback(desk: FrontDesk, form: Form) -> str:
     """Where a call arrives whose stream Twilio has passed over `action` for: what was chosen is
     done all the same. Or where a page of ours was not to be had, as ErrorUrl says: then a room is
     not tried, whose human may have left it with nobody told."""
-    what = await desk.board.follows(form.call_sid)
+    what = await desk.board.follows(form.call_sid, form.after)
     _log.warning("! fallback", call_sid=form.call_sid, follows=what)
     if what == "join" and form["ErrorUrl"]:
         return desk.bridge(form, APOLOGY)
@@ -119,7 +119,7 @@ async def _next(desk: FrontDesk, form: Form, what: str) -> str:
             room = await desk.humans.joins(form.call_sid)
             if room is None:
                 return await desk.dropped(form)
-            return twiml.enter_room(room, action_url=desk.url("after-talk"))
+            return twiml.enter_room(room, action_url=desk.url("after-talk", form.after))
         case "voicemail":
             return desk.voicemail()
         case _ if comes_back(what):

@@ -5,7 +5,8 @@ it once can send it again. So each TwiML names a path of its own,
 
     base64url(call SID) . expiry in unix seconds . base64url(nonce) . kind . base64url(HMAC-SHA256)
 
-kind is "new" or "again": whether the call begins with this stream or has had one before.
+kind is "new" or "again": whether the call begins with this stream or has had one before. The nonce
+is the stream's own name and, behind a dot, that of the stream before, where it is known.
 
 that any process with the secret can read without having issued it. That it works only once is the
 store's to see to (`CallStore.claim_stream`), by its nonce.

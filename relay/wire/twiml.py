@@ -209,7 +209,7 @@ def _wss(url: str) -> str:
     return _absolute(url, {"wss", "ws"} if _LOOPBACK.match(url) else {"wss"})
 
 
-@lru_cache(maxsize=64)  # mostly the same few, in every document
+@lru_cache(maxsize=64)  # some are in every document
 def _web(url: str) -> str:
     return _absolute(url, {"https", "http"})
 

@@ -86,6 +86,7 @@ def test_returns_are_claimed_once_and_told_in_order(store: SqlStore) -> None:
     assert store.claim_stream(first, "CA1", AT)
     assert store.claim_stream("a token's nonce", "CA1", LATER)
     assert store.claim_stream(return_nonce("broke", "CA1", MAX_RETURNS), "CA1", LATER)
+    assert [store.claimed(nonce) for nonce in (first, "no token's")] == [True, False]
     standing = store.standing("CA1")
     assert standing is not None
     assert standing.returns[0] == ("broke", AT)

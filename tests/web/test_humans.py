@@ -10,7 +10,7 @@ from relay.core.records import OwnerNotice
 from relay.errors import PhoneControlError
 from tests.fakes import FakeStore, ask_inline
 from tests.web.conftest import CALLER, HUMAN, PUBLIC, Office, make_office
-from tests.web.test_twilio import VOICEMAIL, carry, verbs, written
+from tests.web.test_twilio import VOICEMAIL, asked, carry, dials_human, live, take, verbs, written
 
 
 async def ring(office: Office, nursery, call_sid: str = "CA1") -> tuple[str, list]:
@@ -152,14 +152,31 @@ async def test_who_leaves_the_room_at_once_sends_the_caller_back_to_the_agent(
     assert verbs(document) == (["Connect", "Redirect"] if back else ["Hangup"])
 
 
+async def test_a_talk_s_end_that_is_told_again_takes_nothing_from_the_stream_behind_it(
+    autojump_clock, office, nursery
+) -> None:
+    first = await office.twiml("incoming")
+    await take(office, first, "join")
+    attempt, _ = await ring(office, nursery)
+    await press(office, attempt, "1")
+    after_talk = asked(await office.twiml(asked(first)), "Dial")
+    assert after_talk.startswith("after-talk?after=")
+    back = await office.twiml(after_talk)
+    async with live(office, back) as choose:
+        assert dials_human(await office.twiml(after_talk))
+        assert office.board.carries("CA1")
+        choose("hang_up")
+    assert verbs(await office.twiml(asked(back))) == ["Hangup"]
+
+
 async def test_a_caller_who_is_sent_to_the_room_twice_is_sent_to_the_same(
     autojump_clock, office, nursery
 ) -> None:
     await carry(office, "join")
     attempt, _ = await ring(office, nursery)
     room = (await press(office, attempt, "1")).findtext("Dial/Conference")
-    asked = [(await office.twiml("after-stream")).findtext("Dial/Conference") for _ in range(2)]
-    assert asked == [room, room]
+    rooms = [(await office.twiml("after-stream")).findtext("Dial/Conference") for _ in range(2)]
+    assert rooms == [room, room]
 
 
 async def test_a_key_that_is_pressed_before_twilio_has_answered_us_counts(

@@ -1,12 +1,16 @@
 """Which TwiML a call gets next."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from twilio.request_validator import RequestValidator
 
-from relay.core.records import CallOpened
+from relay.core.records import CallOpened, DispositionChosen
 from relay.limits import NumberRules
+from relay.ports import Entry
 from tests.web.conftest import AUTH, BILLING, CALLER, HUMAN, OURS, PUBLIC, Office, make_office
 
 VOICEMAIL = ["Say", "Record", "Say", "Hangup"]
@@ -47,17 +51,33 @@ async def carry(office: Office, disposition: str | None, call_sid: str = "CA1") 
     await take(office, await office.twiml("incoming", CallSid=call_sid), disposition, call_sid)
 
 
+def asked(document: Any, tag: str = "Connect") -> str:
+    """The page, as Office posts it, that is asked when the stream of a document is over."""
+    found = document.find(tag)
+    url = str(found.get("action") or found.text)
+    return url.removeprefix(f"{PUBLIC}/twilio/")
+
+
 async def take(
     office: Office, document: Any, disposition: str | None = None, call_sid: str = "CA1"
 ) -> None:
     """Let the stream that a document names come and go."""
+    async with live(office, document, call_sid) as choose:
+        if disposition:
+            choose(disposition)
+
+
+@asynccontextmanager
+async def live(
+    office: Office, document: Any, call_sid: str = "CA1"
+) -> AsyncIterator[Callable[[str], None]]:
+    """The length of the stream that a document names."""
     url = document.find("Connect/Stream").get("url")
     path = url.removeprefix("wss://relay.example.com")
     signed = RequestValidator(AUTH).compute_signature(url, {})
     assert await office.board.admit(path, path.rpartition("/")[2], signed) == call_sid
     with office.board.on_line(call_sid) as choose:
-        if disposition:
-            choose(disposition)
+        yield choose
 
 
 # ---- incoming -------------------------------------------------------------------------------
@@ -68,11 +88,12 @@ async def test_a_call_is_connected_to_a_stream_with_a_way_out_behind_it(office: 
     assert verbs(document) == ["Connect", "Redirect"]
     connect = document.find("Connect")
     stream = connect.find("Stream")
-    assert connect.get("action") == f"{PUBLIC}/twilio/after-stream"
+    name = office.board.line("CA1").stream
+    assert connect.get("action") == f"{PUBLIC}/twilio/after-stream?after={name}"
     assert stream.get("url").startswith("wss://relay.example.com/twilio/stream/")
     assert stream.get("statusCallback") == f"{PUBLIC}/twilio/stream-status"
     assert {p.get("name"): p.get("value") for p in stream} == {"caller": CALLER, "called": OURS}
-    assert document.findtext("Redirect") == f"{PUBLIC}/twilio/fallback"
+    assert document.findtext("Redirect") == f"{PUBLIC}/twilio/fallback?after={name}"
 
 
 async def test_a_repeated_webhook_gets_the_same_answer(office: Office) -> None:
@@ -203,6 +224,42 @@ async def test_a_stream_that_died_without_a_word_is_followed_by_one_more(
     await take(office, again)
     assert dials_human(await office.twiml(page)), "it breaks too often"
     assert dials_human(await office.twiml(page, CallSid="CAnever"))
+
+
+@pytest.mark.parametrize("tag", ["Connect", "Redirect"], ids=["after-stream", "fallback"])
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_stream_s_end_that_is_told_again_takes_nothing_from_the_next(
+    office: Office, tag: str, elsewhere: bool
+) -> None:
+    """A request that was held up, or that somebody has replayed, while the call is live again."""
+    store, other = office.store, make_office(store=office.store) if elsewhere else office
+    first = await office.twiml("incoming")
+    store.write([Entry("CA1", datetime.now(UTC), CallOpened(0.0, "MZ1", CALLER))])
+    await take(office, first)
+    second = await office.twiml(asked(first, tag))
+    assert verbs(second) == ["Connect", "Redirect"]
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    store.nonces = dict.fromkeys(store.nonces, long_ago)
+    async with live(office, second) as choose:
+        assert dials_human(await other.twiml(asked(first, tag)))
+        assert office.board.carries("CA1")
+        assert store.came_back("CA1") == 1
+        choose("hang_up")
+        store.write([Entry("CA1", datetime.now(UTC), DispositionChosen(0.0, "hang_up", "", 1))])
+    assert verbs(await office.twiml(asked(second, tag))) == ["Hangup"]
+    assert verbs(await other.twiml(asked(second, tag))) == ["Hangup"]
+
+
+async def test_before_the_next_stream_is_there_the_same_page_gets_the_same_answer(
+    office: Office,
+) -> None:
+    first = await office.twiml("incoming")
+    await take(office, first)
+    second, *again = [await office.twiml(asked(first)) for _ in range(4)]
+    url = second.find("Connect/Stream").get("url")
+    assert [each.find("Connect/Stream").get("url") for each in again] == [url] * 3
+    await take(office, second)
+    assert dials_human(await office.twiml(asked(second))), "it breaks too often"
 
 
 async def test_nobody_is_brought_back_who_has_hung_up(office: Office) -> None:
