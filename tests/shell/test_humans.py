@@ -6,6 +6,7 @@ import gc
 import weakref
 
 import pytest
+import trio
 
 from relay.core import events as on
 from tests.fakes import FakePhone, FakeStore, make_humans
@@ -32,5 +33,6 @@ async def test_an_attempt_that_is_remembered_does_not_keep_its_call(joining):
     humans.left("CA1", joining=joining)
     gone = weakref.ref(call)
     del call
+    await trio.lowlevel.checkpoint()  # until then Trio holds what ended its sleep, frames and all
     gc.collect()
     assert gone() is None
