@@ -1,4 +1,5 @@
-"""What an operator can mend is one line on stderr and exit code 2; a bug shows its traceback.
+"""What an operator can mend is one line on stderr and exit code 2; a bug shows its traceback,
+Ctrl-C none.
 
 And how a command is brought in, which may be what an operator has to mend.
 """
@@ -27,6 +28,9 @@ def told_plainly() -> Iterator[None]:
     except (ConfigError, RecordingError, StoreError) as error:
         _give_up(error)
     except BaseExceptionGroup as group:
+        interrupted, rest = group.split(KeyboardInterrupt)
+        if interrupted is not None and rest is None:  # Ctrl-C, in as many nurseries as there were
+            raise click.Abort from None
         mendable, rest = group.split((ConfigError, StoreError))
         if mendable is None or rest is not None:
             raise
