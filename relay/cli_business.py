@@ -31,7 +31,13 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @click.command("business")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8090, show_default=True, help="Port to listen on; 0: any free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),  # beyond it the kernel would take another one
+    default=8090,
+    show_default=True,
+    help="Port to listen on; 0: any free one.",
+)
 def business_command(host: str, port: int) -> None:
     """Serve BUSINESS_FILE over HTTP, until SIGTERM.
 

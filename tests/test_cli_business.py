@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from click.testing import CliRunner
 
+from relay.cli_business import business_command
 from tests.started import Begun, piped, started
 
 
@@ -76,3 +78,9 @@ def test_what_cannot_be_had_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert f"port {port}" in refused(tmp_path, "--port", port)
+
+
+def test_a_port_that_cannot_be_is_not_another_one() -> None:
+    done = CliRunner().invoke(business_command, ["--port", "99999"])
+    assert done.exit_code == 2
+    assert "0<=x<=65535" in done.output
