@@ -38,6 +38,7 @@ class About:
         self._told = False
         self.profile = BusinessProfile(name="this business", timezone="UTC")
         self.known = False
+        self.why = ""  # it has not answered the last time
 
     async def ask(self) -> None:
         """Ask the business; what it does not answer stays as it was."""
@@ -51,11 +52,12 @@ class About:
                 self._hours = {day: await self._business.hours(day) for day in days}
                 self._told = True
         except (BusinessError, trio.TooSlowError) as error:
+            self.why = str(error) or f"no answer within {ASK_S:g} s"
             _log.warning(
                 "! the business does not say its hours"
                 if self.known
                 else "! the business does not say who it is",
-                error=str(error),
+                error=self.why,
             )
 
     async def keep_fresh(self) -> None:

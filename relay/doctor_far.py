@@ -22,7 +22,7 @@ from relay.config import Settings
 from relay.core.policy import CallPolicy
 from relay.doctor import Finding, database, fail, is_sqlite, ok, skip, warn
 from relay.doctor_voice import look_at_voice
-from relay.errors import ConfigError, PhoneControlError
+from relay.errors import ConfigError, PhoneControlError, certificate_fault
 from relay.ports import Account, Number, NumberRoutes, PhoneAccount, Socket
 from relay.shell.clip_studio import record
 from relay.shell.kit import CallFacts
@@ -106,8 +106,8 @@ async def _business(settings: Settings) -> list[Finding]:
             return [
                 fail(
                     "business",
-                    "BUSINESS_API_BASE does not say who it is",
-                    "docs/business-api.md; the log line above has the reason",
+                    f"BUSINESS_API_BASE does not say who it is: {about.why}",
+                    "docs/business-api.md has what it must answer",
                 )
             ]
         return [ok("business", f"callers reach {about.profile.name}")]
@@ -290,6 +290,14 @@ async def _address(settings: Settings, transport: httpx.AsyncBaseTransport | Non
         try:
             answer = await client.get(url)
         except httpx.HTTPError as error:
+            if untrusted := certificate_fault(error):
+                return [
+                    fail(
+                        "address",
+                        f"PUBLIC_URL's certificate is refused, and Twilio does so, too: {untrusted}",
+                        "renew it where TLS ends, at the proxy or tunnel",
+                    )
+                ]
             says = f"nobody answers at PUBLIC_URL: {type(error).__name__}"
             return [warn("address", says, "start the relay, and look at its proxy or tunnel")]
     if answer.status_code != 200:

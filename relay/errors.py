@@ -22,6 +22,8 @@
 Foreign exceptions are mapped to these once, in the adapter or socket that met them.
 """
 
+import ssl
+
 
 class RelayError(Exception):
     """Root of all the relay's own errors."""
@@ -139,3 +141,12 @@ class VoiceError(PortError):
 
 class DialError(PortError):
     """No usable connection to the model, or to the second voice, could be made."""
+
+
+def certificate_fault(error: BaseException | None) -> str:
+    """Why a peer's certificate was refused, if that is what a foreign error comes from; else ""."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+        error = error.__cause__ or error.__context__
+    return ""

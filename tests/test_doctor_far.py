@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from ssl import SSLCertVerificationError
 
 import httpx
 import pytest
@@ -88,8 +89,16 @@ async def look(
     account: FakeAccount | None = None,
     dial: Callable[[CallFacts], AbstractAsyncContextManager[Socket]] | None = None,
     page: int = 200,
+    fault: Exception | None = None,
 ) -> dict[str, list[Finding]]:
-    transport = httpx.MockTransport(lambda _: httpx.Response(page))
+    """page, fault: what is at our own address."""
+
+    def at_home(_: httpx.Request) -> httpx.Response:
+        if fault is not None:
+            raise fault
+        return httpx.Response(page)
+
+    transport = httpx.MockTransport(at_home)
     with trio.fail_after(20):
         findings = await look_far(
             settings,
@@ -226,6 +235,19 @@ async def test_an_address_where_something_else_answers(tmp_path: Path) -> None:
     assert "502" in says
 
 
+async def test_an_address_whose_certificate_twilio_refuses_too(tmp_path: Path) -> None:
+    expired = SSLCertVerificationError()
+    expired.verify_message = "certificate has expired"
+    fault = httpx.ConnectError("no TLS")
+    fault.__cause__ = expired
+    level, says, _ = of(await look(make_settings(tmp_path), fault=fault), "address")
+    assert level is Level.FAIL
+    assert "certificate has expired" in says
+    away = httpx.ConnectError("refused")
+    level, says, _ = of(await look(make_settings(tmp_path), fault=away), "address")
+    assert level is Level.WARN, "it need not run yet"
+
+
 async def test_a_database_and_a_business_that_are_away(tmp_path: Path) -> None:
     found = await look(
         make_settings(
@@ -236,4 +258,5 @@ async def test_a_database_and_a_business_that_are_away(tmp_path: Path) -> None:
     )
     for check in ("database", "business"):
         assert of(found, check)[0] is Level.FAIL
+    assert "127.0.0.1:9" in of(found, "business")[1], "and why"
     assert found["model"][0].level is Level.OK, "the others are asked all the same"

@@ -21,7 +21,7 @@ from twilio.http import AsyncHttpClient  # type: ignore[import-untyped]
 from twilio.http.response import Response  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
-from relay.errors import PhoneControlError
+from relay.errors import PhoneControlError, certificate_fault
 from relay.ports import Account, Number, NumberRoutes
 
 ASK_S: Final = 10.0
@@ -114,7 +114,8 @@ def _deadline() -> Iterator[None]:
     except trio.TooSlowError:
         raise PhoneControlError(f"no answer within {ASK_S:g} s") from None
     except httpx.HTTPError as error:
-        raise PhoneControlError(f"no connection: {type(error).__name__}") from None
+        why = certificate_fault(error) or type(error).__name__
+        raise PhoneControlError(f"no connection: {why}") from None
     except TwilioException as error:
         status, code = getattr(error, "status", None), getattr(error, "code", None)
         text = f"HTTP {status}" if status else "an answer that makes no sense"

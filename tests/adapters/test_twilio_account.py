@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable
 from urllib.parse import parse_qs
 
@@ -120,6 +121,16 @@ async def test_no_connection_and_no_answer_are_errors_too(
 
     twilio, _ = account(away)
     with pytest.raises(PhoneControlError, match="no connection: ConnectError"):
+        await twilio.account()
+
+    expired = ssl.SSLCertVerificationError()
+    expired.verify_message = "certificate has expired"
+
+    def refused(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no TLS") from expired
+
+    twilio, _ = account(refused)
+    with pytest.raises(PhoneControlError, match="no connection: certificate has expired"):
         await twilio.account()
 
     async def never(_: httpx.Request) -> httpx.Response:
