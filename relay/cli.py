@@ -62,5 +62,5 @@ def main() -> None:
 def demo_command(seed: int | None, voice: str) -> None:
     """Place four simulated calls on this machine: no keys, no network."""
     with told_plainly():
-        demo = from_extra("relay.demo.run")
-    sys.exit(demo.main(seed, voice))
+        status = from_extra("relay.demo.run").main(seed, voice)
+    sys.exit(status)
