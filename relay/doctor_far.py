@@ -294,7 +294,7 @@ async def _address(settings: Settings, transport: httpx.AsyncBaseTransport | Non
                 return [
                     fail(
                         "address",
-                        f"PUBLIC_URL's certificate is refused, and Twilio does so, too: {untrusted}",
+                        f"PUBLIC_URL's certificate is refused, by Twilio as well: {untrusted}",
                         "renew it where TLS ends, at the proxy or tunnel",
                     )
                 ]
