@@ -44,14 +44,26 @@ class Stop:
         self.drain.set()
 
 
+def obeyed() -> tuple[signal.Signals, ...]:
+    """The signals that end a relay. One that ignores SIGHUP, as under nohup, still does."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    terminal = (signal.SIGHUP,) if hangs_up else ()
+    return (signal.SIGTERM, signal.SIGINT, *terminal, signal.SIGUSR1)
+
+
 async def obey_signals(stop: Stop, drain_s: float) -> None:
-    """SIGTERM and SIGINT ask the server to stop, and arm the last resort. SIGUSR1 only drains."""
+    """All but SIGUSR1 ask the server to stop, and arm the last resort. SIGUSR1 only drains.
+
+    A terminal that is closed may say SIGHUP twice, by its shell and by the kernel: once is meant.
+    """
     left_s = end_s(drain_s)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) as received:
+    with trio.open_signal_receiver(*obeyed()) as received:
         async for number in received:
             _log.info("< signal", signal=signal.Signals(number).name)
             if number == signal.SIGUSR1:
                 stop.ask_patiently()
+                continue
+            if number == signal.SIGHUP and stop.hurry.is_set():
                 continue
             end_process_after(left_s)
             left_s = FLUSH_S + LAST_RESORT_S

@@ -28,7 +28,7 @@ import trio
 
 from relay.config import Settings
 from relay.errors import ConfigError
-from relay.stop import Stop, end_process_after, end_s
+from relay.stop import Stop, end_process_after, end_s, obeyed
 
 PAUSES_S: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 STEADY_S: Final = 60.0  # who has lived this long begins with the first pause again
@@ -119,8 +119,7 @@ class Crew:
                 await process.stdin.aclose()
 
     async def _pass_signals(self, nursery: trio.Nursery) -> None:
-        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-        with trio.open_signal_receiver(*numbers) as received:
+        with trio.open_signal_receiver(*obeyed()) as received:
             async for number in received:
                 _log.info("< signal", signal=signal.Signals(number).name)
                 if number != signal.SIGUSR1 and not nursery.cancel_scope.cancel_called:
@@ -142,7 +141,7 @@ class Crew:
 
 def _exit_status(status: int) -> int:
     """What a worker's end is to the shell; one that we told before it could listen ended well."""
-    if status in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGUSR1):
+    if -status in obeyed():
         return 0
     return status if status >= 0 else 128 - status
 
