@@ -15,7 +15,7 @@ from trio.testing import MockClock
 
 from tests.golden.scenes import SCENES, Scene
 from tests.shell.flights import Shelf
-from tests.shell.house import open_house
+from tests.shell.house import open_house, packaged_clips
 
 CALLS = Path(__file__).parent / "calls"
 
@@ -27,7 +27,7 @@ def path_of(name: str) -> Path:
 async def record(scene: Scene) -> bytes:
     """Play a scene. Returns its recording; the clock must jump."""
     shelf = Shelf()
-    async with open_house() as house:
+    async with open_house(clips=packaged_clips()) as house:
         await scene.play(house, shelf.kit(house.kit))
     (data,) = shelf.files.values()
     return data

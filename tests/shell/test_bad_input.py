@@ -17,9 +17,9 @@ from relay.core.records import ToolCalled
 from relay.ports import BusinessApi
 from relay.sim.brains import Call, Scripted, call, reply, say
 from relay.sim.ulaw import is_silent, tone
-from tests.shell.house import MONDAY, Placed, open_house, packaged_clips
+from tests.shell.house import MONDAY, Placed, brief_clips, open_house
 
-CLIPS = packaged_clips()
+CLIPS = brief_clips()
 LOOK = say("Let me look.", ms=800)
 SORRY = say("I am sorry, that did not work.", ms=1500, hz=900)
 BOOK = {"service": "cleaning", "day": "tuesday", "time": "09:00", "name": "Ann Lee"}

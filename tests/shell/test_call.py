@@ -13,12 +13,13 @@ from tests.shell.house import (
     NUMBER,
     PLAIN,
     assert_nothing_personal,
+    brief_clips,
     open_house,
     packaged_clips,
     strongest_hz,
 )
 
-GREETING = packaged_clips()["greeting"]
+GREETING = brief_clips()["greeting"]
 
 
 async def test_the_greeting_is_on_its_way_in_the_instant_of_the_start(autojump_clock):
@@ -71,7 +72,7 @@ async def test_a_turn_is_heard_entire_and_to_the_bit(autojump_clock):
 
 async def test_no_row_of_what_was_said_before_the_notice_was_heard(autojump_clock):
     brain = Scripted(heard=["I killed him."])
-    async with open_house() as house:
+    async with open_house(clips=packaged_clips()) as house:
         call = house.ring(brain)
         await call.until(lambda: call.sessions)
         await call.say()

@@ -13,9 +13,9 @@ from relay.core.records import DispositionChosen, OwnerNotice
 from relay.sim.brains import Reply, Scripted, call, failed, rate_limited, reply, say
 from relay.sim.realtime import Fault, Options
 from relay.sim.ulaw import tone
-from tests.shell.house import PLAIN, Placed, clock, open_house, packaged_clips
+from tests.shell.house import PLAIN, Placed, brief_clips, clock, open_house
 
-CLIPS = packaged_clips()
+CLIPS = brief_clips()
 APOLOGY = CLIPS["apology"].mulaw
 
 

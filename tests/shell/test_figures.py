@@ -9,7 +9,7 @@ import trio
 
 from relay.sim.brains import Scripted, reply, say
 from relay.sim.twilio_stream import StreamFaults
-from tests.shell.house import PLAIN, open_house
+from tests.shell.house import PLAIN, open_house, packaged_clips
 
 THINK_S = 0.35
 
@@ -72,7 +72,7 @@ async def test_lost_marks_and_jitter_keep_neither_answers_nor_goodbyes_from_comi
         return "clip_greeting" not in name and dice.random() < 0.3  # that one proves the notice
 
     faults = StreamFaults(lose_mark=lost)
-    async with open_house() as house:
+    async with open_house(clips=packaged_clips()) as house:
         call = house.ring(brain, faults=faults, delay=lambda: dice.uniform(0, 0.2))
         await call.greeted()
         await trio.sleep(3)

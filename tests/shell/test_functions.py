@@ -21,9 +21,9 @@ from relay.ports import (
 )
 from relay.sim.brains import Call, Request, Scripted, call, reply, say
 from relay.sim.ulaw import tone
-from tests.shell.house import NUMBER, House, Placed, open_house, packaged_clips
+from tests.shell.house import NUMBER, House, Placed, brief_clips, open_house
 
-ONE_MOMENT = packaged_clips()["one_moment"]
+ONE_MOMENT = brief_clips()["one_moment"]
 TUESDAY_NINE = {"service": "cleaning", "day": "tuesday", "time": "09:00", "name": "Ann Lee"}
 BOOKING = call("book_appointment", **TUESDAY_NINE)
 

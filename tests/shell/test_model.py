@@ -70,7 +70,7 @@ async def test_garbage_is_counted_logged_once_and_survived(autojump_clock, kind)
 async def test_what_is_said_before_the_model_is_there_reaches_it(autojump_clock):
     """Two seconds of dialling, in which the caller says a whole sentence over the greeting."""
     brain = answering()
-    async with open_house() as house:
+    async with open_house(clips=packaged_clips()) as house:
         placed = house.ring(brain, options=replace(PLAIN, created_s=2.0))
         await trio.sleep(0.3)
         await placed.say(tone(700, 1500))

@@ -19,8 +19,8 @@ from relay.tools import registry
 from tests.shell.house import (
     House,
     Placed,
+    brief_clips,
     open_house,
-    packaged_clips,
     short_clips,
     strongest_hz,
 )
@@ -95,7 +95,7 @@ class Poisoned(dict[str, Clip]):
 
 
 async def crash_in_the_core(house: House) -> Placed:
-    kit = replace(house.kit, clips=Poisoned(packaged_clips()))
+    kit = replace(house.kit, clips=Poisoned(brief_clips()))
     placed = house.ring(Scripted(reply(call("end_call")), heard=["Bye."]), kit=kit)
     await placed.greeted()
     await placed.say()
@@ -147,7 +147,7 @@ async def test_a_booking_that_has_begun_outlives_the_call_that_breaks(autojump_c
     """The "one moment" that a slow booking wants is what breaks the call."""
     brain = Scripted(reply(BOOKING), heard=["Book it."])
     async with open_house(business=lambda inner: Slow(inner, 2.0), crashes=1) as house:
-        kit = replace(house.kit, clips=Poisoned(packaged_clips()))
+        kit = replace(house.kit, clips=Poisoned(brief_clips()))
         placed = house.ring(brain, kit=kit)
         await placed.greeted()
         await placed.say()
@@ -161,7 +161,7 @@ async def test_a_bug_that_a_webhook_meets_ends_its_call_and_not_the_webhook(auto
     rings = reply(say("I ring them.", ms=500), call("transfer_to_human", reason="a bill"))
     brain = Scripted(rings, reply(say("It rings.")), heard=["A human."])
     async with open_house(crashes=1) as house:
-        kit = replace(house.kit, clips=Poisoned(packaged_clips(), "connecting"))
+        kit = replace(house.kit, clips=Poisoned(brief_clips(), "connecting"))
         placed = house.ring(brain, kit=kit)
         await placed.greeted()
         await placed.say()

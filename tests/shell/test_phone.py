@@ -16,9 +16,9 @@ from relay.errors import SocketClosed
 from relay.sim.brains import Scripted, reply, say
 from relay.sim.pair import memory_pair
 from relay.sim.twilio_stream import StreamFaults
-from tests.shell.house import QUESTION, House, Placed, open_house, packaged_clips, short_clips
+from tests.shell.house import QUESTION, House, Placed, brief_clips, open_house, short_clips
 
-APOLOGY = packaged_clips()["apology"].mulaw
+APOLOGY = brief_clips()["apology"].mulaw
 
 
 def answering() -> Scripted:
@@ -187,7 +187,7 @@ async def test_a_repeated_start_changes_nothing(autojump_clock):
         placed.hang_up()
     assert placed.outcome().outcome == "resolved"
     assert len(placed.sessions) == 1
-    assert placed.heard().count(packaged_clips()["greeting"].mulaw) == 1
+    assert placed.heard().count(brief_clips()["greeting"].mulaw) == 1
 
 
 async def test_the_stream_of_another_call_gets_no_session(autojump_clock):

@@ -10,10 +10,10 @@ import trio
 from relay.core.records import OwnerNotice
 from relay.errors import PhoneControlError
 from relay.sim.brains import Scripted, call, reply, say
-from tests.shell.house import PLAIN, House, Placed, open_house, packaged_clips
+from tests.shell.house import PLAIN, House, Placed, brief_clips, open_house
 from tests.shell.test_endings import closed_by_us
 
-CLIPS = packaged_clips()
+CLIPS = brief_clips()
 RINGS = reply(say("I ring them.", ms=1500), call("transfer_to_human", reason="a bill"))
 COMPANY = reply(say("It rings. What is the bill about?", ms=2500, hz=660))
 SORRY = reply(say("Nobody is there. May I take a message?", ms=2000, hz=880))
