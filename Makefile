@@ -46,7 +46,7 @@ fuzz: setup ## Fuzz the C core under sanitizers (needs clang), then the call's c
 		tests/core/test_sounded.py tests/faults/test_failpoints.py tests/shell/test_mayhem.py tests/shell/test_notifier.py
 
 crash: setup-test ## Kill the relay's journal 50 times on each database, and stop PostgreSQL for 30 s
-	@CRASH_KILLS=50 OUTAGE_S=30 $(PYTHON_VENV) -m pytest -s tests/adapters/test_durability.py
+	@CRASH_KILLS=50 OUTAGE_S=30 OUTAGE_CALLS=50 $(PYTHON_VENV) -m pytest -s tests/adapters/test_durability.py
 
 bookings: setup-test ## A thousand random pairs of calls that book: none wrong, none twice (RUNS)
 	@RUNS=$${RUNS:-1000} FUZZ_TIMES=10 $(PYTHON_VENV) -m pytest -n auto \

@@ -40,7 +40,7 @@ def upgrade(database_url: str) -> None:
         with mapped(url), engine.begin() as connection:
             if url.get_backend_name() == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_NUMBER)))
-            _migrate(connection, url.render_as_string(hide_password=True))
+            _migrate(connection, url)
     finally:
         engine.dispose()
 
@@ -60,25 +60,26 @@ def lag(database_url: str) -> int | None:
         engine.dispose()
     if current is None:
         return None
-    steps = [
-        step.revision for step in ScriptDirectory.from_config(alembic_config()).walk_revisions()
-    ]
+    return _known(alembic_config(), current, url).index(current)
+
+
+def _migrate(connection: sa.Connection, url: sa.URL) -> None:
+    config = alembic_config()
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is None or current != _known(config, current, url)[0]:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")  # which reads every migration by itself
+    # With nothing to upgrade nothing was written, and a read-only database has not said so yet.
+    connection.execute(sa.text("UPDATE alembic_version SET version_num = version_num"))
+
+
+def _known(config: Config, current: str, url: sa.URL) -> list[str]:
+    """This program's migrations, the newest first. Raises StoreError if the current is none."""
+    steps = [step.revision for step in ScriptDirectory.from_config(config).walk_revisions()]
     if current not in steps:
         shown = url.render_as_string(hide_password=True)
         raise StoreError(f"{shown}: its tables ({current}) are newer than this relay")
-    return steps.index(current)
-
-
-def _migrate(connection: sa.Connection, shown: str) -> None:
-    config = alembic_config()
-    known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
-    current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and current not in known:
-        raise StoreError(f"{shown}: its tables ({current}) are newer than this relay")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-    # With nothing to upgrade nothing was written, and a read-only database has not said so yet.
-    connection.execute(sa.text("UPDATE alembic_version SET version_num = version_num"))
+    return steps
 
 
 def alembic_config() -> Config:

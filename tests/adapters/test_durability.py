@@ -1,6 +1,6 @@
 """Killed, cut off and brought back: what was promised is there, and it is there once.
 
-CRASH_KILLS and OUTAGE_S make these longer: `make crash`.
+CRASH_KILLS, OUTAGE_S and OUTAGE_CALLS make these longer: `make crash`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from relay.shell.journal import Journal
 from relay.shell.spool import open_spool
 from tests.databases import rows
 
-OUTAGE_S = float(os.environ.get("OUTAGE_S", "3"))
-KILLS = int(os.environ.get("CRASH_KILLS", "10"))
+OUTAGE_S = float(os.environ.get("OUTAGE_S", "2"))
+KILLS = int(os.environ.get("CRASH_KILLS", "5"))
 PROMISED = 40
 START_S = 60  # ends a hang
 CHILD = Path(__file__).with_name("crash_child.py")
@@ -186,9 +186,9 @@ def _check_writes(url: str, folder: Path, crowd: Lives) -> None:
     assert max(told.values()) == 1, "the owner hears of each once"
 
 
-# ---- PostgreSQL goes away under fifty calls -------------------------------------------------
+# ---- PostgreSQL goes away under many calls --------------------------------------------------
 
-CALLS = 50
+CALLS = int(os.environ.get("OUTAGE_CALLS", "20"))
 FRAME_S = 0.02
 BEFORE_S = 1.5
 
@@ -213,7 +213,7 @@ class Aside:
 
 
 class Load:
-    """Fifty calls on one loop: frames, and a record now and then."""
+    """CALLS calls on one loop: frames, and a record now and then."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
