@@ -40,16 +40,19 @@ latency: setup ## What CI holds the relay's latency to, in three minutes at the 
 peers: setup ## Our relay beside others, on one core: half an hour, needs Node and the network
 	@$(PYTHON_VENV) bench/peers/run.py $(ARGS)
 
-fuzz: setup ## Fuzz the C core under sanitizers (needs clang), then the call's core and failpoints; FUZZ_SECONDS
+fuzz: setup-test ## Fuzz the C core under sanitizers (needs clang), then the call's core and failpoints; FUZZ_SECONDS
 	@sh tests/fuzz/run.sh
-	@FUZZ_TIMES=32 $(PYTHON_VENV) -m pytest tests/core/test_playout.py tests/core/test_call_machine.py \
-		tests/core/test_sounded.py tests/faults/test_failpoints.py tests/shell/test_mayhem.py tests/shell/test_notifier.py
+	@FUZZ_TIMES=32 $(PYTHON_VENV) -m pytest tests/faults/test_failpoints.py
+	@FUZZ_TIMES=64 $(PYTHON_VENV) -m pytest tests/core/test_playout.py tests/core/test_call_machine.py \
+		tests/core/test_sounded.py tests/test_replay.py tests/tools/test_conversations.py tests/web/test_forms.py \
+		tests/shell/test_mayhem.py tests/shell/test_notifier.py tests/shell/test_purse.py \
+		tests/shell/test_ear.py tests/shell/test_mouth.py
 
 crash: setup-test ## Kill the relay's journal 50 times on each database, and stop PostgreSQL for 30 s
 	@CRASH_KILLS=50 OUTAGE_S=30 OUTAGE_CALLS=50 $(PYTHON_VENV) -m pytest -s tests/adapters/test_durability.py
 
 bookings: setup-test ## A thousand random pairs of calls that book: none wrong, none twice (RUNS)
-	@RUNS=$${RUNS:-1000} FUZZ_TIMES=10 $(PYTHON_VENV) -m pytest -n auto \
+	@RUNS=$${RUNS:-1000} FUZZ_TIMES=20 $(PYTHON_VENV) -m pytest -n auto \
 		tests/shell/test_bookings_at_random.py tests/adapters/test_store_bookings.py
 
 long: setup-test ## A call of ten minutes through the whole shell, simulated: does anything grow?

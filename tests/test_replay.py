@@ -26,7 +26,7 @@ from relay.errors import ConfigError, RecordingError
 from relay.replay import first_difference, replay
 from relay.shell.recording import FORMAT, Recording, read
 from relay.timeline import timeline
-from tests.core.driver import EFFECTS, clips
+from tests.core.driver import EFFECTS, TIMES, clips
 from tests.core.test_call_machine import AnyCall
 from tests.shell.flights import Recorded, landed, recorded
 from tests.test_wiring import make_settings, open_relay, phone, scripted_model
@@ -98,7 +98,9 @@ class AnyRecordedCall(AnyCall):
 
 
 TestAnyRecordedCall = AnyRecordedCall.TestCase
-TestAnyRecordedCall.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAnyRecordedCall.settings = settings(
+    max_examples=25 * TIMES, stateful_step_count=40, deadline=None
+)
 
 
 def test_sound_makes_no_difference() -> None:

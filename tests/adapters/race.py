@@ -27,6 +27,7 @@ from relay.ports import BookingRequest, ChangeRequest, NotBooked
 
 TEN = datetime(2026, 11, 24, 10, 0)  # noqa: DTZ001 - the business's wall clock
 SLOTS, BOOKINGS, MOVES = 13, 16, 60
+ACTS = 40  # of each thread
 
 
 async def act(business: LocalBusiness, store: Any, kind: str, number: int) -> Any:
@@ -65,7 +66,7 @@ def work(url: str, toml: str, seed: int) -> list[str]:
 
     async def run() -> list[str]:
         lines = []
-        for _ in range(80):
+        for _ in range(ACTS):
             kind = dice.choice(["book", "book", "change", "change", "change", "cancel"])
             number = dice.randrange(BOOKINGS if kind == "book" else MOVES)
             answer = await act(business, store, kind, number)

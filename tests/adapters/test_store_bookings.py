@@ -256,7 +256,7 @@ def test_messages_are_kept_once(store: SqlStore, database_url: str) -> None:
 RACE = Path(__file__).with_name("race.py")
 
 
-@pytest.mark.parametrize("seed", range(1, 1 + TIMES))  # `make bookings` takes ten
+@pytest.mark.parametrize("seed", range(1, 1 + TIMES))  # `make bookings` takes twenty
 def test_processes_that_book_change_and_cancel_at_random(
     database_url: str, business_path: Path, seed: int
 ) -> None:

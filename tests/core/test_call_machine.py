@@ -460,7 +460,7 @@ class AnyCall(RuleBasedStateMachine):
 
 
 TestAnyCall = AnyCall.TestCase
-TestAnyCall.settings = settings(max_examples=160 * TIMES, stateful_step_count=50, deadline=None)
+TestAnyCall.settings = settings(max_examples=80 * TIMES, stateful_step_count=50, deadline=None)
 
 
 class Asked(RuleBasedStateMachine):
@@ -564,7 +564,7 @@ class Asked(RuleBasedStateMachine):
 
 
 TestAsked = Asked.TestCase
-TestAsked.settings = settings(max_examples=100 * TIMES, stateful_step_count=40, deadline=None)
+TestAsked.settings = settings(max_examples=50 * TIMES, stateful_step_count=40, deadline=None)
 
 
 def test_ten_minutes_of_talk_run_on_a_clock_that_nobody_waits_for() -> None:

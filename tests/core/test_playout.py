@@ -327,4 +327,4 @@ class Ledger(RuleBasedStateMachine):
 
 
 TestLedger = Ledger.TestCase
-TestLedger.settings = settings(max_examples=160 * TIMES, stateful_step_count=40, deadline=None)
+TestLedger.settings = settings(max_examples=80 * TIMES, stateful_step_count=40, deadline=None)

@@ -50,7 +50,7 @@ class AnyCallTwice(AnyCall):
 
 
 TestAnyCallTwice = AnyCallTwice.TestCase
-TestAnyCallTwice.settings = settings(max_examples=60 * TIMES, stateful_step_count=50, deadline=None)
+TestAnyCallTwice.settings = settings(max_examples=30 * TIMES, stateful_step_count=50, deadline=None)
 
 
 @pytest.mark.parametrize("second_voice", [False, True])

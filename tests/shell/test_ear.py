@@ -15,6 +15,7 @@ from relay.core import events as on
 from relay.errors import SocketClosed
 from relay.shell.phone import Way, _Reader, read_phone
 from relay.websocket import twin
+from tests.core.driver import TIMES
 from tests.shell.test_native_socket import native
 
 CALL = "CA" + "1" * 32
@@ -169,7 +170,7 @@ STREAMS = st.one_of(
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=30 * TIMES, deadline=None)
 @given(STREAMS, st.sampled_from(["pcm", "pcmu"]), st.integers(1, 3000))
 def test_the_ear_hears_what_the_reader_hears(texts: list[str], audio_format: str, cut: int) -> None:
     expected = by_reader([START, *texts], audio_format)

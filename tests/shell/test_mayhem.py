@@ -307,7 +307,7 @@ def check_rows(placed: Placed) -> None:
     fate=FATES,
 )
 @settings(
-    max_examples=20 * TIMES,  # `make fuzz` makes many more
+    max_examples=10 * TIMES,  # `make fuzz` makes many more
     # Not shrunk: a plan that fails is small enough to read, and a run of it is long.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )

@@ -16,6 +16,7 @@ from relay.errors import SocketClosed
 from relay.shell.model import _Reader, run_model
 from relay.shell.outbox import Outbox
 from relay.websocket import twin
+from tests.core.driver import TIMES
 from tests.shell.test_native_socket import native
 
 TONE = payload(b"\x00\x20" * 400 + b"\x00\xe0" * 401)
@@ -178,7 +179,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=30 * TIMES, deadline=None)
 @given(
     st.lists(TEXTS, max_size=8),
     st.sampled_from(["pcm", "pcmu"]),

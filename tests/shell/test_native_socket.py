@@ -435,12 +435,12 @@ async def test_what_tls_took_is_given_back_with_its_link():
                 far.write(twin.write(twin.TEXT, b"x" * 1000))
                 client._link.receive()
 
-    await some(100)
+    await some(50)
     gc.collect()
     before = resident()
-    await some(400)
+    await some(200)
     gc.collect()
-    assert resident() - before < 400 * 5, "one takes 20 KiB and more"
+    assert resident() - before < 200 * 5, "one takes 20 KiB and more"
 
 
 async def test_an_alarm_wakes_a_pump_that_nothing_else_wakes(nursery):

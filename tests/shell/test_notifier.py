@@ -483,7 +483,7 @@ async def test_a_killed_senders_text_is_in_doubt(
 DEATHS = ["die before", "die after"]
 
 
-@settings(max_examples=12 * TIMES)  # `make fuzz` makes many more
+@settings(max_examples=6 * TIMES)  # `make fuzz` makes many more
 @given(
     count=st.integers(1, 4),
     processes=st.integers(1, 3),

@@ -27,6 +27,7 @@ from relay.shell import purse as module
 from relay.shell.purse import HOLD_S, REFRESH_S, Purse
 from relay.sim.brains import Scripted, reply, say
 from tests.adapters import postgres
+from tests.core.driver import TIMES
 from tests.databases import migrated
 from tests.shell.house import Placed, open_house
 
@@ -374,7 +375,9 @@ def test_two_processes_pass_the_cap_by_no_more_than_a_response_for_each_live_cal
     with database(str(tmp_path)) as url:
         stores: list[DayBudgets] = [open_store(url), open_store(url)]
 
-        @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @settings(
+            max_examples=10 * TIMES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        )
         @given(st.integers(80, 10**7), st.integers(1, 4), st.integers(0, 2**32))
         def check(cap: int, calls: int, seed: int) -> None:
             day = next(days)
@@ -485,7 +488,7 @@ async def outage(cap: int, processes: int, calls: int, away_at: float, seed: int
     assert spending.total <= cap + sum(spending.last.values()) + behind
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10 * TIMES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.integers(1_000, 10**7),
     st.integers(1, 5),

@@ -21,11 +21,12 @@ from relay.adapters.business_file import load_business
 from relay.adapters.business_local import LocalBusiness
 from relay.errors import BusinessError
 from relay.tools import BadArguments, ToolPorts, idempotency_key, registry
+from tests.core.driver import TIMES
 from tests.fakes import MemoryBookings
 
 MONDAY = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 PHONES = ("+15550100", "+15550101", "+15550102", "")
-TIMES = st.sampled_from(["09:00", "09:30", "10:00", "10:30"])
+CLOCK_TIMES = st.sampled_from(["09:00", "09:30", "10:00", "10:30"])
 DAYS = st.sampled_from(["tuesday", "friday"])
 TOOLS = registry()
 
@@ -33,14 +34,14 @@ BOOK = st.fixed_dictionaries(
     {
         "service": st.sampled_from(["cleaning", "filling"]),
         "day": DAYS,
-        "time": TIMES,
+        "time": CLOCK_TIMES,
         "name": st.sampled_from(["Ann", "Bob"]),
     },
     optional={"again": st.integers(1, 2)},
 )
-WHICH = {"day": DAYS, "time": TIMES, "reference": st.sampled_from(["100001", "100002", "1"])}
+WHICH = {"day": DAYS, "time": CLOCK_TIMES, "reference": st.sampled_from(["100001", "100002", "1"])}
 CHANGE = st.fixed_dictionaries(
-    {"new_day": DAYS, "new_time": TIMES}, optional={**WHICH, "again": st.integers(1, 2)}
+    {"new_day": DAYS, "new_time": CLOCK_TIMES}, optional={**WHICH, "again": st.integers(1, 2)}
 )
 CANCEL = st.fixed_dictionaries({}, optional={**WHICH, "again": st.integers(1, 2)})
 
@@ -174,7 +175,7 @@ ONCE_MORE = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100 * TIMES, deadline=None)
 @given(STEPS)
 @example(ONCE_MORE)
 def test_what_callers_are_told_is_what_stands(steps: list[Step]) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
 from relay.web.forms import Form
+from tests.core.driver import TIMES
 from tests.web.conftest import Office, make_office
 
 FORM = {"CallSid": "CA1", "From": "+14155550123", "To": "+14155550100", "FromCity": ""}
@@ -69,7 +70,7 @@ async def test_repeated_names_are_signed_once_each_and_the_first_counts(office: 
     assert Form([("a", "1"), ("a", "2")])["a"] == "1"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20 * TIMES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.text(min_size=1, max_size=20), st.text(max_size=40), max_size=8))
 async def test_any_form_that_twilio_signs_is_believed(extra: dict[str, str]) -> None:
     office = make_office()
