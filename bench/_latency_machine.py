@@ -98,6 +98,10 @@ async def end(process: trio.Process) -> None:
         await process.wait()
 
 
+class SilentError(SystemExit):
+    """A process of the benchmark's own did not answer. The text says which, and why."""
+
+
 @dataclass(slots=True)
 class Lines:
     """The lines that a process prints, one at a time. name: what to call it."""
@@ -106,24 +110,27 @@ class Lines:
     name: str
     rest: bytes = b""
 
-    async def ask(self, timeout_s: float) -> Any:
-        """Send an empty line, and take the answer to it."""
+    async def ask(self, timeout_s: float, line: bytes = b"") -> Any:
+        """Send a line, and take the answer to it. Raises SilentError when there is none."""
         assert self.process.stdin is not None  # noqa: S101 - it was piped
-        await self.process.stdin.send_all(b"\n")
+        with suppress(trio.BrokenResourceError):  # it has ended: `next` says so
+            await self.process.stdin.send_all(line + b"\n")
         return await self.next(timeout_s)
 
     async def next(self, timeout_s: float) -> Any:
-        """The next line, as JSON. Raises SystemExit when there is none."""
+        """The next line, as JSON. Raises SilentError when there is none."""
+        why = f"said nothing within {timeout_s:.0f} s"
         with trio.move_on_after(timeout_s):
             while b"\n" not in self.rest:
                 assert self.process.stdout is not None  # noqa: S101 - it was piped
                 more = await self.process.stdout.receive_some(1 << 20)
                 if not more:
+                    why = f"ended without an answer, with status {await self.process.wait()}"
                     break
                 self.rest += more
         line, newline, self.rest = self.rest.partition(b"\n")
         if not newline:
-            raise SystemExit(f"{self.name} said nothing within {timeout_s:.0f} s")
+            raise SilentError(f"{self.name} {why}")
         return json.loads(line)
 
 

@@ -20,6 +20,7 @@ from bench._latency_phones import ACCOUNT_SID, AUTH_TOKEN, OWN_NUMBER
 HERE: Final = Path(__file__).resolve().parent
 PUBLIC: Final = "https://relay.example.com"
 START_S: Final = 60.0
+LOG: Final = "relay.log"  # in its folder
 
 
 def environment(
@@ -66,9 +67,10 @@ async def running_relay(
 
     settings: other values, or more of them; options: of the command line
     may_end: it is no fault of the run when it ends by itself, as an overloaded one does
+    Raises SystemExit with the last of its log when it did not start, or ended by itself.
     """
     port = free_port()
-    local, log_file = f"http://127.0.0.1:{port}", folder / "relay.log"
+    local, log_file = f"http://127.0.0.1:{port}", folder / LOG
     with log_file.open("wb") as log:
         relay = await machine.begin(
             ["-m", "relay", "serve", *options],
@@ -79,9 +81,12 @@ async def running_relay(
         )
         try:
             await until_ready(relay, local, log_file)
-            yield relay, local
-            if relay.returncode is not None and not may_end:
-                raise SystemExit(f"the relay ended:\n{_last_words(log_file)}")
+            try:
+                yield relay, local
+            finally:
+                died = died_of(relay, log_file)
+                if died and not may_end:  # whatever else went wrong did so for that reason
+                    raise SystemExit(f"the relay {died}")
         finally:
             relay.terminate()
             await machine.end(relay)
@@ -99,6 +104,13 @@ async def until_ready(relay: trio.Process, local: str, log_file: Path) -> None:
                     pass
                 await trio.sleep(0.1)
     raise SystemExit(f"the relay did not start:\n{_last_words(log_file)}")
+
+
+def died_of(relay: trio.Process, log_file: Path) -> str:
+    """What a relay that ended by itself ended with; empty: it runs."""
+    if relay.returncode is None:
+        return ""
+    return f"ended by itself, with status {relay.returncode}:\n{_last_words(log_file)}"
 
 
 def _last_words(log_file: Path) -> str:
