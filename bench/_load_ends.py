@@ -38,6 +38,8 @@ from bench._load_wire import Loop
 SESSION_WITHIN_S: Final = 10.0
 GREETED_S: Final = 2.0
 AFTER_S: Final = 0.2
+BEHIND_FRAMES: Final = 50  # the slowest relay that carries anything has ten on their way
+BEHIND: Final = "a second of a caller's sound never came to the model"
 SPREAD_S: Final = 6.0  # a conversation's round: all of its moments are there among the calls
 
 
@@ -178,6 +180,7 @@ class Run:
                     delays["turn"].append(1000 * (asked - before[-1]))
         faults = [
             *self.faults,
+            *(BEHIND for phone in self.phones if phone.heard.behind() > BEHIND_FRAMES),
             *(text for phone in self.phones for text in phone.felt.missing),
             *(text for phone in self.phones if phone.session for text in phone.session.faults),
         ]
@@ -186,10 +189,6 @@ class Run:
             "delays": delays,
             "faults": faults,
             "busy": self._busy,
-            "frames": sum(len(phone.heard.sent) for phone in self.phones),
-            "behind": max(
-                (len(p.heard.sent) - len(p.heard.inbound) for p in self.phones), default=0
-            ),
         }
 
 

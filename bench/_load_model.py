@@ -51,6 +51,10 @@ class Heard:
     stopped: list[float] = field(default_factory=list)
     turns: list[float] = field(default_factory=list)
 
+    def behind(self) -> int:
+        """How many frames have not come, which are in no figure."""
+        return len(self.sent) - len(self.inbound)
+
 
 class Session:
     """One session: its call's `Heard`, and what it is told by the phone's script."""
@@ -140,7 +144,10 @@ class Session:
         frame_no, self._loud_frame = self._loud_frame or 0, None
         found_ms = (before + at) / BYTES_PER_MS[self._format]
         shift = found_ms - frame_no * FRAME_MS
-        self.heard.probes.append(shift - self._shift_ms)
+        off = shift - self._shift_ms
+        self.heard.probes.append(off)
+        if self._turn and abs(off) > FRAME_MS / 2:  # before a first turn a session may be late
+            self.faults.append("sound was lost or doubled on its way to the model")
         # A shift of the filter alone is delay, and stays in the figures.
         self._shift_ms = shift if abs(shift) > FRAME_MS / 2 else 0.0
         self._turn += 1

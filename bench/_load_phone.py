@@ -23,6 +23,7 @@ PAUSE_S: Final = 1.5
 INTERRUPT_S: Final = 2.0
 PROOF_FRAMES: Final = 7  # of one vowel: what the relay takes as proof of a barge-in
 ANSWER_WITHIN_S: Final = 8.0
+CLEAR_WITHIN_S: Final = 2.0  # of an interruption's first frame, over an answer with 2 s to go
 GAP_S: Final = 0.5  # a longer hole is a pause
 QUIET: Final = base64.b64encode(bytes((0xFF, 0xFE, 0x7E, 0x7F)) * 40)
 VOICE: Final = base64.b64encode((b"\x90" * 20 + b"\x10" * 20) * 4)  # 200 Hz, loud from its start
@@ -80,6 +81,7 @@ class Phone:
         self._marks: deque[tuple[float, str]] = deque()
         self._turns = 0
         self._deltas_seen = 0
+        self._clears = 0
         self._proof_at: float | None = None
         sock, rest = connect(stream.host, stream.port, stream.path, stream.headers)
         self._peer = Peer(loop, sock, self._take, self._ended, client=True, rest=rest)
@@ -152,6 +154,16 @@ class Phone:
         answers = self._answer
         self._loop.at(time.monotonic() + ANSWER_WITHIN_S, lambda: self._look_for(answers))
 
+    def interrupt(self) -> None:
+        """Speak over an answer, which is to fall silent."""
+        clears = self._clears
+        self.speak()
+        self._loop.at(time.monotonic() + CLEAR_WITHIN_S, lambda: self._look_for_clear(clears))
+
+    def _look_for_clear(self, clears: int) -> None:
+        if self._clears == clears and not self.gone and not self.hanging_up:
+            self.felt.missing.append("a clear for an interruption")
+
     def _stopped(self) -> None:
         if self.session is not None and not self.gone:
             self.session.stop_speaking()
@@ -172,6 +184,7 @@ class Phone:
             name = text[text.index(b'"', text.index(b'"name"') + 6) + 1 :]
             self._mark(name[: name.index(b'"')].decode(), now)
         elif b'"clear"' in text:
+            self._clears += 1
             if self._proof_at is not None and self._play_until > now:
                 self.felt.clears.append((now, 1000 * (now - self._proof_at)))
             self._play_until = now
@@ -200,10 +213,10 @@ class Phone:
         if self._deltas_seen < len(deltas) and deltas[self._deltas_seen][1] != self._answer:
             self._answer, self._answer_bytes = deltas[self._deltas_seen][1], 0
             self._answer_at = now
-            again = self._turns % 2 == 0
-            wait = INTERRUPT_S if again else ANSWER_MS / 1000 + PAUSE_S
-            if self.begun:
-                self._loop.at(now + wait, self.speak)
+            if self.begun and self._turns % 2 == 0:
+                self._loop.at(now + INTERRUPT_S, self.interrupt)
+            elif self.begun:
+                self._loop.at(now + ANSWER_MS / 1000 + PAUSE_S, self.speak)
         self._answer_bytes += size
         while self._deltas_seen < len(deltas):
             sent, answer, before_ms = deltas[self._deltas_seen]

@@ -8,10 +8,11 @@ time counts: on a machine with others on it one bad second should not be a relay
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,16 @@ from bench import _latency_machine as machine
 from bench._load_phone import Stream
 from bench._load_stage import StageError, stage
 from bench._load_tls import make_papers
-from bench._load_verdict import NOTHING, Allowance, Point, next_size, objections, sum_up
+from bench._load_verdict import (
+    NOTHING,
+    Allowance,
+    Point,
+    asked,
+    learned,
+    next_size,
+    objections,
+    sum_up,
+)
 
 HERE: Final = Path(__file__).resolve().parent
 START_S: Final = 20.0
@@ -43,10 +53,14 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A relay that is ready. streams: the addresses of so many calls, numbered from the second."""
+    """A relay that is ready. streams: the addresses of so many calls, numbered from the second.
+
+    died: what it ended with by itself, and the last of its log; empty while it runs
+    """
 
     pid: int
     streams: Callable[[int, int], Awaitable[list[Stream]]]
+    died: Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +93,18 @@ class Bench:
             self.first += calls
             got = await stage(self.ends, streams, seconds, self.relay.pid, self.cores)
         except (StageError, OSError) as failed:
-            return Point(calls, 0.0, 0.0, 0.0, (), {}, (str(failed) or type(failed).__name__,))
+            told = self._death() or str(failed) or type(failed).__name__
+            return Point(calls, 0.0, 0.0, 0.0, (), {}, (told,))
         figures = sum_up(got.delays)
-        why = objections(figures, got.faults, allowed)
+        faults = [death, *got.faults] if (death := self._death()) else got.faults
+        why = objections(figures, faults, allowed)
         return Point(calls, got.cpu_ms, got.rss_kib, got.busy, got.others, figures, why)
+
+    def _death(self) -> str:
+        """Why a relay is no more, in a line; all that it said goes to stderr."""
+        if died := self.relay.died():
+            print(f"the relay {died}", file=sys.stderr)
+        return f"the relay {died.partition(':')[0]}" if died else ""
 
 
 @asynccontextmanager
@@ -98,7 +120,7 @@ async def bench(relay: Relay, cores: machine.Cores, *, tls: bool) -> AsyncIterat
         model = Model((await ends.next(START_S))["port"], papers.trusted if papers else None)
         running = await stack.enter_async_context(relay.start(model, cores.relay, folder))
         ready = Bench(ends, running, cores)
-        await ready.measure(1, WARM_S, relay.allowed)
+        await ready.measure(1, WARM_S, relay.allowed)  # too short a window to be judged
         yield ready
 
 
@@ -119,7 +141,7 @@ async def ramp(
     points: list[Point] = []
     tried: dict[int, bool] = {}
     allowed = relay.allowed
-    left = list(sizes or [])
+    left = asked(sizes or [], allowed)
 
     def following() -> int | None:
         return (left.pop(0) if left else None) if sizes else next_size(tried, most)
@@ -141,7 +163,6 @@ async def ramp(
                 tried[calls] = holds
                 if point.choked:
                     return points
-                if calls == 1 and allowed.paced and holds:
-                    allowed = replace(allowed, own_ms=point.figures["inbound"]["p99"])
+                allowed = learned(allowed, point)
                 calls = following()
     return points

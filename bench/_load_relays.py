@@ -11,7 +11,7 @@ from bench._load_model import FILTER_MS
 from bench._load_phone import Stream
 from bench._load_ramp import Model, Relay, Running
 from bench._load_stage import ring
-from bench._relay_process import running_relay
+from bench._relay_process import LOG, died_of, running_relay
 from tests.adapters import postgres
 
 
@@ -38,7 +38,7 @@ async def _serving(
             async def streams(calls: int, first: int) -> list[Stream]:
                 return await ring(local, calls, first)
 
-            yield Running(relay.pid, streams)
+            yield Running(relay.pid, streams, partial(died_of, relay, folder / LOG))
 
 
 def ours(workers: int = 1) -> Relay:

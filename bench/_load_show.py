@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from bench._load_verdict import BUSY, LIMIT_MS, Point, at, capacity, memory_kib
+from bench._load_verdict import BUSY, LIMIT_MS, Point, at, capacity, memory_kib, p99
 
 Ramps = Mapping[str, Sequence[Point]]
 
@@ -21,7 +21,7 @@ def line(point: Point) -> str:
     if not point.figures:
         return f"{point.calls:4} calls  NO: {'; '.join(point.why)}"
     delays = "  ".join(
-        f"{name} {point.figures[name]['p50']:.2f}/{point.figures[name]['p99']:.2f}"
+        f"{name} {point.figures[name]['p50']:.2f}/{p99(point.figures[name])}"
         for name in ("inbound", "outbound", "onset", "clear", "late")
         if name in point.figures
     )
@@ -46,7 +46,7 @@ def summary(name: str, points: Sequence[Point], where: str = "a core") -> list[s
             f"{growth:.2f} times what it costs at {few.calls}"
         )
     if (kib := memory_kib(points, 100)) is not None:
-        lines.append(f"{name}: {kib:.0f} KiB a call beyond the first")
+        lines.append(f"{name}: {kib:.0f} KiB a call beyond the first stage's")
     if choked:
         lines.append(f"FAULT    {name}: the generators took over {BUSY:.0%} of their core")
     return lines
@@ -70,12 +70,17 @@ def table(ramps: Ramps) -> str:
                 ("clear", "p99"),
             ):
                 found = point.figures.get(figure)
-                cells.append("" if found is None else f"{found[quantile]:.2f}")
+                shown = p99 if quantile == "p99" else _p50
+                cells.append("" if found is None else shown(found))
             others = "+".join(f"{share:.0%}" for share in point.others)
             cells += [f"{point.rss_kib / 1024:.0f}", f"{point.busy:.0%}", others]
             cells.append("yes" if point.holds else "; ".join(point.why))
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _p50(figure: Mapping[str, float]) -> str:
+    return f"{figure['p50']:.2f}"
 
 
 # ---- the picture ----------------------------------------------------------------------------

@@ -5,14 +5,13 @@
 
 One relay a run, on a core of its own; both ends in one process on the other (_load_ends.py, whose
 head says how to set other relays between them). The relay's process id is printed first, so that a
-profiler can be set on it while a stage runs.
+profiler can be set on it while a stage runs. Ends with 1 when anything went wrong in a stage.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import tempfile
@@ -33,6 +32,8 @@ from bench import _latency_machine as machine  # noqa: E402
 from bench._latency_phones import ACCOUNT_SID, AUTH_TOKEN, OWN_NUMBER  # noqa: E402
 from bench._latency_stats import quantile  # noqa: E402
 from bench._load_phone import Stream  # noqa: E402
+from bench._program import calls as calls_of  # noqa: E402
+from bench._program import one_core, run  # noqa: E402
 from bench._relay_process import PUBLIC, running_relay  # noqa: E402
 from relay.sim.twilio_net import sign  # noqa: E402
 
@@ -62,7 +63,10 @@ class Measured:
 
 
 async def ring(local: str, count: int, first: int) -> list[Stream]:
-    """Have so many calls ring at our relay. Returns the streams that its TwiML asks for."""
+    """Have so many calls ring at our relay. Returns the streams that its TwiML asks for.
+
+    Raises StageError when one is not let in.
+    """
     streams = []
     url = f"{PUBLIC}/twilio/incoming"
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -77,7 +81,13 @@ async def ring(local: str, count: int, first: int) -> list[Stream]:
                 ("Direction", "inbound"),
             ]
             headers = {"X-Twilio-Signature": sign(AUTH_TOKEN, url, form)}
-            answer = await client.post(f"{local}/twilio/incoming", data=dict(form), headers=headers)
+            try:
+                answer = await client.post(
+                    f"{local}/twilio/incoming", data=dict(form), headers=headers
+                )
+            except httpx.TransportError as fault:
+                why = str(fault) or type(fault).__name__
+                raise StageError(f"call {number - first + 1} rang in vain: {why}") from None
             found = re.search(r'<Stream url="([^"]+)"', answer.text)
             if found is None:
                 raise StageError(f"call {number - first + 1} was not let in")
@@ -105,19 +115,19 @@ async def stage(
     samples: list[machine.Sample] = []
     known = [core for core in (cores.relay, cores.others) if core is not None]
     whole: dict[int, list[machine.Sample]] = {core: [] for core in known}
-    asked = {"streams": [asdict(each) for each in streams], "seconds": seconds}
-    assert ends.process.stdin is not None  # noqa: S101 - it was piped
+    asked = json.dumps({"streams": [asdict(each) for each in streams], "seconds": seconds})
     async with trio.open_nursery() as nursery:
         nursery.start_soon(machine.watch, partial(machine.sample, pid), samples)
         for core, taken in whole.items():
             nursery.start_soon(machine.watch, partial(machine.core_sample, core), taken)
-        await ends.process.stdin.send_all(json.dumps(asked).encode() + b"\n")
-        seen: dict[str, Any] = await ends.next(RUN_S)
+        seen = await _seen(ends, asked.encode())
         nursery.cancel_scope.cancel()
+    if isinstance(seen, str):
+        raise StageError(seen)
     window = machine.within(samples, seen["window"])
     calls = len(streams)
     if len(window) < 2:
-        raise StageError("; ".join(sorted(set(seen["faults"]))))
+        raise StageError("; ".join(sorted(set(seen["faults"]))) or "it was over at once")
     ours = machine.cpu_share(window)
     uses = {cores.relay: ours, cores.others: 1000 * seen["busy"]}
     others = tuple(
@@ -136,6 +146,15 @@ async def stage(
     )
 
 
+async def _seen(ends: machine.Lines, asked: bytes) -> dict[str, Any] | str:
+    """What the generators saw, or why they said nothing: a stage's end, and not the run's."""
+    try:
+        seen: dict[str, Any] = await ends.ask(RUN_S, asked)
+    except machine.SilentError as silent:
+        return str(silent)
+    return seen
+
+
 def show(each: Measured) -> str:
     cost = f"cpu {each.cpu_ms:.2f} ms/s a call, rss {each.rss_kib / 1024:.0f} MiB"
     lines = [f"{each.calls} calls: {cost}, generators {each.busy:.0%} of their core"]
@@ -148,24 +167,23 @@ def show(each: Measured) -> str:
     return "\n".join(lines)
 
 
-async def main(calls: list[int], seconds: float, kinds: list[str]) -> None:
+async def main(calls: list[int], seconds: float, kinds: list[str]) -> int:
     cores = machine.share_out()
     process = await machine.begin([str(HERE / "_load_ends.py")], cores.others)
     try:
         ends = machine.Lines(process, "the generators")
         port = (await ends.next(10))["port"]
-        cpu_ms = {
+        measured = {
             kind: await stages(ends, port, cores=cores, calls=calls, seconds=seconds, kind=kind)
             for kind in kinds
         }
     finally:
         await machine.end(process)
     for kind in kinds[1:]:
-        ratios = (
-            f"{mine / first:.2f}"
-            for mine, first in zip(cpu_ms[kind], cpu_ms[kinds[0]], strict=True)
-        )
+        pairs = zip(measured[kind], measured[kinds[0]], strict=True)
+        ratios = (f"{mine.cpu_ms / first.cpu_ms:.2f}" for mine, first in pairs)
         print(f"cpu, {kind} / {kinds[0]}: {', '.join(ratios)}")
+    return int(any(each.faults for found in measured.values() for each in found))
 
 
 async def stages(
@@ -176,8 +194,8 @@ async def stages(
     calls: list[int],
     seconds: float,
     kind: str,
-) -> list[float]:
-    """All stages through one relay with sockets of this kind. Returns the CPU ms of each."""
+) -> list[Measured]:
+    """All stages through one relay with sockets of this kind."""
     found, first = [], 1
     with tempfile.TemporaryDirectory() as name:
         settings = {"WEBSOCKETS": kind}
@@ -189,17 +207,19 @@ async def stages(
                 first += count
                 measured = await stage(ends, streams, seconds, relay.pid, cores)
                 print(show(measured), flush=True)
-                found.append(measured.cpu_ms)
+                found.append(measured)
                 await trio.sleep(3)
     return found
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="So many calls at once, and what they cost.")
-    parser.add_argument("--calls", default="10,50", help="at once, one stage after another")
+    parser.add_argument("--calls", type=calls_of, default=[10, 50], help="at once, in turn (10,50)")
     parser.add_argument("--seconds", type=float, default=15.0, help="of each stage's window")
     parser.add_argument("--sockets", default="native", help="native, library, or both by commas")
     given = parser.parse_args()
-    if os.sched_getaffinity(0):
-        numbers = [int(word) for word in given.calls.split(",")]
-        trio.run(main, numbers, given.seconds, given.sockets.split(","))
+    one_core()
+    try:
+        sys.exit(run(main, given.calls, given.seconds, given.sockets.split(",")))
+    except StageError as failed:
+        sys.exit(f"FAULT    {failed}")

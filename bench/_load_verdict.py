@@ -6,8 +6,9 @@ was heard, and nothing went wrong. A relay's *capacity* is the most calls that h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bench._latency_stats import quantile
@@ -18,6 +19,7 @@ GAP_MS: Final = 20.0
 BUSY: Final = 0.8
 SIZES: Final = (1, 10, 25, 50, 75, 100, 130, 160, 200, 250, 300, 350, 400, 450, 500, 600, 700, 800)
 CLOSE: Final = 0.1  # the capacity is known to this part of it
+FEW: Final = 100  # of fewer values p99 is simply the largest
 POINTS: Final = {"min": 0.0, "p50": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 
 
@@ -69,6 +71,18 @@ class Allowance:
 NOTHING: Final = Allowance()
 
 
+def asked(sizes: Sequence[int], allowed: Allowance) -> list[int]:
+    """The numbers of calls to measure: before others one call, where its own delay is not known."""
+    return sorted({1, *sizes}) if sizes and math.isinf(allowed.own_ms) else list(sizes)
+
+
+def learned(allowed: Allowance, point: Point) -> Allowance:
+    """The same, once its own delay is known by a stage of one call; one that failed proves none."""
+    if point.calls > 1 or not math.isinf(allowed.own_ms):
+        return allowed
+    return replace(allowed, own_ms=point.figures["inbound"]["p99"] if point.holds else 0.0)
+
+
 def sum_up(delays: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
     """The points of every delay that was measured at all."""
     figures = {}
@@ -115,6 +129,16 @@ def capacity(points: Sequence[Point]) -> int:
     return max(held, default=0)
 
 
+def stands(points: Sequence[Point], asked: Sequence[int] | None) -> bool:
+    """Whether a ramp says what it was run for: of a relay, and that one carried calls.
+
+    asked: the numbers of calls that were to be measured, all of which have to hold; None: a ramp
+    """
+    if any(point.choked for point in points):
+        return False
+    return all(point.holds for point in points) if asked else capacity(points) > 0
+
+
 def memory_kib(points: Sequence[Point], most: int) -> float | None:
     """RSS a call beyond the first, up to so many calls; None when there is nothing to compare."""
     held = sorted((p for p in points if p.holds and p.calls <= most), key=lambda p: p.calls)
@@ -122,6 +146,12 @@ def memory_kib(points: Sequence[Point], most: int) -> float | None:
         return None
     first, last = held[0], held[-1]
     return (last.rss_kib - first.rss_kib) / (last.calls - first.calls)
+
+
+def p99(figure: Mapping[str, float]) -> str:
+    """For people, with how many there were where these are too few for it."""
+    few = f" of {figure['n']:.0f}" if figure["n"] < FEW else ""
+    return f"{figure['p99']:.2f}{few}"
 
 
 def at(points: Sequence[Point], calls: int) -> Point | None:

@@ -13,7 +13,8 @@ spot that the relay is told to trust.
     python bench/load.py --out bench/results   also writes load.json, load.md and load.svg
 
 Everything a stage prints is explained in docs/benchmarks.md. Ends with 1 when the generators were
-the bottleneck, since then they were what was measured, or when not even one call was carried well.
+the bottleneck, since then they were what was measured, when they shared the only core with the
+relay, and when not even one call was carried well, or one of --calls was not.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import trio
-
 HERE: Final = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
@@ -36,9 +35,12 @@ from bench import _latency_machine as machine  # noqa: E402
 from bench._load_ramp import Relay, ramp  # noqa: E402
 from bench._load_relays import ours  # noqa: E402
 from bench._load_show import Ramps, drawing, line, summary, table  # noqa: E402
-from bench._load_verdict import Point, as_json, capacity  # noqa: E402
+from bench._load_verdict import Point, as_json, capacity, stands  # noqa: E402
+from bench._program import calls as calls_of  # noqa: E402
+from bench._program import need_postgres, one_core, run  # noqa: E402
 
 LEGS: Final = {"plain": False, "tls": True}
+WINDOW: Final = "of each stage's window (15); below 10, few calls have too little to measure"
 
 
 async def measure(
@@ -93,6 +95,7 @@ def write(
 
 
 async def main(arguments: argparse.Namespace) -> int:
+    alone = one_core()
     cores = machine.share_out()
     _, unit_ms = await machine.calibrate(cores)
     where = cores if arguments.workers == 1 else machine.Cores(None, cores.others)
@@ -112,24 +115,22 @@ async def main(arguments: argparse.Namespace) -> int:
         title = "What a core carries, and what a call costs"
         told = report(ramps, unit_ms)
         write(arguments.out, "load", ramps, told, title=title, text=table(ramps))
-    carried = all(capacity(points) > 0 for points in ramps.values())
-    choked = any(point.choked for points in ramps.values() for point in points)
-    return 0 if carried and not choked else 1
-
-
-def sizes(text: str) -> list[int]:
-    return sorted({int(word) for word in text.split(",")})
+    return (
+        0 if all(stands(points, arguments.calls) for points in ramps.values()) and not alone else 1
+    )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Ramp calls until a relay no longer keeps up.")
     parser.add_argument("--legs", default="plain,tls", help="to the model (plain,tls)")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each stage's window (15)")
+    parser.add_argument("--seconds", type=float, default=15.0, help=WINDOW)
     parser.add_argument("--most", type=int, default=800, help="calls to try (800)")
-    parser.add_argument("--calls", type=sizes, help="measure these numbers instead of a ramp")
+    parser.add_argument("--calls", type=calls_of, help="measure these numbers instead of a ramp")
     parser.add_argument("--workers", type=int, default=1, help="processes of the relay (1)")
     parser.add_argument("--out", type=Path, help="folder for JSON, Markdown and SVG")
     given = parser.parse_args()
     if unknown := set(given.legs.split(",")) - set(LEGS):
         parser.error(f"no such leg: {', '.join(unknown)}")
-    sys.exit(trio.run(main, given))
+    if given.workers > 1:
+        need_postgres()
+    sys.exit(run(main, given))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import subprocess
@@ -28,11 +29,15 @@ from bench._load_verdict import (  # noqa: E402
     SIZES,
     Allowance,
     Point,
+    asked,
     at,
     capacity,
+    learned,
     memory_kib,
     next_size,
     objections,
+    p99,
+    stands,
     sum_up,
 )
 
@@ -77,6 +82,33 @@ def test_a_relay_that_paces_is_judged_by_an_answers_first_sound_and_by_its_own_d
     assert why(paced, inbound=119.0, outbound=2000.0) == []
     assert why(paced, onset=21.0) == ["onset p99 21.0 ms (at most 20)"]
     assert why(paced, inbound=121.0) == ["inbound p99 121.0 ms (at most 120)"]
+
+
+def test_what_a_relay_is_let_off_is_measured_before_anything_is_judged_by_it() -> None:
+    unknown = Allowance(paced=True, own_ms=math.inf)
+    assert asked([10, 50], unknown) == [1, 10, 50]
+    assert asked([10, 50], NOTHING) == [10, 50]
+    assert asked([], unknown) == []  # a ramp begins with one call
+    known = learned(unknown, point(1))
+    assert known == Allowance(paced=True, own_ms=2.0)
+    assert learned(known, point(10)) == known
+    assert learned(unknown, point(1, "a gap")).own_ms == 0.0
+    assert learned(NOTHING, point(1)) == NOTHING
+
+
+def test_a_run_stands_when_calls_were_carried_and_all_that_were_asked_for() -> None:
+    ramp = [point(1), point(10), point(25, "a gap")]
+    assert stands(ramp, None)
+    assert not stands(ramp, [1, 10, 25])
+    assert stands(ramp[:2], [1, 10])
+    assert not stands([point(1, "a gap")], None)
+    assert not stands([point(1), point(10, busy=BUSY + 0.01)], None)
+
+
+def test_a_p99_of_few_says_of_how_many() -> None:
+    few, many = sum_up({"few": [1.0, 2.0], "many": [1.0] * 100}).values()
+    assert p99(few) == "2.00 of 2"
+    assert p99(many) == "1.00"
 
 
 # ---- the ramp -------------------------------------------------------------------------------
