@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bench._load_verdict import LIMIT_MS, Point, at, capacity, memory_kib
@@ -21,21 +21,27 @@ class Side:
 
     filter_ms: what its resampler holds back, on top of what was measured
     paced: it was let off its own inbound delay and its pacing (`Allowance`)
+    again: how often the same relay had been measured before in this run
     """
 
     name: str
     points: Sequence[Point]
     filter_ms: float = 0.0
     paced: bool = False
+    again: int = 0
 
-    def delay(self, figure: str, point: str) -> float | None:
-        """An added delay at DELAYS_AT calls, or at the most below that held."""
-        stage = self.compared()
+    @property
+    def title(self) -> str:
+        return f"{self.name} ({self.again + 1})" if self.again else self.name
+
+    def delay(self, figure: str, point: str, stage: Point | None) -> float | None:
+        """An added delay in one of its stages."""
         if stage is None or figure not in stage.figures:
             return None
         return stage.figures[figure][point] + self.filter_ms
 
     def compared(self) -> Point | None:
+        """The stage of DELAYS_AT calls, or the largest below it that held."""
         held = [p for p in self.points if p.holds and p.calls <= DELAYS_AT]
         return max(held, key=lambda p: p.calls, default=None)
 
@@ -73,10 +79,10 @@ def compare(sides: Sequence[Side]) -> str:
     for side in sides:
         stage = side.compared()
         outbound = "onset" if side.paced else "outbound"
-        cells = [side.name, _calls(side), *(_shown(side.cost(calls)) for calls in COSTS)]
+        cells = [side.title, _calls(side), *(_shown(side.cost(calls)) for calls in COSTS)]
         cells.append(BLANK if stage is None else str(stage.calls))
         for figure in ("inbound", outbound):
-            cells += [_shown(side.delay(figure, "p50")), _shown(side.delay(figure, "p99"))]
+            cells += [_shown(side.delay(figure, point, stage)) for point in ("p50", "p99")]
         cells.append(_shown(memory_kib(side.points, MEMORY_UP_TO), 0))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -98,29 +104,33 @@ def _shown(value: float | None, places: int = 2) -> str:
 
 
 def goals(sides: Sequence[Side], *, ramped: bool) -> list[Goal]:
-    """Our goals, as far as the sides are there to compare with.
+    """Our goals, each time that we were measured, as far as the sides are there to compare with.
 
     ramped: capacities are known, and every goal was to be measured
     """
-    by_name = {side.name: side for side in sides}
-    mine = by_name.get(OURS)
-    if mine is None:
-        return []
+    peers = {side.name: side for side in reversed(sides) if side.name != OURS}
+    mines = [side for side in sides if side.name == OURS]
+    return [goal for mine in mines for goal in _goals(mine, peers, ramped=ramped)]
+
+
+def _goals(mine: Side, peers: Mapping[str, Side], *, ramped: bool) -> list[Goal]:
+    stage = at(mine.points, DELAYS_AT)
+    delays = [(figure, point) for figure in ("inbound", "outbound") for point in ("p50", "p99")]
     found = [
-        Goal("inbound p50 at 50 calls, ms", 6, mine.delay("inbound", "p50")),
-        Goal("inbound p99 at 50 calls, ms", 10, mine.delay("inbound", "p99")),
-        Goal("outbound p50 at 50 calls, ms", 6, mine.delay("outbound", "p50")),
-        Goal("outbound p99 at 50 calls, ms", 10, mine.delay("outbound", "p99")),
-        Goal("confirmed to clear, p99 at 50 calls, ms", 2, _clear(mine)),
-        Goal("KiB a call beyond the first", 256, memory_kib(mine.points, MEMORY_UP_TO)),
+        Goal(f"{figure} {point} at {DELAYS_AT} calls, ms", limit, mine.delay(figure, point, stage))
+        for (figure, point), limit in zip(delays, (6, 10, 6, 10), strict=True)
+    ]
+    found += [
+        Goal(f"confirmed to clear, p99 at {DELAYS_AT} calls, ms", 2, _clear(stage)),
+        Goal("KiB a call beyond the first stage's", 256, memory_kib(mine.points, MEMORY_UP_TO)),
         Goal("cost at 100 calls over 10", 1.2, _ratio(mine.cost(100), mine.cost(10))),
     ]
-    if node := by_name.get("node"):
+    if node := peers.get("node"):
         found += [
             Goal(f"cost at {n} calls over Node's", 0.8, _ratio(mine.cost(n), node.cost(n)))
             for n in COSTS
         ]
-    if pipecat := by_name.get("pipecat"):
+    if pipecat := peers.get("pipecat"):
         both = {p.calls for p in mine.points} & {p.calls for p in pipecat.points if p.holds}
         most = max(both - {1}, default=0)
         ratio = _ratio(mine.cost(most), pipecat.cost(most))
@@ -128,15 +138,21 @@ def goals(sides: Sequence[Side], *, ramped: bool) -> list[Goal]:
     if ramped:
         mines = capacity(mine.points)
         found += [
-            Goal(f"calls a core, over {side.name}'s", capacity(side.points), mines, least=True)
-            for side in sides
-            if side is not mine
+            Goal(f"calls a core, over {name}'s", capacity(side.points), mines, least=True)
+            for name, side in sorted(peers.items())
         ]
-    return found if ramped else [goal for goal in found if goal.got is not None]
+    else:  # only some were asked for: what these cannot say is no goal, but they have to hold
+        found = [goal for goal in found if goal.got is not None]
+        failed = sum(not point.holds for point in mine.points)
+        found.append(Goal("stages that did not hold", 0, failed))
+    return (
+        [replace(goal, what=f"{mine.title}: {goal.what}") for goal in found]
+        if mine.again
+        else found
+    )
 
 
-def _clear(side: Side) -> float | None:
-    stage = at(side.points, DELAYS_AT)
+def _clear(stage: Point | None) -> float | None:
     return None if stage is None or "clear" not in stage.figures else stage.figures["clear"]["p99"]
 
 

@@ -30,8 +30,8 @@ def kept(*sides: Side, ramped: bool = False) -> dict[str, Goal]:
 
 
 def test_a_filters_delay_is_added_to_what_counting_shows() -> None:
-    assert MINE.delay("inbound", "p50") == 6.0
-    assert NODE.delay("inbound", "p50") == 1.0
+    assert MINE.delay("inbound", "p50", MINE.compared()) == 6.0
+    assert NODE.delay("inbound", "p50", NODE.compared()) == 1.0
 
 
 def test_delays_are_compared_at_fifty_calls_or_as_many_as_held() -> None:
@@ -66,6 +66,28 @@ def test_what_could_not_be_measured_is_no_goal_kept() -> None:
     assert "not measured" in str(goal)
     assert "cost at 100 calls over Node's" not in kept(small, NODE)
     assert goals([NODE], ramped=True) == []
+
+
+def test_a_goal_at_fifty_calls_is_not_kept_by_fewer() -> None:
+    weak = Side("relay", [stage(1, 2.0), stage(25, 2.0), stage(50, 2.0, "a gap")], filter_ms=5.0)
+    assert not kept(weak, ramped=True)["inbound p50 at 50 calls, ms"].kept
+    assert "inbound p50 at 50 calls, ms" not in kept(weak)
+
+
+def test_a_stage_of_ours_that_was_asked_for_has_to_hold() -> None:
+    assert kept(MINE)["stages that did not hold"].kept
+    broken = Side("relay", [stage(10, 2.0, "a gap")])
+    assert [goal.kept for goal in goals([broken, NODE], ramped=False)] == [False]
+
+
+def test_a_relay_that_is_measured_twice_is_two_rows_with_goals_of_their_own() -> None:
+    dear = Side("relay", [stage(n, 3.8) for n in (1, 10, 50, 100)], filter_ms=5.0, again=1)
+    rows = compare([MINE, NODE, dear]).splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| relay", "| node", "| relay (2)"]
+    found = kept(MINE, NODE, dear, ramped=True)
+    assert found["cost at 50 calls over Node's"].kept
+    assert not found["relay (2): cost at 50 calls over Node's"].kept
+    assert not any("over relay's" in what for what in found)
 
 
 def test_peers_are_pinned_and_name_no_registry() -> None:
