@@ -34,6 +34,8 @@ PHONE_BYTES_PER_MS: Final = 8
 FILTER_MS: Final = 5  # what the resampler holds back, in both directions
 # Deltas that end this early are forwarded at once: the lead is 1200 ms, a chunk 100 ms.
 AT_ONCE_MS: Final = 1000
+UNDER_WAY: Final = 50  # frames that a caller who hangs up may leave on their way
+SHORT_MS: Final = 20  # that the last answer, which is heard out, may be shorter than it was told
 
 Report: TypeAlias = Mapping[str, Any]
 
@@ -82,6 +84,8 @@ def join(
 def _conversation(delays: Delays, phone: Report, model: Report, proof_frames: int) -> None:
     arrivals = arrivals_of(phone["frames"], model["appends"])
     delays.add("inbound", *_inbound(phone["frames"], arrivals, model["appends"][0][0]))
+    if sum(came is None for came in arrivals) > UNDER_WAY:
+        delays.missing.append("a second of a caller's sound at the model")
     runs = voiced_runs(phone["voiced"])
     for run, onset in zip(runs, model["onsets"], strict=False):
         delays.add("probe", abs(onset / MODEL_BYTES_PER_MS - run[0] * FRAME_MS))
@@ -95,6 +99,8 @@ def _conversation(delays: Delays, phone: Report, model: Report, proof_frames: in
             delays.missing.append("an answer")
         else:
             _answered(delays, phone, run, arrivals[run[1]] or 0.0, answer)
+            if run is runs[-1] and _short_ms(phone, answer) > SHORT_MS:
+                delays.missing.append("the end of an answer")
         if number:
             _interrupted(delays, phone, run, proof_frames, answers)
 
@@ -181,6 +187,13 @@ def _answered(
     delays.add("answer", 1000 * total)
     delays.add("answer, ours", 1000 * (total - models))
     delays.add("turn", 1000 * (answer.created - answer.stopped))
+
+
+def _short_ms(phone: Report, answer: _Answer) -> float:
+    """How much of a call's last answer was never sent to the caller."""
+    told = sum(size for _, size in answer.deltas) / MODEL_BYTES_PER_MS
+    heard = sum(size for at, size in phone["media"] if at >= answer.deltas[0][0])
+    return float(told - heard / PHONE_BYTES_PER_MS)
 
 
 def _outbound(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -56,6 +56,7 @@ async def stage(
     """Have so many callers talk at once, and put together what both ends saw.
 
     echoes: gets the bystander's, as they come
+    Raises SystemExit when they did not all get as far as to talk.
     """
     lag, beside = await _lag(metrics_port), list[float]()
     echoes.append(beside)
@@ -76,6 +77,8 @@ async def stage(
         sessions = await sessions_of(model, calls + knocks)
     finally:
         await machine.end(phones)
+    if len(seen["window"]) < 2:
+        raise SystemExit(f"{calls} calls never talked at once: {_why(seen['calls'])}")
     lags = lags_ms(lag, await _lag(metrics_port))
     policy = CallPolicy()
     proof = -(-min(policy.confirm_voiced_ms, policy.confirm_vowel_ms) // 20)
@@ -93,6 +96,13 @@ async def stage(
         [text for call in seen["calls"] for text in call["complaints"]]
         + [text for session in sessions for text in session["faults"]],
     )
+
+
+def _why(calls: Sequence[Mapping[str, list[str]]]) -> str:
+    """What so many calls missed or complained of, the most frequent first."""
+    counted = Counter(text for call in calls for text in (*call["missing"], *call["complaints"]))
+    told = (f"{count} times {text}" for text, count in counted.most_common())
+    return "; ".join(told) or "nobody says why"
 
 
 async def _lag(metrics_port: int | None) -> dict[float, float]:

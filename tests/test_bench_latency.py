@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -354,6 +355,20 @@ def test_a_stage_that_was_breached_is_measured_again_and_stands_for_itself() -> 
     assert both.troubled([]) == []
 
 
+def test_no_machine_is_busy_enough_to_excuse_a_complaint() -> None:
+    quiet = Calibration([8.0], [0.3])
+    late = Verdict(10, Budget("turn", "p50", 20, "x"), limit=20, got=90)
+    slow = stage(10, 90.0)
+    assert Run([slow], quiet, quiet, 8.0, slow).excused([late])
+    wrong = replace(slow, complaints=["31951 a mark that nobody knows"])
+    run = Run([wrong], quiet, quiet, 8.0, wrong)
+    assert not run.excused([late])
+    starved = Verdict(10, Budget("turn", "p50", 20, "x"), limit=20, got=90, starved=True)
+    assert run.troubled([starved]) == [10]
+    lost = Verdict(10, Budget("probe", "max", 1, "x"), limit=1, got=20)
+    assert not Run([slow], quiet, quiet, 8.0, slow).excused([lost])
+
+
 def test_generators_without_time_left_are_a_fault() -> None:
     quiet = Calibration([8.0], [0.3])
     both = stage(10, 3.0, busy=0.41)
@@ -379,6 +394,8 @@ def test_many_phones_use_what_the_relay_leaves_of_its_core() -> None:
         (lambda phone, model: model["deltas"].clear(), "an answer"),
         (lambda phone, model: model["onsets"].pop(), "an utterance at the model"),
         (lambda phone, model: model["appends"].clear(), "never got to the model"),
+        (lambda phone, model: model["appends"].__delitem__(slice(140, None)), "sound at the model"),
+        (lambda phone, model: phone["media"].pop(), "the end of an answer"),
         (lambda phone, model: phone["missing"].append("no answer within 8 s"), "no answer within"),
     ],
 )
