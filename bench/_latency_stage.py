@@ -14,10 +14,9 @@ import httpx
 import trio
 
 from bench import _latency_machine as machine
-from bench._latency_join import Delays, join
+from bench._latency_join import FRAME_MS, Delays, Report, join
 from bench._latency_lag import lags_ms, read
 from bench._latency_live import STAGE_S, sessions_of
-from bench._latency_phones import number_of
 from bench._latency_stats import BYSTANDER, Figure, figure
 from bench._relay_process import PUBLIC, pseudonym
 from relay.core.policy import CallPolicy
@@ -80,11 +79,8 @@ async def stage(
     if len(seen["window"]) < 2:
         raise SystemExit(f"{calls} calls never talked at once: {_why(seen['calls'])}")
     lags = lags_ms(lag, await _lag(metrics_port))
-    policy = CallPolicy()
-    proof = -(-min(policy.confirm_voiced_ms, policy.confirm_vowel_ms) // 20)
-    names = {number_of(index): pseudonym(number_of(index)) for index in range(calls + knocks)}
     window = {name: machine.within(each, seen["window"]) for name, each in watched.items()}
-    delays = join(seen["calls"], sessions, proof_frames=proof, names=names)
+    delays = joined(seen["calls"], sessions)
     delays.add("loop lag", *lags)
     delays.add(BYSTANDER, *beside)
     return Stage(
@@ -98,7 +94,15 @@ async def stage(
     )
 
 
-def _why(calls: Sequence[Mapping[str, list[str]]]) -> str:
+def joined(calls: Sequence[Report], sessions: Sequence[Report]) -> Delays:
+    """What both ends saw of calls through a relay with our own settings, put together."""
+    policy = CallPolicy()
+    proof = -(-min(policy.confirm_voiced_ms, policy.confirm_vowel_ms) // FRAME_MS)
+    names = {call["caller"]: pseudonym(call["caller"]) for call in calls}
+    return join(calls, sessions, proof_frames=proof, names=names)
+
+
+def _why(calls: Sequence[Report]) -> str:
     """What so many calls missed or complained of, the most frequent first."""
     counted = Counter(text for call in calls for text in (*call["missing"], *call["complaints"]))
     told = (f"{count} times {text}" for text, count in counted.most_common())

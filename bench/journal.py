@@ -1,6 +1,6 @@
 """What it takes to write calls down, and what callers notice of a database that is away.
 
-    python bench/journal.py                      a minute and a half; needs a PostgreSQL server
+    python bench/journal.py                      two minutes; needs a PostgreSQL server
     python bench/journal.py --out bench/results  also writes journal.json
 
 A row's way: a call keeps a record (memory) ─▶ a batch of up to 100, or of 50 ms ─▶ one transaction
@@ -16,7 +16,7 @@ it is back, batches of up to 500 from there.
 Then the whole relay on PostgreSQL, behind the sockets of bench/latency.py, three times: with the
 database up, stopped, and up again. The two times that it is up say what noise is, the first with
 what a process does only once. At the end every call's row must be there, those of the calls that
-ran without a database among them.
+ran without a database among them, and every record of the rates: else it ends with 1.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ sys.path.insert(0, str(HERE.parent))
 from bench import _latency_machine as machine  # noqa: E402
 from bench._latency_stage import Stage, faults, figures, stage  # noqa: E402
 from bench._latency_stats import quantile  # noqa: E402
+from bench._program import need_postgres, one_core, run  # noqa: E402
 from bench._relay_process import START_S, running_relay  # noqa: E402
 from relay.adapters.store import SqlStore, open_store, upgrade  # noqa: E402
 from relay.core.records import TranscriptLine  # noqa: E402
@@ -123,6 +124,7 @@ class Bench:
 
 
 async def measured(url: str, folder: Path) -> dict[str, float]:
+    """The rates of one database. Raises SystemExit when a record is not in it in the end."""
     await trio.to_thread.run_sync(upgrade, url)
     store, spool = open_store(url), open_spool(folder / "spool")
     switch = Switch(store)
@@ -133,6 +135,9 @@ async def measured(url: str, folder: Path) -> dict[str, float]:
         nursery.cancel_scope.cancel()
     store.close()
     spool.close()
+    there, kept = len(rows(url, "transcripts")), RECORDS + LONE + 1
+    if there != kept:
+        raise SystemExit(f"{there} of {kept} records are in {url.partition(':')[0]}")
     return bench.figures
 
 
@@ -227,13 +232,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="folder for journal.json")
     out = parser.parse_args().out
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    need_postgres()
+    one_core()
     with databases() as all_of_them:
-        rates = {name: trio.run(measured, *where) for name, where in all_of_them.items()}
+        rates = {name: run(measured, *where) for name, where in all_of_them.items()}
     cores = machine.share_out()
     allowed = os.sched_getaffinity(0)
     if cores.others is not None:
         os.sched_setaffinity(0, {cores.others})
-    heard = trio.run(listened, cores)
+    heard = run(listened, cores)
     os.sched_setaffinity(0, allowed)
     show(rates, heard)
     if out:
