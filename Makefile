@@ -31,8 +31,10 @@ format: setup ## Put the sources into their form
 	@$(PYTHON_VENV) -m ruff check --fix .
 	@$(PYTHON_VENV) -m ruff format .
 
-bench: setup ## Measure: every program in bench/
-	@for program in bench/[a-z]*.py; do echo "== $$program"; $(PYTHON_VENV) $$program || exit 1; done
+bench: setup ## Measure: every program in bench/, whether the one before it missed a goal or not
+	@missed=; for program in bench/[a-z]*.py; do echo "== $$program"; $(PYTHON_VENV) $$program; status=$$?; \
+		[ $$status -lt 128 ] || exit $$status; [ $$status -eq 0 ] || missed="$$missed $$program"; done; \
+		[ -z "$$missed" ] || { echo "not kept, or at fault:$$missed"; exit 1; }
 
 latency: setup ## What CI holds the relay's latency to, in three minutes at the most
 	@$(PYTHON_VENV) bench/latency.py --ci

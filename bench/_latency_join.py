@@ -32,7 +32,7 @@ FRAME_MS: Final = 20
 MODEL_BYTES_PER_MS: Final = 48
 PHONE_BYTES_PER_MS: Final = 8
 FILTER_MS: Final = 5  # what the resampler holds back, in both directions
-# Deltas that end this early are forwarded at once: the lead is 1200 ms, a chunk 100 ms.
+# Deltas that end this early are forwarded at once: the lead is 1300 ms, a chunk 100 ms.
 AT_ONCE_MS: Final = 1000
 UNDER_WAY: Final = 50  # frames that a caller who hangs up may leave on their way
 SHORT_MS: Final = 20  # that the last answer, which is heard out, may be shorter than it was told

@@ -1,6 +1,6 @@
 """500 calls that ring at the same moment, beside ten that talk: who waits, and what is heard of it.
 
-    python bench/door.py        three quarters of a minute; exit 1 when a goal is missed
+    python bench/door.py        a minute; exit 1 when a goal is missed
 
 Ends with 1 as well when a webhook was not answered with a stream, or anything went wrong with the
 calls beside them: a frame that never came is in no figure.
