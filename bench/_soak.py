@@ -30,6 +30,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 import trio
@@ -38,6 +39,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import _soak_ends as ends  # noqa: E402
+from bench._program import run  # noqa: E402
+from bench._relay_process import LOG, died_of, free_port, running_relay  # noqa: E402
 from relay.sim.realtime_listen import listen  # noqa: E402
 from relay.sim.twilio_cloud import TwilioCloud  # noqa: E402
 from relay.sim.twilio_net import open_internet  # noqa: E402
@@ -48,8 +51,9 @@ LINES: Final = 50
 WARM_S: Final = 15.0  # before the first count: what a process makes once, it has made by then
 WARMED: Final = 0.3  # of the run: from here on memory shall be flat
 MEMORY: Final = 0.05
+LEAST_S: Final = 10.0
 QUIET_S: Final = 15.0  # idle worker threads end after ten
-START_S, END_S = 30.0, 20.0
+END_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,34 +117,16 @@ def _held(count: Count) -> tuple[int, ...]:
     return count.sockets, count.files, count.threads, count.tasks
 
 
-def free_ports(count: int) -> list[int]:
-    import socket  # noqa: PLC0415 - trio's is meant everywhere else
-
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
-
-
-def environment(port: int, metrics: int, model: int, rest: str, folder: Path) -> dict[str, str]:
+def settings(metrics: int, rest: str) -> dict[str, str]:
+    """What this relay has otherwise than the benchmarks' usual one."""
     return {
-        "PATH": os.environ.get("PATH", ""),
-        "PYTHONPATH": str(ROOT),
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
         "METRICS_PORT": str(metrics),
-        "PUBLIC_URL": ends.PUBLIC,
-        "DATABASE_URL": f"sqlite:///{folder / 'relay.db'}",
-        "PROMPTS_DIR": str(ROOT / "prompts"),
         "TWILIO_ACCOUNT_SID": ends.ACCOUNT,
         "TWILIO_AUTH_TOKEN": ends.TOKEN,
         "TWILIO_PHONE_NUMBER": ends.OURS,
         "TWILIO_API_URL": rest,
         "HUMAN_TRANSFER_NUMBER": ends.HUMAN,
-        "OPENAI_API_KEY": "soak",
-        "OPENAI_REALTIME_URL": f"ws://127.0.0.1:{model}/v1/realtime",
-        "CLIPS": "packaged",
+        "MAX_CALLS_PER_NUMBER_HOUR": "10",  # as it is by itself: nobody here calls twice
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "INFO",
     }
@@ -148,12 +134,10 @@ def environment(port: int, metrics: int, model: int, rest: str, folder: Path) ->
 
 async def soak(seconds: float, seed: int, folder: Path) -> list[tuple[str, str, bool]]:
     """Run it. Returns the table: what, how it was, whether it holds."""
-    draw, phones = random.Random(seed), {}
-    port, metrics = free_ports(2)
-    local = f"http://127.0.0.1:{port}"
-    log_file = folder / "relay.log"
+    draw, phones, places = random.Random(seed), {}, dict[str, str]()
+    metrics = free_port()
     async with (
-        open_internet({ends.PUBLIC: local}) as internet,
+        open_internet(places) as internet,
         httpx.AsyncClient(trust_env=False) as http,
         trio.open_nursery() as nursery,
     ):
@@ -164,49 +148,37 @@ async def soak(seconds: float, seed: int, folder: Path) -> list[tuple[str, str, 
             watch = partial(ends.lose, draw=draw)
             serve_model = partial(listen, lambda: ends.brain(draw), watch, options=ends.OPTIONS)
             model = await nursery.start(serve_model)
-            env = environment(port, metrics, model, rest_url, folder)
-            with log_file.open("wb") as log:
-                process = await trio.lowlevel.open_process(
-                    [sys.executable, "-m", "relay", "serve"],
-                    env=env, cwd=folder, stdout=log, stderr=log,
-                )  # fmt: skip
+            own = settings(metrics, rest_url)
+            async with running_relay(model, None, folder, own, may_end=True) as (process, local):
+                places[ends.PUBLIC], port = local, urlsplit(local).port or 0
                 relay = Relay(process, http, f"http://127.0.0.1:{metrics}/metrics")
-                await _ready(process, http, f"{local}/readyz")
                 callers = ends.Callers(cloud, draw)
-                await _call(callers, WARM_S, port, rest)
-                before = await relay.settled()
-                samples = await _watched(callers, seconds, port, rest, relay)
-                after = await relay.settled()
+                try:
+                    await _call(callers, WARM_S, port, rest)
+                    before = await relay.settled()
+                    samples = await _watched(callers, seconds, port, rest, relay)
+                    after = await relay.settled()
+                finally:
+                    if died := died_of(process, folder / LOG):
+                        raise SystemExit(f"the relay {died}")
                 process.terminate()
                 with trio.move_on_after(END_S):
                     await process.wait()
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
+                status = process.returncode
         nursery.cancel_scope.cancel()
-    lines = [
-        json.loads(line) for line in log_file.read_text("utf-8").splitlines() if line[0] == "{"
-    ]
-    print(f"{len(callers.placed)} calls: " + ", ".join(f"{n} {w}" for w, n in callers.did.items()))
     return [
+        ("calls", ", ".join(f"{n} {what}" for what, n in callers.did.items()), True),
         *_memory(samples),
         *_leaks(before, after),
         _outcomes(callers.placed, folder / "relay.db"),
-        *_log(lines),
-        ("exit status", str(process.returncode), process.returncode == 0),
+        *_log(_logged(folder / LOG)),
+        ("exit status", "none: it did not end" if status is None else str(status), status == 0),
     ]
 
 
-async def _ready(process: trio.Process, http: httpx.AsyncClient, url: str) -> None:
-    with trio.move_on_after(START_S):
-        while process.returncode is None:
-            try:
-                if (await http.get(url)).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            await trio.sleep(0.1)
-    raise SystemExit("the relay did not start")
+def _logged(file: Path) -> list[dict[str, Any]]:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 async def _call(callers: ends.Callers, seconds: float, port: int, rest: RestApi) -> None:
@@ -291,8 +263,9 @@ def _log(lines: Sequence[dict[str, Any]]) -> list[tuple[str, str, bool]]:
     failed = events["call failed"] + events["! connection failed"] + events["tool failed"]
     errors = [line for line in lines if line.get("level") in {"error", "critical"}]
     kinds = ", ".join(sorted({line["event"] for line in errors})) or "none"
+    begun, over = events["call began"], events["call over"]
     return [
-        ("streams, begun and over", f"{events['call began']}, {events['call over']}", True),
+        ("streams, begun and over", f"{begun}, {over}", 0 < begun == over),
         ("calls, connections, tools that broke", str(failed), failed == 0),
         ("errors in the log", f"{len(errors)}: {kinds}", not errors),
     ]
@@ -300,10 +273,12 @@ def _log(lines: Sequence[dict[str, Any]]) -> list[tuple[str, str, bool]]:
 
 def main() -> int:
     seconds = float(os.environ.get("SOAK_S", "600"))
+    if seconds < LEAST_S:
+        raise SystemExit(f"SOAK_S is {seconds:g}: below {LEAST_S:g} there is no course of memory")
     seed = int(os.environ.get("SOAK_SEED", str(random.randrange(10**6))))
     print(f"soaking for {seconds:.0f} s, {LINES} calls at a time; SOAK_SEED={seed}", flush=True)
     with tempfile.TemporaryDirectory() as name:
-        rows = trio.run(soak, seconds, seed, Path(name))
+        rows = run(soak, seconds, seed, Path(name))
     width = max(len(what) for what, _, _ in rows)
     for what, how, holds in rows:
         print(f"{'ok' if holds else 'NO':3} {what:{width}}  {how}")

@@ -147,14 +147,12 @@ BEHAVIOURS: Final[tuple[tuple[int, Behaviour], ...]] = (
 
 @dataclass
 class Callers:
-    """Everybody who phones. placed: the CallSids; did: what they did, counted; faults: of ours"""
+    """Everybody who phones. placed: the CallSids; did: what they did, counted"""
 
     cloud: TwilioCloud
     draw: random.Random
     placed: list[str] = field(default_factory=list)
     did: Counter[str] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
-    under_way: int = 0
 
     async def keep_calling(self, until: float) -> None:
         """One telephone after another, on one line."""
@@ -178,9 +176,7 @@ class Callers:
                 await behave(person, placed, self.draw)  # type: ignore[misc]
             person.hang_up()
 
-        self.under_way += 1
         await self.cloud.run(placed, script, time_limit_s=2 * CALL_S)
-        self.under_way -= 1
         for sid in [sid for sid, each in self.cloud.calls.items() if each.ended_at is not None]:
             del self.cloud.calls[sid]  # what was said and heard is no more needed
 
