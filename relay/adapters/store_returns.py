@@ -107,7 +107,7 @@ def past(connection: sa.Connection, call_sid: str) -> CallPast | None:
             for name, arguments, status, output in _of_call(connection, _CALLED, call_sid)
         ),
         _once(_of_call(connection, _OUTCOMES, call_sid)),
-        _once(_of_call(connection, _NOTICES, call_sid)),
+        _once(_of_call(connection, _NOTICES, call_sid)[::-1])[::-1],
         int(cost[0][0] or 0),
         frozenset(model for (model,) in _of_call(connection, _MODELS, call_sid)),
         len(_returns(connection, call_sid)),
@@ -120,5 +120,5 @@ def _of_call(connection: sa.Connection, query: sa.Select[Any], call_sid: str) ->
 
 
 def _once(texts: list[Any]) -> tuple[str, ...]:
-    """Texts in their order, each once: a notice is a row for each channel."""
+    """Texts in their order, each where it first stands: a notice is a row for each channel."""
     return tuple(dict.fromkeys(text for (text,) in texts if text))

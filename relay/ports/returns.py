@@ -49,7 +49,8 @@ class CallPast:
     """All that a call has come to in its streams so far. Texts are personal.
 
     lines: speaker (caller | agent) and heard text, in order; answers: those of the model's own
-    tools: name, arguments, status, output; outcomes, notices: of what those did, in order
+    tools: name, arguments, status, output; outcomes, notices: of what those did, in order, each
+        once; the last notice is what the owner was told last
     micro_usd: what it has cost; models: which of them answered it
     returns: how often it has come back; greeting_ms: of the stream that was heard greeting
     """

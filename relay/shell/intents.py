@@ -150,6 +150,13 @@ class Intents:
         else:
             await self._lead(call_sid, wish, perform, tell)
 
+    def owner_knows(self, call_sid: str, notice: str) -> None:
+        """What the owner has heard of a call last, from whichever process."""
+        self._told[call_sid] = notice.casefold()
+        self._told.move_to_end(call_sid)
+        if len(self._told) > MAX_REMEMBERED:
+            self._told.popitem(last=False)
+
     async def _lead(
         self, call_sid: str, wish: WriteBegun, perform: Perform, tell: Callable[[Answer], None]
     ) -> None:
@@ -213,14 +220,11 @@ class Intents:
     def _told_once(self, call_sid: str, answer: Answer) -> Answer:
         """The answer without its notice, if that is the last one that the call has given: it is the
         same thing, asked for in other words, and the owner knows."""
-        told = answer.notice.casefold()
-        if not told:
+        if not answer.notice:
             return answer
-        before = self._told.pop(call_sid, "")
-        self._told[call_sid] = told
-        if len(self._told) > MAX_REMEMBERED:
-            self._told.popitem(last=False)
-        return replace(answer, notice="") if told == before else answer
+        before = self._told.get(call_sid)
+        self.owner_knows(call_sid, answer.notice)
+        return replace(answer, notice="") if self._told[call_sid] == before else answer
 
     def _answer_first(self, known: WriteRow, wish: WriteBegun, answer: Answer) -> None:
         """The model's request that a process died with is answered by this one, its row as well."""

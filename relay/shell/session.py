@@ -77,6 +77,8 @@ async def run_call(
     """
     if past.recording:
         kit.recordings.adopt(call_sid, past.recording)
+    if past.notices:
+        kit.intents.owner_knows(call_sid, past.notices[-1])
     with structlog.contextvars.bound_contextvars(call_sid=call_sid):
         session = Session(phone, call_sid, kit, choose, past)
         try:

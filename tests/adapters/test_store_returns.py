@@ -129,6 +129,17 @@ def test_what_a_call_has_come_to(store: SqlStore) -> None:
     )
 
 
+def test_what_the_owner_was_told_last_stands_last(store: SqlStore) -> None:
+    """There and back and there again: each text once, by its last time."""
+    store.write([at(AT, CallOpened(0.0, "MZ1"))])
+    for number, text in enumerate(["to ten", "to nine", "to ten"]):
+        noted = OwnerNotice(0.0, f"c{number}", "changed", text)
+        store.write([at(AT + timedelta(seconds=number), noted)])
+    past = store.past("CA1")
+    assert past is not None
+    assert past.notices == ("to nine", "to ten")
+
+
 def test_how_a_call_began_is_known_when_it_comes_back(store: SqlStore) -> None:
     begun = ConsentNoted(0.0, "always", "US", "CA", "TX", True, "ab" * 32, None, "hung_up_before")
     heard = replace(begun, at=4.0, heard_at=4.0, answer="stayed", greeting_ms=310)

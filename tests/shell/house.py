@@ -347,6 +347,7 @@ class House:
         kit: CallKit | None = None,
         run_leg: bool = True,
         before: tuple[tuple[str, str], ...] = (),
+        owner_knows: tuple[str, ...] = (),
         caller: str = NUMBER,
         known: Consented = NEW,
         origin: Mapping[str, str] = NOWHERE,
@@ -355,6 +356,7 @@ class House:
 
         refuse: why the model cannot be dialled; delay: of each message between phone and relay
         before: what was said in a stream before this one; known: what was answered in it
+        owner_knows: what the owner has been told of it
         origin: country and state of the caller's number
         run_leg: False when the test itself plays the phone's end, on `phone`
         """
@@ -371,18 +373,21 @@ class House:
         call = Placed(
             sid, self.store, leg, phone, ours, brain or Scripted(), options, refuse, model_capacity
         )
+        past = CallResumed(
+            before,
+            notices=owner_knows,
+            consent=known.answer,
+            recording=known.recording_sid,
+        )
         call.began_at = trio.current_time()
         self.calls[sid] = call
-        self.nursery.start_soon(self._carry, call, kit or self.kit, before, known)
+        self.nursery.start_soon(self._carry, call, kit or self.kit, past)
         if run_leg:
             self.nursery.start_soon(leg.run)
         return call
 
-    async def _carry(
-        self, call: Placed, kit: CallKit, before: tuple[tuple[str, str], ...], known: Consented
-    ) -> None:
+    async def _carry(self, call: Placed, kit: CallKit, past: CallResumed) -> None:
         choose = call.chosen.append
-        past = CallResumed(before, consent=known.answer, recording=known.recording_sid)
         await run_call(call.ours, call_sid=call.sid, kit=kit, choose=choose, past=past)
         call.over_at = trio.current_time()
         call.over.set()

@@ -225,6 +225,20 @@ async def test_the_same_thing_in_other_words_is_told_to_the_owner_once(
     assert [row.ref for row in desk.rows(OwnerNotice)] == ["call_1", "call_3", "call_4", "call_5"]
 
 
+async def test_what_another_process_has_told_the_owner_is_not_told_again_in_other_words(
+    autojump_clock, nursery
+) -> None:
+    desk = Desk(nursery, Clerk())
+    await desk.ask("call_1", "a slot")
+    await desk.journal.flushed()
+    other = Desk(nursery, desk.clerk, before=desk)
+    other.intents.owner_knows("CA1", "somebody booked a slot")  # as its next stream is told
+    await other.ask("call_2", "A Slot")
+    await other.ask("call_3", "another")
+    await other.journal.flushed()
+    assert [row.ref for row in desk.rows(OwnerNotice)] == ["call_1", "call_3"]
+
+
 async def test_a_repeat_after_another_write_is_asked_again_with_the_same_key(
     autojump_clock, nursery
 ) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from relay.core.records import CallEnded
-from relay.sim.brains import Scripted, reply, say
-from tests.shell.house import open_house
+from relay.core.records import CallEnded, OwnerNotice
+from relay.sim.brains import Scripted, call, reply, say
+from tests.shell.house import NUMBER, open_house
 
 ANSWER = reply(say("At nine, or at ten.", ms=800))
 
@@ -53,3 +53,19 @@ async def test_a_call_that_ends_by_itself_waits_for_no_move(autojump_clock: Any)
         call.hang_up()
         await call.ended(8)
     assert call.outcome().outcome == "abandoned"
+
+
+async def test_what_the_owner_was_told_before_a_move_is_not_told_again(autojump_clock: Any) -> None:
+    """The model asks once more, with another spelling: another key, and the same message."""
+    told = f"Ann Lee ({NUMBER}) left a message: call me."
+    asks = call("take_message", name="Ann Lee", message="Call me.")
+    brain = Scripted(reply(asks), reply(say("It is taken.")), heard=["Is it taken?"])
+    async with open_house() as house:
+        moved = house.ring(brain, before=(("user", "Hello."),), owner_knows=(told,))
+        await moved.quiet()
+        await moved.say()
+        await moved.answered(2)
+        moved.hang_up()
+        await moved.ended()
+    assert moved.tools() == [("take_message", "ok")]
+    assert moved.rows(OwnerNotice) == []
