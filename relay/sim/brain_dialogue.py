@@ -182,10 +182,10 @@ class Dialogue:
     def _refused(self, output: Mapping[str, Any]) -> list[Part]:
         reason = str(output.get("reason", ""))
         for alternative in output.get("alternatives", []):
-            at = datetime.fromisoformat(alternative)
+            at = datetime.fromisoformat(f"{alternative['date']}T{alternative['time']}")
             if self.wanted and at.minute % 15 == 0:
                 day, time = f"{at:%Y-%m-%d}", f"{at:%H:%M}"
-                spoken = say.WEEKDAYS[at.weekday()]
+                spoken = alternative["day"]
                 self.wanted = replace(self.wanted, day=day, spoken_day=spoken, time=time)
                 self.asked = "confirm"
                 return [say.say_offer(reason, spoken, time)]

@@ -126,12 +126,10 @@ def describe(appointment: Appointment | Booked) -> dict[str, object]:
 
 
 def offer(refused: NotBooked) -> dict[str, object]:
-    """Why it could not be had, and what could."""
+    """Why it could not be had, and what could, ready to be said: a model counts weekdays badly."""
     return {
         "reason": clip(refused.reason, 40),
-        "alternatives": [
-            at.isoformat(timespec="minutes") for at in refused.alternatives[:MAX_TOLD]
-        ],
+        "alternatives": [told(at) for at in refused.alternatives[:MAX_TOLD]],
     }
 
 

@@ -37,7 +37,10 @@ NOBODY_CAME = [say.SORRY, say.NOT_REACHED, say.MESSAGE]
 TAKEN = {
     "booked": False,
     "reason": "taken",
-    "alternatives": ["2026-11-28T09:10", "2026-11-30T16:00"],
+    "alternatives": [
+        {"day": "Saturday", "date": "2026-11-28", "time": "09:10"},
+        {"day": "Monday", "date": "2026-11-30", "time": "16:00"},
+    ],
 }
 
 

@@ -107,13 +107,16 @@ async def test_the_model_cannot_name_another_number(ports: ToolPorts, business: 
     assert business.asked == []
 
 
-async def test_alternatives_are_told_to_the_minute(ports: ToolPorts, business: Any) -> None:
+async def test_alternatives_are_told_with_their_weekdays(ports: ToolPorts, business: Any) -> None:
     business.answer = NotBooked("taken", (TUESDAY, TUESDAY + timedelta(minutes=30)))
     result = await ask(ports)
     assert result.output == {
         "booked": False,
         "reason": "taken",
-        "alternatives": ["2026-11-24T10:30", "2026-11-24T11:00"],
+        "alternatives": [
+            {"day": "Tuesday", "date": "2026-11-24", "time": "10:30"},
+            {"day": "Tuesday", "date": "2026-11-24", "time": "11:00"},
+        ],
     }
     assert result.outcome == ""
 

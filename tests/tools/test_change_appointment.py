@@ -53,7 +53,7 @@ async def test_what_cannot_be_had_is_answered_with_what_can(
     assert result.output == {
         "changed": False,
         "reason": "taken",
-        "alternatives": ["2026-11-25T15:00"],
+        "alternatives": [{"day": "Wednesday", "date": "2026-11-25", "time": "15:00"}],
     }
     assert (result.outcome, result.notice) == ("", "")
 
