@@ -7,14 +7,12 @@ another, so a caller cannot book in somebody else's name and number by saying so
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
-
-import msgspec
 
 from relay.ports import Booked, BookingRequest, NotBooked
 from relay.tools.appointments import Again, describe, offer, undone
 from relay.tools.days import Day, TimeOfDay, far_ahead, read_coming_day, read_time, written
 from relay.tools.people import Name, named, read_name
+from relay.tools.services import ServiceName, offered, read_service
 from relay.tools.tool import Arguments, ToolPorts, ToolResult, clip, tool
 
 
@@ -22,9 +20,7 @@ class BookAppointment(Arguments):
     """Book an appointment for the caller. Call it only after you have read back the service, day,
     time and name and the caller has agreed. If it answers booked false, offer the alternatives."""
 
-    service: Annotated[
-        str, msgspec.Meta(description="one of the services offered", min_length=1, max_length=60)
-    ]
+    service: ServiceName
     day: Day
     time: TimeOfDay
     name: Name
@@ -37,7 +33,7 @@ async def run(args: BookAppointment, ports: ToolPorts) -> ToolResult:
     day = read_coming_day(args.day, today)
     far = far_ahead(day, today)
     request = BookingRequest(
-        service=clip(args.service, 60),
+        service=read_service(args.service),
         starts_at=datetime.combine(day, read_time(args.time)),
         name=name,
         phone=ports.caller,
@@ -63,8 +59,7 @@ def _notice(booked: Booked, name: str, ports: ToolPorts) -> str:
 async def _offer(refused: NotBooked, ports: ToolPorts) -> dict[str, object]:
     output = offer(refused)
     if refused.reason == "unknown_service":
-        services = (await ports.business.profile()).services
-        output["services"] = [clip(service.name, 30) for service in services[:8]]
+        output["services"] = await offered(ports)
     return output
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 
 from relay.tools.days import Day, far_ahead, read_coming_day, read_time, told, weekday
+from relay.tools.services import ServiceName, offered, read_service
 from relay.tools.tool import Arguments, BadArguments, ToolPorts, ToolResult, clip, tool
 
 # What a caller can hear at once and still choose from.
@@ -20,9 +21,7 @@ class ListSlots(Arguments):
     """Look up when a service is free on one day. Name two or three of the times, not all of them.
     When none is free, it says the next times on other days."""
 
-    service: Annotated[
-        str, msgspec.Meta(description="one of the services offered", min_length=1, max_length=60)
-    ]
+    service: ServiceName
     day: Day
     around: Annotated[
         str,
@@ -34,12 +33,11 @@ async def run(args: ListSlots, ports: ToolPorts) -> ToolResult:
     now = await ports.business.now()
     day = read_coming_day(args.day, now.date())
     around = datetime.combine(day, read_time(args.around)) if args.around.strip() else None
-    free = await ports.business.slots(clip(args.service, 60), day)
+    service = read_service(args.service)
+    free = await ports.business.slots(service, day)
     if free is None:
-        names = [clip(each.name, 30) for each in (await ports.business.profile()).services[:8]]
-        raise BadArguments(
-            f"There is no such service: {clip(args.service, 60)!r}. There are: {', '.join(names)}."
-        )
+        names = ", ".join(await offered(ports))
+        raise BadArguments(f"There is no such service: {service!r}. There are: {names}.")
     output: dict[str, object] = {
         "service": clip(free.service, 60),
         "day": weekday(day),
