@@ -39,7 +39,10 @@ NOT_TOLD = (
     '{"status":"unknown","message":"It was begun, and the line broke. Call it again with the very'
     ' same arguments to learn what came of it: nothing is done twice."}'
 )
-TOO_MANY = '{"error":"too_many","message":"Too many function calls in this call."}'
+TOO_MANY = (
+    '{"error":"too_many","message":"No function can be used any more in this call. Apologise, and'
+    ' tell the caller that pressing 0 rings a person."}'
+)
 
 
 _UNTOLD = ("running", "late")

@@ -190,6 +190,19 @@ def test_who_called_off_the_human_of_their_key_is_not_told_that_nobody_came(
     assert said(commands) == [], "the function that called it off has said so already"
 
 
+def test_the_key_rings_a_human_though_no_function_can_be_used_any_more() -> None:
+    """The model is told to say so."""
+    driver = Driver(max_tools_per_call=1)
+    driver.greeted()
+    driver.caller_says("u1", words="A person, please.")
+    driver.feed(on.FunctionCalled("r1", "f0", "c0", "lookup_hours", "{}"))
+    ask(driver)
+    (refusal,) = driver.sent(do.PostToolOutput)
+    assert "pressing 0 rings a person" in refusal.output
+    driver.feed(on.KeyPressed("0"))
+    assert [run.name for run in of(driver.wait(1.5), do.RunTool)] == ["transfer_to_human"]
+
+
 @pytest.mark.parametrize("by_key", [True, False])
 def test_who_wants_a_human_after_all_gets_the_one_who_is_about_to_be_rung(
     driver: Driver, by_key: bool
