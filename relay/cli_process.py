@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 
+import structlog
 import trio
 
+from relay import config
 from relay.config import Settings
 from relay.log_pipe import LogPipe
 from relay.logs import set_up_logs
@@ -17,6 +19,8 @@ from relay.stop import Stop, obey_signals
 from relay.wiring import serve
 from relay.workers import end_with_parent
 
+_log = structlog.get_logger("relay.config")
+
 
 def answer_calls(settings: Settings, worker: int | None) -> None:
     """Serve until told to stop. worker: the process's number among several; None: it is alone.
@@ -25,6 +29,9 @@ def answer_calls(settings: Settings, worker: int | None) -> None:
     """
     pipe = LogPipe(sys.stdout.fileno())
     set_up_logs(settings.log_level, pipe, settings.log_format, pii=settings.log_pii == "on")
+    if worker in (None, 1):
+        for name, likely in config.strange().items():
+            _log.warning("! this is no setting, and does nothing", name=name, likely=likely)
     prepare_process()
     sockets.NATIVE = settings.websockets == "native"
     process = Process(lines_dropped=lambda: pipe.dropped, worker=worker)

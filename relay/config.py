@@ -11,6 +11,7 @@ A fault's text never holds the value of a secret.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -57,6 +58,8 @@ _PLAINER: Mapping[str, str] = {"Input should": "must", "String should": "must"}
 _ALIKE: float = 0.85
 _NOT_OURS: frozenset[str] = frozenset({"LANGUAGE"})
 
+logging.getLogger("dotenv.main").addFilter(lambda _: False)  # `_torn` says it, with the file
+
 S = TypeVar("S", bound="BusinessSettings")
 
 
@@ -93,10 +96,12 @@ def load(
     try:
         faults, settings = _torn(env_file), kind(**given)
     except ValidationError as error:
-        faults = _torn(env_file)
-        faults += map(_line, error.errors(include_url=False, include_input=False))
+        faults, found = _torn(env_file), error.errors(include_url=False, include_input=False)
+        instead = {likely: name for name, likely in strange(environ, env_file).items()}
+        faults += [_line(fault, instead) for fault in found]
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{env_file} cannot be read: {error}") from None
+        why = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise ConfigError(f"{env_file} cannot be read: {why}") from None
     if faults:
         raise ConfigError("\n  ".join([_HEAD, *faults]))
     return settings
@@ -104,7 +109,7 @@ def load(
 
 def _torn(env_file: Path | None) -> list[str]:
     """A line about each of the file's own that mean nothing: they would be left out in silence."""
-    if env_file is None or not env_file.is_file():
+    if env_file is None or not (env_file.is_file() or env_file.is_dir()):
         return []
     with env_file.open(encoding="utf-8") as stream:
         lines = [each.original.line for each in parse_stream(stream) if each.error]
@@ -183,13 +188,16 @@ def _lines_of(error: ConfigError) -> list[str]:
     return [line.strip() for line in str(error).splitlines()]
 
 
-def _line(fault: ErrorDetails) -> str:
+def _line(fault: ErrorDetails, instead: Mapping[str, str]) -> str:
+    """instead: names that are no setting's, by the likely one."""
     if not fault["loc"]:
         return str(fault.get("ctx", {}).get("error", fault["msg"]))
     name = str(fault["loc"][0])
     purpose = Settings.model_fields[name].description
     if fault["type"] == "missing":
-        return f"{name.upper()} is missing: {purpose}"
+        other = instead.get(name.upper())
+        hint = f" (there is {other}, which is no setting)" if other else ""
+        return f"{name.upper()} is missing{hint}: {purpose}"
     why = str(fault.get("ctx", {}).get("error", fault["msg"]))
     for theirs, ours in _PLAINER.items():
         why = why.replace(theirs, ours)

@@ -134,7 +134,8 @@ def _read(file: Path) -> str:
     try:
         text = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"PROMPTS_DIR: {file} cannot be read: {error}") from None
+        why = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise ConfigError(f"PROMPTS_DIR: {file} cannot be read: {why}") from None
     if not 0 < len(text) <= MAX_CHARS:
         raise ConfigError(f"PROMPTS_DIR: {file} has {len(text)} characters, not 1 to {MAX_CHARS}")
     return text

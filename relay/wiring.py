@@ -300,7 +300,8 @@ def _recorder(settings: Settings) -> Recorder | None:
     try:
         write = into_folder(settings.flight_dir)
     except OSError as error:
-        raise ConfigError(f"FLIGHT_DIR cannot be written: {error}") from None
+        why = error.strerror or error
+        raise ConfigError(f"FLIGHT_DIR {settings.flight_dir} cannot be written: {why}") from None
     return Recorder(write, settings.flight_max_bytes, settings.flight_audio)
 
 

@@ -119,12 +119,14 @@ def test_missing_and_malformed_settings_stop_the_start_with_one_message(tmp_path
     ("changes", "words"),
     [
         ({"DATABASE_URL": "sqlite:////no/such/folder/relay.db"}, "folder must exist"),
+        ({"DATABASE_URL": "sqlite:////no/such/folder/relay.db"}, "relay: DATABASE_URL sqlite:"),
+        ({"FLIGHT_DIR": __file__}, f"FLIGHT_DIR {__file__} cannot be written: File exists"),
         ({"HOST": "192.0.2.1"}, "cannot listen on HOST 192.0.2.1"),
         (
             {"METRICS_HOST": "192.0.2.1", "METRICS_PORT": "9091"},
             "cannot listen on METRICS_HOST 192.0.2.1, METRICS_PORT 9091",
         ),
-        ({"PROMPTS_DIR": "nowhere"}, "PROMPTS_DIR"),
+        ({"PROMPTS_DIR": "nowhere"}, "PROMPTS_DIR: nowhere/system.md cannot be read: No such"),
     ],
 )
 def test_what_cannot_be_had_is_one_line_and_exit_2(
@@ -155,6 +157,13 @@ def test_a_signal_ends_an_idle_relay_cleanly(tmp_path: Path, number: signal.Sign
         assert process.wait(START_S) == 0
         events = [json.loads(line)["event"] for line in said]
     assert events == ["< signal", "= draining", "= ended"]
+
+
+def test_a_misspelled_setting_is_told_at_the_start(tmp_path: Path) -> None:
+    env = environ(tmp_path, MAX_DAYS_USD="20")
+    with piped("serve", folder=tmp_path, env=env) as (_, said):
+        line = json.loads(said.readline())
+    assert (line["event"][0], line["name"], line["likely"]) == ("!", "MAX_DAYS_USD", "MAX_DAY_USD")
 
 
 def test_a_log_that_nobody_reads_stops_nobody(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from relay.config import BusinessSettings, Settings, examine, load, strange
+from relay.config import BusinessSettings, Settings, examine, load, named, strange
 from relay.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -255,6 +255,25 @@ def test_an_unreadable_file_is_a_clear_fault(tmp_path: Path) -> None:
     file.write_bytes(b"PORT=\xff\xfe\n")
     with pytest.raises(ConfigError, match="cannot be read"):
         load(ENVIRON, file)
+
+
+def test_a_folder_in_the_file_s_place_is_named(tmp_path: Path) -> None:
+    """An engine that mounts a file which is not there makes one."""
+    (tmp_path / ".env").mkdir()
+    with pytest.raises(ConfigError, match=r"\.env cannot be read: Is a directory"):
+        load(ENVIRON, tmp_path / ".env")
+
+
+def test_a_missing_setting_is_told_with_the_name_that_stands_in_its_place(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("OPENAI_APIKEY=sk-secret\n")
+    with pytest.raises(ConfigError) as caught:
+        load({**ENVIRON, "OPENAI_API_KEY": ""}, file)
+    (line,) = str(caught.value).splitlines()[1:]
+    said, _, _ = line.partition(": ")
+    assert said == "  OPENAI_API_KEY is missing (there is OPENAI_APIKEY, which is no setting)"
+    faults, _ = examine({**ENVIRON, "OPENAI_API_KEY": ""}, file)
+    assert [named(fault) for fault in faults] == [("OPENAI_API_KEY",)]
 
 
 def test_a_line_that_means_nothing_is_named_with_all_other_faults(tmp_path: Path) -> None:

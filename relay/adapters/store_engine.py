@@ -183,11 +183,15 @@ def mapped(url: URL) -> Iterator[None]:
         line = lines[0].strip()
         if "unable to open database file" in line:
             line += ": its folder must exist, and the relay be allowed to write in it"
+        if "readonly database" in line:
+            line += ": the relay must be allowed to write in it"
         if "unsupported startup parameter" in line:
             line += ": a pooler answers there, and DATABASE_URL needs the direct address"
         away = url.get_backend_name() == "postgresql" and _away(error, str(cause))
         shown = url.render_as_string(hide_password=True)
-        raise StoreError(f"{shown}: {line}", refused=_refused(error), away=away) from error
+        raise StoreError(
+            f"DATABASE_URL {shown}: {line}", refused=_refused(error), away=away
+        ) from error
     except OverflowError as error:  # SQLite's driver; PostgreSQL says so itself
         shown = url.render_as_string(hide_password=True)
-        raise StoreError(f"{shown}: {error}", refused=True) from error
+        raise StoreError(f"DATABASE_URL {shown}: {error}", refused=True) from error

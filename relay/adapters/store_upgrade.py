@@ -78,7 +78,7 @@ def _known(config: Config, current: str, url: sa.URL) -> list[str]:
     steps = [step.revision for step in ScriptDirectory.from_config(config).walk_revisions()]
     if current not in steps:
         shown = url.render_as_string(hide_password=True)
-        raise StoreError(f"{shown}: its tables ({current}) are newer than this relay")
+        raise StoreError(f"DATABASE_URL {shown}: its tables ({current}) are newer than this relay")
     return steps
 
 
