@@ -172,8 +172,14 @@ def database(settings: Settings) -> Finding:
     file = Path(urlsplit(url).path.removeprefix("/")) if is_sqlite(settings) else None
     if file is not None and not file.absolute().parent.is_dir():
         return fail("database", f"there is no folder {file.parent}", "make it, or DATABASE_URL")
-    if file is not None and not file.exists():
-        return _folder("database", "DATABASE_URL", file.parent, f"{file} will be made at the start")
+    if file is not None:
+        fine = f"{file} will be made at the start"
+        folder = _folder("database", "DATABASE_URL", file.parent, fine)
+        if folder.level is Level.FAIL or not file.exists():  # its log lies beside it
+            return folder
+        if not os.access(file, os.W_OK):
+            says = f"{file} cannot be written by this user"
+            return fail("database", says, "let the relay's user, or DATABASE_URL")
     try:
         missing = lag(url)
     except (ConfigError, StoreError) as error:
