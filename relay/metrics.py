@@ -65,6 +65,13 @@ NOTICES: Final = tuple(
     for state in ("sent", "pending", "failed", "unknown")
 )
 
+# Why a second voice is lost, and what money goes into.
+LOSSES: Final = (
+    *("quota", "voice", "key", "refused"),
+    *("unreachable", "slow", "closed", "broken"),
+)
+SPENDING: Final = ("response", "transcription", "voice", "phone")
+
 # What the core notes and an operator wants to see: note -> metric's label.
 _OVERFLOWS: Final = {"phone_slow": "phone", "model_slow": "model"}
 
@@ -168,6 +175,10 @@ class Metrics:
         self._model_errors.labels(f"closed_{self._code(str(CLOSE_REFUSED))}")
         for kind in RUNGS:
             self._faults.labels(kind)
+        for why in LOSSES:
+            self._voices.labels(why)
+        for kind in SPENDING:
+            self._cost.labels(kind)
         for side in _OVERFLOWS.values():
             self._overflows.labels(side)
         for tool in self._tools:

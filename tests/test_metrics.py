@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from relay.core.call import Statistics
 from relay.core.records import CallEnded, CallOpened, SpendAdded, ToolCalled
 from relay.memory import Room
-from relay.metrics import MAX_CODES, Metrics, Watched
+from relay.metrics import LOSSES, MAX_CODES, Metrics, Watched
 
 DOCS = Path(__file__).parents[1] / "docs"
 ENDED = CallEnded(1.0, "booked", "", 61_000, 12, notice_heard=True, barge_ins=3)
@@ -215,6 +215,20 @@ def test_what_an_alert_names_is_there_before_it_happens() -> None:
         there = [each for each in born if re.match(rf"{name}\{{(.*,)?{label}(,.*)?\}}$", each)]
         assert there, series
         assert {born[each] for each in there} == {0}, series
+
+
+def test_whatever_an_alert_counts_has_series_before_it_happens() -> None:
+    metrics = Metrics(["lookup_hours"])
+    metrics.watch(watched())
+    born = {name.partition("{")[0] for name in samples(metrics)}
+    counted = set().union(*(re.findall(r"increase\((\w+)", rule["expr"]) for rule in RULES))
+    assert len(counted) >= 10
+    assert counted <= born
+
+
+def test_the_guide_has_every_way_to_lose_a_voice() -> None:
+    (row,) = [line for line in GUIDE.splitlines() if line.startswith("| `relay_voice_lost_total`")]
+    assert set(re.findall(r"`([a-z]+)`", row)) - {"why"} == set(LOSSES)
 
 
 def test_the_guide_explains_every_metric_and_every_alert_and_no_other() -> None:
