@@ -280,6 +280,7 @@ class ToolFinished:
     outcome: "" or what this means for the call's outcome row ("booked", "message", …)
     notice: "" or the one line that the business's owner shall hear of it; personal
     refused: "" or why nobody is rung: closed | unknown | ringing | too_often | loop | not_rung
+    told_as: the call_id that the notice goes by, if another request had it done; "": this one's
     """
 
     call_id: str
@@ -288,6 +289,7 @@ class ToolFinished:
     outcome: str = ""
     notice: str = ""
     refused: str = ""
+    told_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,8 @@ class ToolCalls:
             out.insert(0, PostToolOutput(call.call_id, event.output))
         if event.notice:
             self.notices.append(event.notice)
-            out.append(Keep(OwnerNotice(now, call.call_id, event.outcome, event.notice)))
+            ref = event.told_as or call.call_id
+            out.append(Keep(OwnerNotice(now, ref, event.outcome, event.notice)))
         return out
 
     def cut(self, now: float) -> list[Command]:

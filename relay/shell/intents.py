@@ -80,6 +80,7 @@ class Answer:
     """What came of a write.
 
     output: what the model is told; outcome, notice, refused: as of a ToolResult
+    told_as: the request that the notice goes by, so that a second telling of it is the same row
     """
 
     output: str
@@ -88,6 +89,7 @@ class Answer:
     outcome: str = ""
     notice: str = ""
     refused: str = ""
+    told_as: str = ""
 
 
 Perform = Callable[[], Awaitable[Answer]]
@@ -178,9 +180,14 @@ class Intents:
             else:
                 answer = await perform() if known else self._not_kept
                 run.answer = self._told_once(call_sid, answer)
-                tell(run.answer)
-                if isinstance(known, WriteRow) and known.status is None and not ended_here:
-                    self._answer_first(known, wish, run.answer)
+                left = known if isinstance(known, WriteRow) and not ended_here else None
+                if left is not None and left.status is None:
+                    # Who died with it may have told the owner, or who finishes it may do so now.
+                    run.answer = replace(run.answer, told_as=left.call_id)
+                    tell(run.answer)
+                    self._answer_first(left, wish, run.answer)
+                else:
+                    tell(run.answer)
                 self._end(call_sid, wish, run.answer)
         finally:
             del self._runs[wish.key]

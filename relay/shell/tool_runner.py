@@ -70,6 +70,7 @@ async def run_tool(
                 outcome=answer.outcome,
                 notice=answer.notice,
                 refused=answer.refused,
+                told_as=answer.told_as,
             )
         )
 

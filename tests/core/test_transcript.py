@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from relay.core import events as on
 from relay.core.phases import Phase
 from relay.core.playout import Heard
-from relay.core.records import CallEnded, TranscriptLine
+from relay.core.records import CallEnded, OwnerNotice, TranscriptLine
 from relay.core.transcript import Transcript
 from tests.core.driver import MS, Driver
 
@@ -207,6 +207,16 @@ def test_a_call_is_summed_up_by_what_was_done_or_else_by_what_was_wanted() -> No
     driver.feed(on.FunctionCalled("r1", "f1", "c1", "lookup_hours", "{}"))
     driver.feed(on.ToolFinished("c1", "{}", outcome="booked", notice="Cleaning for Ann"))
     assert summary(driver) == "Cleaning for Ann"
+
+
+@pytest.mark.parametrize(("told_as", "ref"), [("", "c1"), ("c0", "c0")])
+def test_the_owner_is_told_by_the_request_that_had_it_done(told_as: str, ref: str) -> None:
+    driver = Driver()
+    driver.greeted()
+    driver.feed(on.ResponseStarted("r1", "turn"))
+    driver.feed(on.FunctionCalled("r1", "f1", "c1", "lookup_hours", "{}"))
+    driver.feed(on.ToolFinished("c1", "{}", notice="Cleaning for Ann", told_as=told_as))
+    assert [notice.ref for notice in driver.kept(OwnerNotice)] == [ref]
 
 
 def test_nothing_is_summed_up_of_a_call_whose_notice_was_not_heard() -> None:

@@ -138,7 +138,8 @@ class Desk:
         status = "ok" if event.ok else "error"
         keep(sid, ToolCalled(0.0, event.call_id, "wish", "{}", status, event.output))
         if event.notice:
-            keep(sid, OwnerNotice(0.0, event.call_id, event.outcome, event.notice))
+            ref = event.told_as or event.call_id
+            keep(sid, OwnerNotice(0.0, ref, event.outcome, event.notice))
 
     def recover(self) -> None:
         again = partial(attempt_again, tools={"wish": self.tool}, business=self.business)
@@ -223,6 +224,21 @@ async def test_the_same_thing_in_other_words_is_told_to_the_owner_once(
     await desk.ask("call_5", "A slot ")
     await desk.journal.flushed()
     assert [row.ref for row in desk.rows(OwnerNotice)] == ["call_1", "call_3", "call_4", "call_5"]
+
+
+async def test_what_a_process_died_with_is_told_to_the_owner_under_its_own_request(
+    autojump_clock, nursery
+) -> None:
+    """Its notice was written and its end was not; or somebody else finishes it just now."""
+    desk = Desk(nursery, Clerk())
+    await desk.ask("call_1")
+    await desk.journal.flushed()
+    (key,) = desk.store.writes
+    desk.store.writes[key] = replace(desk.store.writes[key], status=None)
+    other = Desk(nursery, desk.clerk, before=desk)
+    await other.ask("call_2")
+    await other.journal.flushed()
+    assert [row.ref for row in desk.rows(OwnerNotice)] == ["call_1"]
 
 
 async def test_what_another_process_has_told_the_owner_is_not_told_again_in_other_words(
