@@ -16,6 +16,10 @@ from relay.core.way_out import fault, leave
 
 #: The answers to functions that act upon the call itself.
 _ENDING = '{"status":"ending"}'
+_NOT_YET = (
+    '{"status":"not_ended","message":"What you called besides comes first. Tell the caller what'
+    ' came of it, and end the call then."}'
+)
 _WAITING = '{"status":"waiting"}'
 _LARGEST = '{"status":"not_asked","message":"There is no larger model to ask. Go on yourself."}'
 #: The purpose of a response that goes on where one was broken off by its length.
@@ -118,6 +122,11 @@ def response_failed(call: State, event: on.ResponseEnded, now: float) -> None:
 def part(call: State, wish: on.FunctionCalled, now: float) -> None:
     """The response that wanted to part is over: answer its function, then leave."""
     clip_unless_spoken = "" if call.talk.remembering.spoke_in(wish.response_id) else "goodbye"
+    if wish.name == "end_call" and comes_first(call, wish):
+        call.out.append(do.PostToolOutput(wish.call_id, _NOT_YET))
+        if call.talk.tools.called_in(wish.response_id):
+            call.talk.want_after_tools(wish.response_id)
+        return
     if wish.name == "end_call":
         call.out.append(do.PostToolOutput(wish.call_id, _ENDING))
         leave(call, "hang_up", "agent_ended", clip_unless_spoken, now)
@@ -139,3 +148,9 @@ def part(call: State, wish: on.FunctionCalled, now: float) -> None:
     dropped, answer = call.handover.cancel(asked=call.talk.tools.running_now(transfer.TOOL))
     call.out += (*dropped, do.PostToolOutput(wish.call_id, answer))
     call.talk.responses.want("tool")
+
+
+def comes_first(call: State, wish: on.FunctionCalled) -> bool:
+    """Whether the caller is still to hear what came of something, before the line drops."""
+    tools = call.talk.tools
+    return tools.acted_in(wish.response_id) or tools.owed()

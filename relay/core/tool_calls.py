@@ -288,6 +288,11 @@ class ToolCalls:
         """Whether the caller is waiting for something that we do."""
         return any(c.state in (_State.RUNNING, _State.LATE) for c in self._calls.values())
 
+    def owed(self) -> bool:
+        """Whether the model is still to be told what came of a call of its."""
+        over = _State.DONE
+        return any(c.state is not over and not c.ours for c in self._calls.values())
+
     @property
     def deadline(self) -> float | None:
         if not self._calls:

@@ -92,16 +92,19 @@ def test_who_asks_for_the_larger_model_and_is_it_goes_on_itself(driver: Driver) 
     assert len(driver.sent(do.DialModel)) == 2
 
 
-def test_no_larger_model_is_dialled_for_who_is_leaving(driver: Driver) -> None:
+def test_no_larger_model_is_dialled_for_who_is_leaving() -> None:
+    driver = Driver(hard_model=True, max_call_s=5.0)
+    driver.greeted()
+    driver.caller_says("u1")
     calls(driver, "lookup_hours", 1)
     driver.feed(on.ToolFinished("c1", "{}", ok=False))
-    driver.feed(on.ResponseStarted("r2", "tool"))
-    driver.feed(on.FunctionCalled("r2", "f9", "c9", "lookup_hours", "{}"))
-    calls(driver, "end_call", 2, ms=500)
-    driver.feed(on.ToolFinished("c9", "{}", ok=False))
+    calls(driver, "lookup_hours", 2)
+    driver.until(5.1)
+    assert driver.call.phase is Phase.LEAVING
+    driver.feed(on.ToolFinished("c2", "{}", ok=False))
     driver.wait(5)
     assert len(driver.sent(do.DialModel)) == 1
-    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "max_call")]
 
 
 def test_the_last_words_of_who_has_gone_are_not_lost_to_the_larger_model() -> None:

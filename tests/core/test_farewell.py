@@ -1,0 +1,108 @@
+"""How the agent hangs up: with all said that the caller waits for, and not on who wants more."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.core import commands as do
+from relay.core import events as on
+from relay.core.phases import Phase
+from tests.core.driver import MS, Driver, of
+
+
+@pytest.fixture
+def driver() -> Driver:
+    driver = Driver()
+    driver.greeted()
+    driver.caller_says("u1")
+    return driver
+
+
+def responds(driver: Driver, n: int, *names: str, ms: int = 1000) -> list[do.Command]:
+    """Response n speaks for so long, then calls these functions: c<n>_0 and so on."""
+    response = f"r{n}"
+    out = driver.feed(on.ResponseStarted(response, "turn"))
+    if ms:
+        out += driver.feed(on.AgentAudio(response, f"a{n}", bytes(ms * MS), -20.0))
+        out += driver.feed(on.AgentAudioEnded(response, f"a{n}"))
+    for index, name in enumerate(names):
+        out += driver.feed(on.FunctionCalled(response, f"f{n}", f"c{n}_{index}", name, "{}"))
+    return out + driver.feed(on.ResponseEnded(response, "completed"))
+
+
+def answers(driver: Driver, call_id: str) -> list[str]:
+    return [c.output for c in driver.sent(do.PostToolOutput) if c.call_id == call_id]
+
+
+def purposes(commands: list[do.Command]) -> list[str]:
+    return [c.purpose for c in of(commands, do.CreateResponse)]
+
+
+# ---- what was called in the same breath ------------------------------------------------------
+
+
+@pytest.mark.parametrize("ok", [True, False])
+@pytest.mark.parametrize("ms", [0, 1000])
+def test_who_books_and_says_goodbye_tells_how_the_booking_went_before_the_line_drops(
+    driver: Driver, ms: int, *, ok: bool
+) -> None:
+    responds(driver, 1, "book_appointment", "end_call", ms=ms)
+    driver.wait(1.2)
+    assert [c.call_id for c in driver.sent(do.RunTool)] == ["c1_0"]
+    driver.wait(1.7)
+    told = driver.feed(on.ToolFinished("c1_0", '{"id":7}', ok=ok))
+    assert purposes(told) == ["tool"]
+    assert len(answers(driver, "c1_0")) == len(answers(driver, "c1_1")) == 1
+    responds(driver, 2, "end_call")
+    driver.wait(5)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
+    assert answers(driver, "c2_0") == ['{"status":"ending"}']
+
+
+def test_a_goodbye_while_an_earlier_booking_runs_waits_for_its_end_however_slow(
+    driver: Driver,
+) -> None:
+    responds(driver, 1, "book_appointment")
+    driver.wait(1.2)
+    driver.caller_says("u2", words="Thank you, goodbye.")
+    responds(driver, 2, "end_call")
+    driver.wait(3)
+    assert "pending" in answers(driver, "c1_0")[0]
+    responds(driver, 3, "end_call")
+    driver.wait(3)
+    assert not driver.sent(do.ClosePhone)
+    told = driver.feed(on.ToolFinished("c1_0", '{"id":7}'))
+    assert '{"id":7}' in of(told, do.AddText)[0].text
+    assert purposes(told) == ["tool"]
+    responds(driver, 4, "end_call")
+    driver.wait(5)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
+
+
+def test_what_was_looked_up_together_with_a_goodbye_is_told(driver: Driver) -> None:
+    driver.feed(
+        on.ResponseStarted("r1", "turn"),
+        on.FunctionCalled("r1", "f1", "c1", "lookup_hours", "{}"),
+        on.FunctionCalled("r1", "f2", "c2", "end_call", "{}"),
+        on.ToolFinished("c1", '{"open":[]}'),
+    )
+    told = driver.feed(on.ResponseEnded("r1", "completed"))
+    assert purposes(told) == ["tool"]
+    assert driver.call.phase is Phase.TALKING
+
+
+def test_who_says_goodbye_with_a_transfer_is_not_hung_up_on(driver: Driver) -> None:
+    responds(driver, 1, "transfer_to_human", "end_call")
+    driver.wait(1.2)
+    driver.feed(on.HumanRinging("h1"), on.ToolFinished("c1_0", '{"status":"ringing"}'))
+    driver.wait(3)
+    assert not driver.sent(do.DropHuman)
+    driver.feed(on.HumanAccepted("h1"))
+    driver.wait(5)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("join", "human_accepted")]
+
+
+def test_a_function_that_there_is_not_keeps_nobody_on_the_line(driver: Driver) -> None:
+    responds(driver, 1, "no_such_thing", "end_call")
+    driver.wait(5)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
