@@ -49,6 +49,7 @@ def fault(call: State, kind: str, now: float) -> None:
     voiced, items = call.talk.end_speech(now)
     call.out += voiced
     heard(call, items, now)
+    call.talk.remembering.lose()
     if call.link.lose() is not Link.GONE:
         call.out.append(do.CloseModel(kind))
     if rung.clip and call.handover.ringing and call.phase is not Phase.LEAVING:

@@ -235,6 +235,14 @@ def test_what_a_lost_session_said_is_nothing_that_the_next_one_could_forget():
     assert not of(out, do.TruncateItem) + of(out, do.DeleteItem)
 
 
+def test_nor_is_what_the_last_session_said_while_a_human_is_rung():
+    driver = talked_over()
+    driver.feed(on.HumanRinging("h1"), on.ModelClosed(3000))
+    out = driver.feed(on.HumanAccepted("h1"))
+    assert of(out, do.ClearPhone)
+    assert not of(out, do.TruncateItem) + of(out, do.DeleteItem)
+
+
 def test_who_answers_quietly_that_they_are_still_there_is_asked_again():
     driver = Driver()
     driver.greeted()
