@@ -247,10 +247,8 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
             on_voice.audio_over(call, item_id, now)
         case on.AgentTranscribed():
             call.out += talk.agent_transcribed(event, now)
-        case on.FunctionCalled(name=name):
-            if name == transfer.TOOL:
-                call.handover.called_off = False  # wanted after all
-            call.out += talk.function_called(event, now)
+        case on.FunctionCalled():
+            on_model.function_called(call, event, now)
         case on.AgentText():
             on_voice.agent_text(call, event, now)
         case on.AgentWrote():

@@ -50,6 +50,7 @@ class Conversation:
         self.rest = Rest()
         self.caller = Listening(policy, self.playout, self.responses, self.tools, self.transcript)
         self.parting: on.FunctionCalled | None = None
+        self._insists = False  # on parting, whoever speaks
         self._collecting = False  # numbers, names, addresses
         self.barge_ins = 0
         self.answers = 0
@@ -182,7 +183,12 @@ class Conversation:
     def give_way(self, now: float) -> list[Command]:
         """Cut for a caller who speaks."""
         self.caller.yielded(now)
-        return self.cut(now)
+        if not self._insists:
+            return self.cut(now)
+        parting, self.parting = self.parting, None
+        out = self.cut(now)
+        self.parting = parting
+        return out
 
     def cut(self, now: float, *, for_caller: bool = True) -> list[Command]:
         """Stop all speech, and make the model forget what was not heard.
@@ -254,19 +260,24 @@ class Conversation:
 
     # ---- functions --------------------------------------------------------------------------
 
-    def function_called(self, event: on.FunctionCalled, now: float) -> list[Command]:
-        """Run a tool, or remember a call upon the call itself until its response is over."""
+    def function_called(
+        self, event: on.FunctionCalled, now: float, *, insists: bool = False
+    ) -> list[Command]:
+        """Run a tool, or remember a call upon the call itself until its response is over.
+
+        insists: it holds though its response was cut, or will be
+        """
         self.responses.progress(now)
         if not self.tools.claim(event.call_id):
             return []
-        if event.response_id in self.responses.dead:
+        if event.response_id in self.responses.dead and not insists:
             return self.tools.interrupted(event, now)
         effect = self._policy.effects.get(event.name)
         if effect is not Effect.CALL:
             return self.tools.called(event, effect, now)
         if self.parting is not None:
             return self.tools.interrupted(event, now)
-        self.parting = event
+        self.parting, self._insists = event, insists
         return []
 
     def take_parting(self, response_id: str) -> on.FunctionCalled | None:

@@ -6,16 +6,23 @@
 "Say goodbye, then hang up" waits for that goodbye's mark. Speech soon after it ("oh, one more
 thing") takes a hang-up back; a hand-over to a human is not taken back by talking, but it is when
 that human hangs up first.
+
+A television speaks over every goodbye. So the agent's wishes to end that speech undid are counted,
+from one that the caller let it say to the next: who wants one more thing listens to the answer.
+After `max_taken_back` in a row the next one stands.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from relay.core.commands import ClosePhone, Command, Keep
 from relay.core.moving import RESUME
 from relay.core.records import DispositionChosen
 
+#: The function by which the model hangs up.
+END_CALL: Final = "end_call"
 # However lost the marks and however long the speech: nobody waits longer than this to leave.
 LATEST_S = 30.0
 
@@ -49,12 +56,15 @@ class Farewell:
 class Leaving:
     """How one call is left: what was chosen, what was done, and what that makes of the call."""
 
-    def __init__(self, *, second_thoughts_s: float) -> None:
+    def __init__(self, *, second_thoughts_s: float, max_taken_back: int) -> None:
         self.farewell: Farewell | None = None
         self.reason = ""
         self.returns = 0  # of the call, before this stream
         self._second_thoughts_s = second_thoughts_s
+        self._max_taken_back = max_taken_back
         self._acted = ""
+        self._undone = 0  # wishes to end, in a row
+        self._listened: set[str] = set()  # to these responses, since the last wish to end
 
     def choose(self, disposition: str, reason: str, now: float, *, revocable: bool) -> None:
         """What will be done when all is said. Only a hang-up can be taken back."""
@@ -67,7 +77,32 @@ class Leaving:
         if self.farewell is None or not self.farewell.revocable:
             return False
         self.farewell = None
+        self.undone()
         return True
+
+    # ---- how often it was wished for ---------------------------------------------------------
+
+    def listened(self, response_id: str) -> None:
+        """The caller has heard speech of a response to its end."""
+        if self.farewell is None:
+            self._listened.add(response_id)
+
+    def wished(self, response_id: str) -> None:
+        """The agent wants to end the call."""
+        if self._listened - {response_id}:
+            self._undone = 0
+        self._listened.clear()
+
+    def undone(self) -> None:
+        """Speech has undone such a wish, be it before it was acted on or after."""
+        self._undone += 1
+
+    @property
+    def stands(self) -> bool:
+        """Whether the next such wish is done whoever speaks."""
+        return self._undone >= self._max_taken_back
+
+    # ---- what becomes of it ------------------------------------------------------------------
 
     def human_is_gone(self) -> bool:
         """Who was to take the call has hung up. True: the caller stays after all."""

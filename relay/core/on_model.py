@@ -5,6 +5,7 @@ from __future__ import annotations
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core import transfer
+from relay.core.farewell import END_CALL
 from relay.core.first_words import greet_after_all, heard, open_gate
 from relay.core.ladder import CLOSE_REFUSED, FATAL_CODES, RESPONSE_RETRIES, after_failure
 from relay.core.model_link import Link
@@ -119,17 +120,32 @@ def response_failed(call: State, event: on.ResponseEnded, now: float) -> None:
     responses.want("retry", not_before=now + verdict)
 
 
+def function_called(call: State, event: on.FunctionCalled, now: float) -> None:
+    """Run it, or take it for a wish that its response leaves behind."""
+    if event.name == transfer.TOOL:
+        call.handover.called_off = False  # wanted after all
+    ends = event.name == END_CALL
+    if ends:
+        call.exit.wished(event.response_id)
+    out = call.talk.function_called(event, now, insists=ends and call.exit.stands)
+    if ends and out and event.response_id in call.talk.responses.dead:
+        call.exit.undone()
+    call.out += out
+
+
 def part(call: State, wish: on.FunctionCalled, now: float) -> None:
     """The response that wanted to part is over: answer its function, then leave."""
-    clip_unless_spoken = "" if call.talk.remembering.spoke_in(wish.response_id) else "goodbye"
-    if wish.name == "end_call" and comes_first(call, wish):
+    if wish.name == END_CALL and comes_first(call, wish):
         call.out.append(do.PostToolOutput(wish.call_id, _NOT_YET))
         if call.talk.tools.called_in(wish.response_id):
             call.talk.want_after_tools(wish.response_id)
         return
-    if wish.name == "end_call":
+    if wish.name == END_CALL:
         call.out.append(do.PostToolOutput(wish.call_id, _ENDING))
-        leave(call, "hang_up", "agent_ended", clip_unless_spoken, now)
+        cut = wish.response_id in call.talk.responses.dead
+        spoke = call.talk.remembering.spoke_in(wish.response_id) and not cut
+        clip, revocable = "" if spoke else "goodbye", not call.exit.stands
+        leave(call, "hang_up", "agent_ended", clip, now, revocable=revocable)
         return
     if wish.name == "wait_for_caller":
         call.out.append(do.PostToolOutput(wish.call_id, _WAITING))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core import transfer
+from relay.core.farewell import END_CALL
 from relay.core.first_words import choose_greeting, greet_by_clip
 from relay.core.model_link import Link
 from relay.core.on_human import ring_by_key
@@ -15,7 +16,10 @@ from relay.core.sessions import dial
 from relay.core.state import State, go, note, say, tell, wish
 from relay.core.way_out import fault, leave
 
-_STAYED = "The caller went on speaking, so the call was not ended. Go on with the conversation."
+_STAYED = (
+    "The caller went on speaking, so the call was not ended. Go on if they want something. If they"
+    " only said goodbye, or nobody speaks to you, end it again."
+)
 
 
 def phone_started(call: State, event: on.PhoneStarted, now: float) -> None:
@@ -77,7 +81,10 @@ def caller_confirmed(call: State, now: float) -> None:
     call.idle.caller_spoke()
     stayed = call.phase is Phase.LEAVING and _take_back(call)
     if call.phase is Phase.TALKING:
+        parting = call.talk.parting
         call.out += call.talk.give_way(now)
+        if parting and parting.name == END_CALL and not call.talk.parting:
+            call.exit.undone()
     if stayed:
         _go_on(call, now)
 

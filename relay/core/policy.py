@@ -138,6 +138,9 @@ class CallPolicy:
 
     # Confirmed speech this soon after a goodbye takes the hang-up back.
     second_thoughts_s: float = 1.5
+    # … so often in a row. A caller says "oh", then "wait!", and listens to the answer; a television
+    # or a tape listens to none, speaks over the third goodbye, too, and is paid for until then.
+    max_taken_back: int = 2
     # A lone 0 goes to a human; other keys within this time make it a number.
     key_pause_s: float = 1.2
     # … of no more digits than this: no number that people dial or type is longer.

@@ -45,6 +45,10 @@ class Remembering:
         """Whether there is sound of an item that the model itself speaks."""
         return item_id in self._items
 
+    def response_of(self, item_id: str) -> str:
+        """Whose an item is that this session spoke or wrote; "" for any other."""
+        return self._items.get(item_id) or self._voicing.response_of(item_id)
+
     def items_of(self, response_id: str | None) -> list[str]:
         """The items with sound of a response (None: of any)."""
         return [item for item, owner in self._items.items() if response_id in (None, owner)]

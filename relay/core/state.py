@@ -35,7 +35,9 @@ class State:
         self.clips = clips
         self.talk = Conversation(policy)
         self.budget = Budget(policy.prices, policy.max_call_micro_usd, day_cap=policy.day_cap)
-        self.exit = Leaving(second_thoughts_s=policy.second_thoughts_s)
+        self.exit = Leaving(
+            second_thoughts_s=policy.second_thoughts_s, max_taken_back=policy.max_taken_back
+        )
         self.handover = Handover()
         self.untold: list[do.AddText] = []  # news for a model that is not ready
         self.resumed = False

@@ -111,6 +111,11 @@ class Voicing:
         """Whether an item is one of text."""
         return item_id in self._items
 
+    def response_of(self, item_id: str) -> str:
+        """Whose an item of text is; "" for none that is."""
+        written = self._items.get(item_id)
+        return "" if written is None else written.response_id
+
     def length(self, item_id: str) -> int:
         """How long an item's text is by now."""
         return len(self._items[item_id].text)

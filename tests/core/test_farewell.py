@@ -106,3 +106,102 @@ def test_a_function_that_there_is_not_keeps_nobody_on_the_line(driver: Driver) -
     responds(driver, 1, "no_such_thing", "end_call")
     driver.wait(5)
     assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
+
+
+# ---- who speaks over a goodbye ---------------------------------------------------------------
+
+
+def speaks_over(driver: Driver, n: int, words: str = "And now the weather.") -> None:
+    """Somebody speaks, for the server and for our own meter, and falls silent again."""
+    driver.caller_says(f"w{n}", 0.8, words=words)
+
+
+def test_a_television_cannot_take_goodbyes_back_for_ever(driver: Driver) -> None:
+    for n in (1, 2, 3):
+        assert not driver.sent(do.ClosePhone)
+        responds(driver, n, "end_call")
+        driver.wait(0.3)
+        speaks_over(driver, n)
+    driver.wait(1)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
+    assert len(driver.sent(do.ClearPhone)) == 2, "the last goodbye is heard to its end"
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_nor_by_speaking_before_the_goodbye_is_whole(driver: Driver, *, dead: bool) -> None:
+    """The response is cut, before the model has called end_call or just behind it."""
+    for n in (1, 2, 3):
+        assert driver.call.phase is Phase.TALKING
+        wish = on.FunctionCalled(f"r{n}", "f", f"c{n}", "end_call", "{}")
+        driver.feed(on.ResponseStarted(f"r{n}", "turn"))
+        driver.feed(on.AgentAudio(f"r{n}", f"a{n}", bytes(1000 * MS), -20.0))
+        if not dead:
+            driver.feed(wish)
+        driver.feed(on.SpeechStarted(f"w{n}", 5000 * n))
+        driver.hear(0.3)
+        if dead:
+            driver.feed(wish)
+        driver.feed(on.ResponseEnded(f"r{n}", "cancelled"))
+        driver.feed(on.SpeechStopped(f"w{n}", 5000 * n + 900), on.InputCommitted(f"w{n}"))
+    driver.hear(2.0)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
+    said = [len(c.mulaw) for c in driver.sent(do.SendAudio) if "clip_goodbye" in c.mark]
+    assert sum(said) == 1000 * MS, "there is a goodbye, whole"
+    assert [len(answers(driver, f"c{n}")) for n in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_who_has_one_more_thing_and_listens_to_the_answer_may_have_it_as_often_as_they_like(
+    driver: Driver,
+) -> None:
+    for n in range(1, 12, 2):
+        responds(driver, n, "end_call")
+        driver.wait(1.2)
+        speaks_over(driver, n, "Oh, one more thing.")
+        responds(driver, n + 1)
+        driver.wait(1.5)
+        driver.caller_says(f"q{n}", words="Do you have parking?")
+    assert driver.call.phase is Phase.TALKING
+
+
+def test_who_says_wait_twice_in_a_row_is_waited_for(driver: Driver) -> None:
+    for n, words in ((1, "Oh."), (2, "Wait!")):
+        responds(driver, n, "end_call")
+        driver.wait(0.5)
+        speaks_over(driver, n, words)
+    assert driver.call.phase is Phase.TALKING
+    responds(driver, 3)
+    driver.wait(1.5)
+    driver.caller_says("u4", words="What about Sunday?")
+    responds(driver, 4, "end_call")
+    driver.wait(0.5)
+    speaks_over(driver, 4, "And Monday?")
+    assert driver.call.phase is Phase.TALKING
+
+
+def test_a_goodbye_that_was_heard_is_no_answer_that_was_listened_to(driver: Driver) -> None:
+    """The model may call end_call only when its words were heard already."""
+    for n in (1, 2, 3):
+        driver.feed(on.ResponseStarted(f"r{n}", "turn"))
+        driver.feed(on.AgentAudio(f"r{n}", f"a{n}", bytes(500 * MS), -20.0))
+        driver.feed(on.AgentAudioEnded(f"r{n}", f"a{n}"))
+        driver.wait(0.7)
+        driver.feed(on.FunctionCalled(f"r{n}", "f", f"c{n}", "end_call", "{}"))
+        driver.feed(on.ResponseEnded(f"r{n}", "completed"))
+        if n < 3:
+            speaks_over(driver, n)
+    driver.wait(0.1)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
+
+
+def test_an_emergency_is_heard_instead_of_the_last_goodbye(driver: Driver) -> None:
+    for n in (1, 2):
+        responds(driver, n, "end_call")
+        driver.wait(0.3)
+        speaks_over(driver, n)
+    driver.feed(on.ResponseStarted("r3", "turn"))
+    driver.feed(on.FunctionCalled("r3", "f", "c3", "end_call", "{}"))
+    driver.feed(on.CallerTranscribed("w2", "Call 911!", alarming=True))
+    driver.feed(on.ResponseEnded("r3", "cancelled"))
+    driver.wait(2)
+    assert driver.call.phase is Phase.TALKING
+    assert "interrupted" in answers(driver, "c3")[0]
