@@ -68,6 +68,11 @@ class SetTurnSilence:
     silence_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class CommitAudio:
+    """Make an item of what the caller has said so far; InputCommitted follows."""
+
+
 @dataclass(slots=True)
 class AppendAudio:
     """Caller audio for the model: base64 text as it came in CallerAudio."""
@@ -267,6 +272,7 @@ Command: TypeAlias = (
     | DialModel
     | ConfigureModel
     | SetTurnSilence
+    | CommitAudio
     | AppendAudio
     | RetellAudio
     | AddText

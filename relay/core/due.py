@@ -73,6 +73,8 @@ def timers(call: State) -> Iterator[Timer]:
     yield call.link.flush_at, flush
     if call.phase is Phase.GREETING:
         yield call.greeting.due_at, greet_after_all
+    if call.phase is Phase.TALKING and call.link.ready:
+        yield talk.caller.cut_in_at, cut_in
     if call.link.ready:
         yield max(call.rotate_at, call.link.ready_at + policy.session_s), rotate
     if talk.responses.busy:
@@ -168,7 +170,11 @@ def go_on(call: State, now: float) -> None:
 
 
 def commit_overdue(call: State, _now: float) -> None:
-    call.talk.caller.utterances.commit_by = None
+    call.talk.caller.utterances.not_committed()
+
+
+def cut_in(call: State, now: float) -> None:
+    call.out += call.talk.caller.cut_in(now)
 
 
 def pause_over(call: State, _now: float) -> None:

@@ -6,6 +6,11 @@ later; without any it was noise, and the model forgets it.
 
 Somebody whom only we hear is yielded to as well, if they go on for long. Nothing may come of that:
 the server took them for nobody. Then the agent goes on, once, for the caller would hear silence.
+
+The server may never end an utterance: somebody speaks without a pause, a tape plays, or a noise
+goes on behind a caller who has finished. Then the agent *cuts in*: what there is becomes an item
+and is answered, and the rest neither cuts that answer nor holds the floor, until it pauses and
+begins anew.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from __future__ import annotations
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core.commands import Command
-from relay.core.hearing import Ear
+from relay.core.hearing import SPEAKING_DB, Ear
 from relay.core.playout import Playout
 from relay.core.policy import CallPolicy
 from relay.core.tool_calls import ToolCalls
@@ -23,6 +28,12 @@ from relay.core.turns import Responses, Utterance, Utterances
 #: More answers than any call has; what comes behind them is not measured.
 MAX_MEASURED = 1000
 NEVER_DB = float("inf")
+
+_UNBROKEN = (
+    "Somebody has been speaking without a pause, or a recording or music plays. Cut in, in one"
+    " short sentence: say what you have understood, and ask what you need. If nobody speaks to you,"
+    " say goodbye and end the call."
+)
 
 
 class Listening:
@@ -54,6 +65,8 @@ class Listening:
         self._spoken_at: float | None = None
         self._alone_at: float | None = None  # we yielded to whom the server had not heard
         self._went_on = False
+        self._voiced_at = self._anew_at = 0.0  # a voice was last heard; and first, behind a pause
+        self._spoke_at = 0.0  # we were last so loud that their voice may have gone under
         self._loudness: dict[str, float] = {}  # committed utterance without words yet -> dBFS
 
     @property
@@ -67,6 +80,12 @@ class Listening:
         """Measure one frame. True: with it, it is certain that the caller speaks."""
         own = self._playout.level_db(now, self._policy.echo_tail_ms)
         voiced = self.ear.frame(now, ms, level_db, own, rises)
+        if own > SPEAKING_DB:
+            self._spoke_at = now
+        if voiced:
+            if now - self._voiced_at >= self._policy.anew_s:
+                self._anew_at = now
+            self._voiced_at = now
         return voiced and (self.confirm(now) or self._certain_alone(now))
 
     def confirm(self, now: float) -> bool:
@@ -74,7 +93,11 @@ class Listening:
         utterance = self.utterances.open
         if utterance is None or utterance.confirmed:
             return False
+        if utterance.rest and self._anew_at < utterance.began_at:
+            return False
         utterance.confirmed = self.ear.proof(now)
+        if utterance.rest and utterance.confirmed:
+            utterance.rest, utterance.began_at = False, now
         return utterance.confirmed
 
     def _certain_alone(self, now: float) -> bool:
@@ -101,7 +124,7 @@ class Listening:
 
         Whoever still speaks, or is about to be understood, is waited for.
         """
-        waits = self.holds_the_floor() or self.utterances.open or self.utterances.wordless()
+        waits = self.holds_the_floor() or self.utterances.speaks() or self.utterances.wordless()
         if waits or self.ear.voiced_ms(now):
             self._alone_at = now
             return
@@ -114,6 +137,8 @@ class Listening:
     def speech_started(self, event: on.SpeechStarted, now: float, *, greeting: bool) -> bool:
         """An utterance begins. True: it is confirmed already."""
         self._spoken_at = None
+        if self._rename(event.item_id, starts=True):
+            return False
         over_agent = not self._playout.quiet() or self._responses.busy
         self.utterances.started(
             Utterance(event.item_id, now, event.buffer_ms, over_agent, greeting)
@@ -127,14 +152,49 @@ class Listening:
         if self.utterances.stopped(item_id, buffer_ms, now) is not None:
             self._spoken_at = now
 
+    @property
+    def cut_in_at(self) -> float | None:
+        """When the agent cuts in on an utterance, if the server does not end it."""
+        utterance = self.utterances.open
+        if utterance is None:
+            return None
+        unbroken = utterance.began_at + self._policy.unbroken_s
+        if not utterance.confirmed:
+            return unbroken
+        return min(unbroken, max(self._voiced_at, self._spoke_at) + self._policy.voiceless_s)
+
+    def cut_in(self, now: float) -> list[Command]:
+        """Make an item of what there is of it: a proven voice is answered, a noise by its words."""
+        cut = self.utterances.cut_off(now)
+        if cut is None:
+            return []
+        self._transcript.caller_spoke(self.utterances.open_id, now)
+        out: list[Command] = [do.CommitAudio()]
+        if cut.confirmed:
+            self._spoken_at = now
+            self._responses.want("turn")
+            if now - self._voiced_at < self._policy.anew_s:
+                out.append(do.AddText("system", _UNBROKEN))
+        return out
+
+    def _rename(self, item_id: str, *, starts: bool) -> bool:
+        """The server has a name for what we have cut. False: it has not."""
+        before = self.utterances.named(item_id, starts=starts)
+        if before is not None:
+            self._transcript.renamed(before, item_id)
+        return before is not None
+
     def committed(self, event: on.InputCommitted, now: float) -> list[Command]:
         """The utterance is an item now: it wants an answer unless it was a mere noise or hello."""
+        self._rename(event.item_id, starts=False)
         utterance = self.utterances.committed(event.item_id, now)
         if utterance is None:
             return [do.Note("commit_without_speech", event.item_id)]
         self._loudness[event.item_id] = self.ear.loudest_db
         rows = self._transcript.caller_committed(event.item_id, event.previous_item_id)
         out: list[Command] = [do.Keep(row) for row in rows]
+        if utterance.answered:
+            return out
         if self._is_hello(utterance):
             utterance.answered = True
             return [*out, do.Note("hello_unanswered", event.item_id)]

@@ -110,6 +110,16 @@ class CallPolicy:
         {"number", "name", "address", "email", "mail", "spell", "code", "digits", "birthday"}
     )
 
+    # An utterance that the server does not end: the agent cuts in after so long. People who dictate
+    # or tell a story have been heard to go on for 40 s; a tape or music goes on for ever.
+    unbroken_s: float = 45.0
+    # … or the caller has finished and a noise goes on: our own ear has heard no voice in it for so
+    # long. Nobody is silent for longer within a thought, or waits for longer for an answer.
+    voiceless_s: float = 4.0
+    # Whom the agent has cut in on begins anew when they have paused for so long. The server's hold
+    # is half of that, twice over where numbers are read out: without a noise it would have ended.
+    anew_s: float = 1.0
+
     # The phone must say `start` this soon after its socket opens.
     start_within_s: float = 5.0
     # The model must take our configuration this soon after `start`.

@@ -110,5 +110,5 @@ def engaged(call: State) -> bool:
         or not talk.playout.quiet()
         or talk.tools.running()
         or talk.responses.busy
-        or talk.caller.utterances.open is not None
+        or talk.caller.utterances.speaks()
     )

@@ -112,6 +112,14 @@ class Transcript:
         if item_id not in self._lines:
             self._lines[item_id] = _Line(item_id, "caller", None, at, kept=self.keeps)
 
+    def renamed(self, before: str, item_id: str) -> None:
+        """An utterance has another name."""
+        line = self._lines.pop(before, None)
+        if line is None:
+            return
+        place = self._lines.setdefault(item_id, line)
+        place.item_id, place.speaker, place.at, place.kept = item_id, "caller", line.at, line.kept
+
     def caller_committed(self, item_id: str, previous: str | None) -> list[TranscriptLine]:
         """An utterance takes its place. Rows are those of lines that had to make room."""
         line = self._lines.get(item_id)

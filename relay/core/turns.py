@@ -146,6 +146,7 @@ class Utterance:
     stop_ms: int | None = None
     ended_at: float | None = None
     committed_at: float | None = None
+    rest: bool = False  # of one that we have cut in on: nobody's turn, for all we hear
     answered: bool = False  # an answer is wished for, or none is to be given
 
     def speech_ms(self, prefix_ms: int, silence_ms: int) -> int:
@@ -156,16 +157,27 @@ class Utterance:
 
 
 class Utterances:
-    """The caller's utterances by item. At most one is open; few are unsettled."""
+    """The caller's utterances by item. At most one is open; few are unsettled.
+
+    One that the server does not end may be *cut off*: what there is of it is committed, and its
+    rest goes on as another. What the server calls the two is its own affair: the first item that
+    it makes then is the one that was asked for, and the next thing that nobody knows is the rest.
+    """
 
     def __init__(self) -> None:
         self._by_item: dict[str, Utterance] = {}
+        self._cut_off: Utterance | None = None  # until it is an item
+        self._rest: Utterance | None = None  # until the server has named it
+        self._rests = 0
         self.open: Utterance | None = None
         self.commit_by: float | None = (
             None  # somebody has finished, and their item is about to come
         )
 
     def started(self, utterance: Utterance) -> None:
+        if self._rest is not None:
+            self._by_item.pop(self._rest.item_id, None)
+            self._rest = None
         self._by_item[utterance.item_id] = utterance
         self.open, self.commit_by = utterance, None
 
@@ -173,6 +185,8 @@ class Utterances:
         """An utterance ends. Its speaker keeps the floor until it is committed: what was asked for
         before would be an answer to it, too, and then it would be answered once more."""
         utterance = self._by_item.get(item_id)
+        if self._rest is not None and self._rest is self.open:
+            utterance = self._rest
         if utterance is None:
             return None
         utterance.stop_ms, utterance.ended_at = buffer_ms, now
@@ -186,7 +200,64 @@ class Utterances:
         utterance = self._by_item.get(item_id)
         if utterance is not None:
             utterance.committed_at, self.commit_by = now, None
+        if utterance is self._cut_off:
+            self._cut_off = None
         return utterance
+
+    # ---- what the server does not end --------------------------------------------------------
+
+    def speaks(self) -> bool:
+        """Whether an utterance goes on that is not merely the rest of one."""
+        return self.open is not None and not self.open.rest
+
+    @property
+    def open_id(self) -> str:
+        return "" if self.open is None else self.open.item_id
+
+    def cut_off(self, now: float) -> Utterance | None:
+        """What there is of the open utterance is to be committed. Returns that; its rest goes on.
+        None: there is none."""
+        cut = self.open
+        if cut is None:
+            return None
+        cut.stop_ms = cut.start_ms + round((now - cut.began_at) * 1000)
+        cut.ended_at, cut.answered = now, cut.confirmed
+        self._cut_off, self.commit_by = cut, now + COMMIT_S
+        self._rests += 1
+        name = f"rest_{self._rests}"
+        rest = Utterance(name, now, cut.stop_ms, over_agent=False, over_greeting=False, rest=True)
+        self._by_item[name] = self.open = self._rest = rest
+        return cut
+
+    def not_committed(self) -> None:
+        """No item came of it in time."""
+        self.commit_by = None
+        cut, rest = self._cut_off, self._rest
+        self._cut_off = None
+        if cut is None or rest is None or self.open is not rest:
+            return
+        del self._by_item[rest.item_id]
+        self._rest, self.open = None, cut
+        cut.began_at, cut.stop_ms, cut.ended_at = rest.began_at, None, None
+        cut.rest, cut.confirmed, cut.answered = not rest.confirmed, rest.confirmed, False
+
+    def named(self, item_id: str, *, starts: bool) -> str | None:
+        """The server tells of something by a name that may be new. Returns what it was called here
+        until now, if it was anything.
+
+        starts: it begins; else it is an item
+        """
+        if item_id in self._by_item:
+            return None
+        utterance = self._rest if starts else self._cut_off or self._rest
+        if utterance is None or (starts and utterance is not self.open):
+            return None
+        if utterance is self._rest:
+            self._rest = None
+        before = utterance.item_id
+        self._by_item[item_id] = self._by_item.pop(before, utterance)
+        utterance.item_id = item_id
+        return before
 
     def get(self, item_id: str) -> Utterance | None:
         return self._by_item.get(item_id)
@@ -198,7 +269,7 @@ class Utterances:
     def forget(self) -> None:
         """The session that heard them is gone; its successor cuts speech out anew."""
         self._by_item.clear()
-        self.open = self.commit_by = None
+        self.open = self._cut_off = self._rest = self.commit_by = None
 
     def unsettled(self, since: float) -> bool:
         """Speech is going on, or words of speech that was committed since then are to come."""
@@ -217,7 +288,7 @@ class Utterances:
         return [
             u
             for u in self._by_item.values()
-            if not u.confirmed
+            if not (u.confirmed or u.rest)
             and (u is self.open or (u.ended_at is not None and u.ended_at >= since))
         ]
 

@@ -298,6 +298,7 @@ class Session:
                 do.AppendAudio()
                 | do.ConfigureModel()
                 | do.SetTurnSilence()
+                | do.CommitAudio()
                 | do.AddText()
                 | do.CreateResponse()
                 | do.CreateText()

@@ -95,7 +95,10 @@ class Input:
         if self._end_ms - self._base_ms < _LEAST_MS:
             message = f"Error committing input audio buffer: expected {_LEAST_MS}ms of audio."
             return Fault("input_audio_buffer_commit_empty", message)
-        self._commit(self._item_id or self._session.new_id("item"), self._base_ms, self._end_ms)
+        under_way = self._item_id
+        self._commit(under_way or self._session.new_id("item"), self._base_ms, self._end_ms)
+        if under_way:  # the turn goes on, as another item
+            self._item_id = self._session.new_id("item")
         return None
 
     def clear(self) -> None:
@@ -137,7 +140,8 @@ class Input:
 
     def _commit(self, item_id: str, start_ms: int, end_ms: int) -> None:
         session = self._session
-        start = max(0, start_ms - self._base_ms) * _BYTES_PER_MS
+        start_ms = max(start_ms, self._base_ms)
+        start = (start_ms - self._base_ms) * _BYTES_PER_MS
         pcm = bytes(self._pcm[start : (end_ms - self._base_ms) * _BYTES_PER_MS])
         self._drop_until(end_ms)
         item = Item(id=item_id, role="user", spoken=True)

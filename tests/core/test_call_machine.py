@@ -49,6 +49,7 @@ TOLD = (
     | do.DeleteItem
     | do.PostToolOutput
     | do.SetTurnSilence
+    | do.CommitAudio
 )
 #: What only such a session says.
 OF_A_SESSION = (
@@ -101,6 +102,7 @@ class AnyCall(RuleBasedStateMachine):
             echo=echo,
             live=live,
             max_call_s=60.0,
+            unbroken_s=8.0,
             prices=replace(PRICES, voice=Tariff("flash", characters=50_000)),
             second_voice=second_voice,
             hard_model=hard,

@@ -80,6 +80,20 @@ async def test_oh_one_more_thing(autojump_clock):
     assert "was not ended" in told[0]
 
 
+async def test_a_tape_without_a_pause_is_cut_in_on(autojump_clock):
+    brain = Scripted(reply(say("Goodbye!", ms=1000), call("end_call")), heard=["And now, …"])
+    async with open_house() as house:
+        placed = house.ring(brain)
+        await placed.greeted()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(placed.say, tone(700, 90_000))
+            await placed.ended(60)
+            nursery.cancel_scope.cancel()
+    assert placed.heard().endswith(placed.converted(placed.spoken_items()[0]))
+    assert (placed.disposition(), placed.outcome().reason) == ("hang_up", "agent_ended")
+    assert ("caller", "And now, …") in placed.said()
+
+
 async def test_nobody_there_is_asked_once_and_then_left(autojump_clock):
     async with open_house() as house:
         placed = house.ring()

@@ -156,6 +156,24 @@ async def test_without_detection_the_client_commits(autojump_clock: object) -> N
         await client.wait("error", 2)
 
 
+async def test_what_is_committed_in_the_middle_of_a_turn_goes_on_as_another_item(
+    autojump_clock: object,
+) -> None:
+    brain = Scripted()
+    async with connected(brain) as client:
+        await started(client, **QUIETLY)
+        await client.play(tone(1000))
+        await client.send("input_audio_buffer.commit")
+        await client.play(tone(500) + b"\0" * 48 * 500)
+        await client.wait("conversation.item.done", 2)
+        first, second = (each["item_id"] for each in client.of("input_audio_buffer.committed"))
+        (start,) = client.of("input_audio_buffer.speech_started")
+        (stop,) = client.of("input_audio_buffer.speech_stopped")
+        assert (start["item_id"], stop["item_id"]) == (first, second)
+        assert first != second
+        assert [turn.ms for turn in brain.turns] == [1000, stop["audio_end_ms"] - 1000]
+
+
 # ---- what a turn sets off ---------------------------------------------------------------------
 
 

@@ -40,6 +40,7 @@ async def live_through(client: Client) -> None:
     await client.wait("session.updated", 2)
     await client.say()
     await client.say()
+    await do(c.CommitAudio())
     await do(c.AddText("assistant", "Hello.", "item_hello"))
     await do(c.CreateResponse("greeting"))
     done = (await client.wait("response.done"))["response"]

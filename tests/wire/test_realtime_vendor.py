@@ -77,6 +77,7 @@ IDS = st.text("abcdef0123456789_", min_size=1, max_size=30)
 COMMANDS: dict[type, st.SearchStrategy[Any]] = {
     c.ConfigureModel: st.builds(c.ConfigureModel),
     c.SetTurnSilence: st.builds(c.SetTurnSilence, st.integers(100, 5000)),
+    c.CommitAudio: st.builds(c.CommitAudio),
     c.AppendAudio: st.builds(c.AppendAudio, st.sampled_from(["", "AAA=", "ab+/" * 9])),
     c.AddText: st.builds(
         c.AddText, st.sampled_from(["system", "user", "assistant"]), TEXT, st.just("") | IDS

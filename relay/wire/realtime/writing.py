@@ -18,6 +18,7 @@ from relay.errors import Misuse
 ModelMessage: TypeAlias = (
     c.ConfigureModel
     | c.SetTurnSilence
+    | c.CommitAudio
     | c.AppendAudio
     | c.AddText
     | c.CreateResponse
@@ -102,6 +103,8 @@ def render(command: ModelMessage, event_id: str, settings: SessionSettings) -> s
             turn_detection = _turn_detection(settings, silence_ms)
             session = {"type": "realtime", "audio": {"input": {"turn_detection": turn_detection}}}
             return _event("session.update", event_id, session=session)
+        case c.CommitAudio():
+            return _event("input_audio_buffer.commit", event_id)
         case c.AddText(role=role, text=text, item_id=item_id):
             return _event(_ITEM_CREATE, event_id, item=_message(role, text, item_id))
         case c.PostToolOutput(call_id=call_id, output=output):
