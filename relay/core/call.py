@@ -231,6 +231,8 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
             if event.refusing:
                 on_human.refused(call, now)
             call.out += call.budget.words(item_id, usage, talk.caller.spoken_ms(item_id), now)
+            if talk.caller.objects(event):
+                on_phone.objected(call, now)
             call.out += talk.caller.transcribed(event, now)
             if event.text.strip():
                 call.idle.prompted = False  # however quietly they said it: they are still there

@@ -16,6 +16,7 @@ from relay.core import commands as do
 from relay.core.budget import LAST_CHANCE, Level
 from relay.core.first_words import greet_after_all, heard
 from relay.core.keeping import GOES_ON
+from relay.core.on_model import WRAP_UP
 from relay.core.on_phone import keys_settled
 from relay.core.on_voice import voice_due
 from relay.core.phases import WITH_CALLER, Phase
@@ -147,7 +148,7 @@ def look_round(call: State, now: float) -> None:
     if call.phase is Phase.TALKING and call.link.ready and call.budget.level < Level.HELD:
         call.out += talk.ask(now)
     if call.exit.farewell is not None:
-        call.exit.farewell.heard_out(now, quiet=quiet)
+        call.exit.farewell.heard_out(now, quiet=quiet, doubt=talk.caller.doubt(now))
     call.idle.hold_s = call.policy.hold_line_s if call.handover.ringing else None
     call.idle.look(now, engaged=engaged(call))
 
@@ -245,7 +246,7 @@ def wrap_up(call: State, _now: float, words: str = _WRAP_UP) -> None:
     call.wrapping_up = True
     if call.link.ready:
         call.out.append(do.AddText("system", words))
-        call.talk.responses.want("wrap_up")
+        call.talk.responses.want(WRAP_UP)
 
 
 def next_minute(call: State, now: float) -> None:

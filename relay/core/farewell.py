@@ -4,8 +4,8 @@
                                               └─ the caller speaks ─▶ taken back
 
 "Say goodbye, then hang up" waits for that goodbye's mark. Speech soon after it ("oh, one more
-thing") takes a hang-up back; a hand-over to a human is not taken back by talking, but it is when
-that human hangs up first.
+thing") takes a hang-up back, and so do soft words, which are waited for; a hand-over to a human is
+not taken back by talking, but it is when that human hangs up first.
 
 A television speaks over every goodbye. So the agent's wishes to end that speech undid are counted,
 from one that the caller let it say to the next: who wants one more thing listens to the answer.
@@ -29,17 +29,26 @@ LATEST_S = 30.0
 
 @dataclass(slots=True)
 class Farewell:
-    """What will be done, why, and since when nothing is left to be heard (None: something is)."""
+    """What will be done, why, and since when nothing is left to be heard (None: something is).
+
+    doubted_at: since when somebody may be saying something, too softly for a proven voice
+    """
 
     disposition: str
     reason: str
     chosen_at: float
     revocable: bool
     grace_s: float
+    doubt_s: float
     quiet_since: float | None = None
+    doubted_at: float | None = None
 
-    def heard_out(self, now: float, *, quiet: bool) -> None:
-        """Note whether all audio has been heard."""
+    def heard_out(self, now: float, *, quiet: bool, doubt: bool) -> None:
+        """Note whether all audio has been heard, and whether anybody may be speaking."""
+        if not (doubt and self.revocable):
+            self.doubted_at = None
+        elif self.doubted_at is None:
+            self.doubted_at = now
         if not quiet:
             self.quiet_since = None
         elif self.quiet_since is None:
@@ -50,27 +59,34 @@ class Farewell:
         latest = self.chosen_at + LATEST_S
         if self.quiet_since is None:
             return latest
-        return min(latest, self.quiet_since + self.grace_s)
+        act_at = self.quiet_since + self.grace_s
+        if self.doubted_at is not None:
+            act_at = max(act_at, self.doubted_at + self.doubt_s)
+        return min(latest, act_at)
 
 
 class Leaving:
     """How one call is left: what was chosen, what was done, and what that makes of the call."""
 
-    def __init__(self, *, second_thoughts_s: float, max_taken_back: int) -> None:
+    def __init__(
+        self, *, second_thoughts_s: float, objection_s: float, max_taken_back: int
+    ) -> None:
         self.farewell: Farewell | None = None
         self.reason = ""
         self.returns = 0  # of the call, before this stream
         self._second_thoughts_s = second_thoughts_s
+        self._objection_s = objection_s
         self._max_taken_back = max_taken_back
         self._acted = ""
         self._undone = 0  # wishes to end, in a row
         self._listened: set[str] = set()  # to these responses, since the last wish to end
+        self._goodbyes: set[str] = set()  # responses with such a wish
 
     def choose(self, disposition: str, reason: str, now: float, *, revocable: bool) -> None:
         """What will be done when all is said. Only a hang-up can be taken back."""
         revocable = revocable and disposition == "hang_up"
         grace_s = self._second_thoughts_s if revocable else 0.0
-        self.farewell = Farewell(disposition, reason, now, revocable, grace_s)
+        self.farewell = Farewell(disposition, reason, now, revocable, grace_s, self._objection_s)
 
     def take_back(self) -> bool:
         """The caller went on speaking. False: this cannot be taken back."""
@@ -84,12 +100,12 @@ class Leaving:
 
     def listened(self, response_id: str) -> None:
         """The caller has heard speech of a response to its end."""
-        if self.farewell is None:
-            self._listened.add(response_id)
+        self._listened.add(response_id)
 
     def wished(self, response_id: str) -> None:
         """The agent wants to end the call."""
-        if self._listened - {response_id}:
+        self._goodbyes.add(response_id)
+        if self._listened - self._goodbyes:
             self._undone = 0
         self._listened.clear()
 

@@ -54,7 +54,7 @@ def have_greeted(call: State, now: float) -> None:
 
 def heard(call: State, items: list[Heard], now: float) -> None:
     for item in items:
-        if not (item.local or item.interrupted or call.talk.parting):
+        if not (item.local or item.interrupted):
             call.exit.listened(call.talk.remembering.response_of(item.item_id))
         if item.item_id != call.greeting.item_id:
             continue

@@ -263,6 +263,13 @@ class Listening:
         rows = self._transcript.caller_words(event.item_id, text or INAUDIBLE, now)
         return out + [do.Keep(row) for row in rows]
 
+    def objects(self, event: on.CallerTranscribed) -> bool:
+        """Whether these words are of a voice so soft that nothing has come of it yet."""
+        utterance = self.utterances.get(event.item_id)
+        if utterance is None or not (event.text.strip() or event.failed):
+            return False
+        return not (utterance.confirmed or self.is_answered(utterance))
+
     def _is_hello(self, utterance: Utterance) -> bool:
         speech_ms = utterance.speech_ms(self._policy.prefix_padding_ms, self._policy.silence_ms)
         return utterance.over_greeting and speech_ms < self._policy.hello_ms

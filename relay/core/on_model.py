@@ -21,8 +21,14 @@ _NOT_YET = (
     '{"status":"not_ended","message":"What you called besides comes first. Tell the caller what'
     ' came of it, and end the call then."}'
 )
+_ANSWER = (
+    '{"status":"not_ended","message":"The caller has said something meanwhile, so the call was not'
+    ' ended. Answer that. If they only said goodbye, or nobody speaks to you, end it again."}'
+)
 _WAITING = '{"status":"waiting"}'
 _LARGEST = '{"status":"not_asked","message":"There is no larger model to ask. Go on yourself."}'
+#: The purpose of a response that brings the call to its end.
+WRAP_UP = "wrap_up"
 #: The purpose of a response that goes on where one was broken off by its length.
 CONTINUE = "continue"
 
@@ -135,17 +141,8 @@ def function_called(call: State, event: on.FunctionCalled, now: float) -> None:
 
 def part(call: State, wish: on.FunctionCalled, now: float) -> None:
     """The response that wanted to part is over: answer its function, then leave."""
-    if wish.name == END_CALL and comes_first(call, wish):
-        call.out.append(do.PostToolOutput(wish.call_id, _NOT_YET))
-        if call.talk.tools.called_in(wish.response_id):
-            call.talk.want_after_tools(wish.response_id)
-        return
     if wish.name == END_CALL:
-        call.out.append(do.PostToolOutput(wish.call_id, _ENDING))
-        cut = wish.response_id in call.talk.responses.dead
-        spoke = call.talk.remembering.spoke_in(wish.response_id) and not cut
-        clip, revocable = "" if spoke else "goodbye", not call.exit.stands
-        leave(call, "hang_up", "agent_ended", clip, now, revocable=revocable)
+        end(call, wish, now)
         return
     if wish.name == "wait_for_caller":
         call.out.append(do.PostToolOutput(wish.call_id, _WAITING))
@@ -166,7 +163,21 @@ def part(call: State, wish: on.FunctionCalled, now: float) -> None:
     call.talk.responses.want("tool")
 
 
-def comes_first(call: State, wish: on.FunctionCalled) -> bool:
-    """Whether the caller is still to hear what came of something, before the line drops."""
-    tools = call.talk.tools
-    return tools.acted_in(wish.response_id) or tools.owed()
+def end(call: State, wish: on.FunctionCalled, now: float) -> None:
+    """The model wants to hang up: what the caller is still to hear comes first."""
+    talk = call.talk
+    if talk.tools.acted_in(wish.response_id) or talk.tools.owed():
+        call.out.append(do.PostToolOutput(wish.call_id, _NOT_YET))
+        if talk.tools.called_in(wish.response_id):
+            talk.want_after_tools(wish.response_id)
+        return
+    unanswered = call.keys or talk.responses.wanted not in (None, WRAP_UP)
+    if unanswered and not call.exit.stands:
+        call.out.append(do.PostToolOutput(wish.call_id, _ANSWER))
+        call.exit.undone()
+        return
+    call.out.append(do.PostToolOutput(wish.call_id, _ENDING))
+    cut = wish.response_id in talk.responses.dead
+    spoke = talk.remembering.spoke_in(wish.response_id) and not cut
+    clip, revocable = "" if spoke else "goodbye", not call.exit.stands
+    leave(call, "hang_up", "agent_ended", clip, now, revocable=revocable)

@@ -89,6 +89,12 @@ def caller_confirmed(call: State, now: float) -> None:
         _go_on(call, now)
 
 
+def objected(call: State, now: float) -> None:
+    """There are words of somebody whom we had not taken for the caller."""
+    if call.phase is Phase.LEAVING and _take_back(call):
+        _go_on(call, now)
+
+
 def _take_back(call: State) -> bool:
     """Somebody is still there: do not hang up. False: that cannot be taken back."""
     return call.exit.take_back() and go(call, "taken_back")

@@ -96,7 +96,7 @@ class CallPolicy:
     live_greeting_s: float = 2.0
     # Speech that was no proven voice waits so long for its words; then it is answered without.
     words_within_s: float = 2.0
-    # … and so long a function that is to last waits for such speech over the agent's to be words or
+    # … and so long a function that is to last, or a hang-up, waits for such speech to be words or
     # none: a short "no, wait", the server's hold behind it, and its words, twice over.
     objection_s: float = 3.0
     # The server answers each turn by itself (create_response), for those who want it back.

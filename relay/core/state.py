@@ -36,7 +36,9 @@ class State:
         self.talk = Conversation(policy)
         self.budget = Budget(policy.prices, policy.max_call_micro_usd, day_cap=policy.day_cap)
         self.exit = Leaving(
-            second_thoughts_s=policy.second_thoughts_s, max_taken_back=policy.max_taken_back
+            second_thoughts_s=policy.second_thoughts_s,
+            objection_s=policy.objection_s,
+            max_taken_back=policy.max_taken_back,
         )
         self.handover = Handover()
         self.untold: list[do.AddText] = []  # news for a model that is not ready

@@ -205,3 +205,102 @@ def test_an_emergency_is_heard_instead_of_the_last_goodbye(driver: Driver) -> No
     driver.wait(2)
     assert driver.call.phase is Phase.TALKING
     assert "interrupted" in answers(driver, "c3")[0]
+
+
+# ---- who speaks softly, or presses a key -----------------------------------------------------
+
+SOFT = -45.0  # no proven voice
+
+
+def murmurs(driver: Driver, item: str, words: str, *, failed: bool = False) -> list[do.Command]:
+    """The server hears a second of something that our own meter does not take for a voice."""
+    driver.feed(on.SpeechStarted(item, 20_000))
+    driver.hear(1.0, SOFT)
+    driver.hear(0.5, -70.0)
+    driver.feed(on.SpeechStopped(item, 21_800), on.InputCommitted(item))
+    driver.wait(0.4)
+    return driver.feed(on.CallerTranscribed(item, words, failed))
+
+
+@pytest.mark.parametrize("after_s", [0.3, 2.2])
+def test_one_more_thing_may_be_said_softly(driver: Driver, after_s: float) -> None:
+    responds(driver, 1, "end_call")
+    driver.wait(after_s)
+    told = murmurs(driver, "u2", "Oh, one more thing.")
+    assert purposes(told) == ["turn"]
+    driver.wait(3)
+    assert driver.call.phase is Phase.TALKING
+
+
+def test_a_noise_behind_a_goodbye_holds_nobody_up_for_long(driver: Driver) -> None:
+    responds(driver, 1, "end_call")
+    driver.wait(2.0)
+    murmurs(driver, "u2", "")
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
+
+
+def test_nor_does_one_that_goes_on(driver: Driver) -> None:
+    responds(driver, 1, "end_call")
+    driver.wait(2.0)
+    driver.feed(on.SpeechStarted("u2", 20_000))
+    driver.hear(3.1, SOFT)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
+
+
+def test_the_words_of_the_goodbye_itself_take_nothing_back_however_late(driver: Driver) -> None:
+    driver.agent_says("a0", 500, response="r0")
+    driver.wait(1)
+    driver.feed(on.SpeechStarted("u2", 20_000))
+    driver.hear(1.0, SOFT)
+    driver.feed(on.SpeechStopped("u2", 21_800), on.InputCommitted("u2"))
+    driver.wait(2.1)  # it is answered without its words
+    responds(driver, 1, "end_call")
+    driver.feed(on.CallerTranscribed("u2", "That is all, thank you."))
+    driver.wait(5)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
+
+
+def test_soft_words_before_the_goodbye_is_whole_are_answered(driver: Driver) -> None:
+    driver.feed(on.ResponseStarted("r1", "turn"))
+    driver.feed(on.AgentAudio("r1", "a1", bytes(3000 * MS), -20.0))
+    murmurs(driver, "u2", "Wait, and Sunday?")
+    driver.feed(on.FunctionCalled("r1", "f", "c1", "end_call", "{}"))
+    told = driver.feed(on.ResponseEnded("r1", "completed"))
+    assert purposes(told) == ["turn"]
+    assert len(answers(driver, "c1")) == 1
+
+
+def test_a_television_in_the_next_room_takes_no_goodbyes_back_for_ever(driver: Driver) -> None:
+    for n in (1, 2, 3):
+        assert not driver.sent(do.ClosePhone)
+        driver.feed(on.ResponseStarted(f"r{n}", "turn"))
+        driver.feed(on.AgentAudio(f"r{n}", f"a{n}", bytes(3000 * MS), -20.0))
+        murmurs(driver, f"w{n}", "And now the weather.")
+        driver.feed(on.FunctionCalled(f"r{n}", "f", f"c{n}", "end_call", "{}"))
+        driver.feed(on.ResponseEnded(f"r{n}", "completed"))
+    driver.wait(5)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "agent_ended")]
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_keys_that_were_pressed_before_the_goodbye_is_whole_are_answered(
+    driver: Driver, *, settled: bool
+) -> None:
+    driver.feed(on.ResponseStarted("r1", "turn"))
+    driver.feed(on.AgentAudio("r1", "a1", bytes(3000 * MS), -20.0), on.AgentAudioEnded("r1", "a1"))
+    driver.feed(on.KeyPressed("4"))
+    driver.wait(1.3 if settled else 0.5)
+    driver.feed(on.FunctionCalled("r1", "f", "c1", "end_call", "{}"))
+    driver.feed(on.ResponseEnded("r1", "completed"))
+    driver.wait(4)
+    assert purposes(driver.sent(do.CreateResponse)) == ["turn", "keys"]
+    assert not driver.sent(do.ClosePhone)
+
+
+def test_a_cry_for_a_human_just_before_a_goodbye_is_heard(driver: Driver) -> None:
+    driver.feed(on.ResponseStarted("r1", "turn"), on.KeyPressed("0"))
+    driver.wait(0.3)
+    driver.feed(on.FunctionCalled("r1", "f", "c1", "end_call", "{}"))
+    driver.feed(on.ResponseEnded("r1", "completed"))
+    driver.wait(2)
+    assert [c.name for c in driver.sent(do.RunTool)] == ["transfer_to_human"]
