@@ -89,10 +89,18 @@ def timers(call: State) -> Iterator[Timer]:
         yield call.exit.farewell.act_at, act
     else:
         ends_at = call.started_at - call.before_s + policy.max_call_s
-        yield ends_at, too_long
+        yield ends_at + (policy.overtime_s if unsettled(call) else 0.0), too_long
         if not call.wrapping_up and policy.max_call_s > 2 * policy.wrap_up_s:
             yield ends_at - policy.wrap_up_s, wrap_up
         yield call.idle.due_at, too_quiet
+
+
+def unsettled(call: State) -> bool:
+    """Whether a human is rung for the caller, or it is still to be told what came of a function."""
+    talk = call.talk
+    responses = talk.responses
+    telling = "tool" in (responses.wanted, responses.asked, responses.active and responses.purpose)
+    return call.handover.live or telling or talk.tools.running() or talk.tools.waiting()
 
 
 def advance(call: State, now: float) -> None:

@@ -164,6 +164,9 @@ class CallPolicy:
     move_within_s: float = 4.0
     # The longest call. The caller hears why it ends.
     max_call_s: float = 600.0
+    # … by so much later while a human is rung, or it is still to be heard what came of a function:
+    # as long as somebody may be rung, told what it is about and asked for a key.
+    overtime_s: float = 65.0
     # The agent is told this long before, so that it can wrap up in its own words.
     wrap_up_s: float = 30.0
     # Whether there is a larger model to go to, and after how many failed functions in a row.

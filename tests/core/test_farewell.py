@@ -304,3 +304,52 @@ def test_a_cry_for_a_human_just_before_a_goodbye_is_heard(driver: Driver) -> Non
     driver.feed(on.ResponseEnded("r1", "completed"))
     driver.wait(2)
     assert [c.name for c in driver.sent(do.RunTool)] == ["transfer_to_human"]
+
+
+# ---- the longest call ------------------------------------------------------------------------
+
+
+def nearly_over(*names: str) -> Driver:
+    """A call of which two seconds are left when the agent calls these functions."""
+    driver = Driver(max_call_s=10.0)
+    driver.greeted()
+    driver.caller_says("u1")
+    driver.until(8.0)
+    responds(driver, 1, *names)
+    return driver
+
+
+def test_the_longest_call_lasts_until_it_is_told_how_the_booking_went() -> None:
+    driver = nearly_over("book_appointment")
+    driver.until(10.5)
+    told = driver.feed(on.ToolFinished("c1_0", '{"id":7}'))
+    assert purposes(told) == ["tool"]
+    responds(driver, 2, ms=2000)
+    driver.wait(6)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "max_call")]
+    sounds = [(c.mark.split(":")[1][:12], len(c.mulaw) // MS) for c in driver.sent(do.SendAudio)]
+    assert sum(ms for item, ms in sounds if item == "a2") == 2000
+    assert sounds[-1][0] == "clip_wrap_up"
+
+
+def test_and_until_the_human_who_is_rung_has_come() -> None:
+    driver = nearly_over("transfer_to_human")
+    driver.until(9.5)
+    driver.feed(on.HumanRinging("h1"), on.ToolFinished("c1_0", '{"status":"ringing"}'))
+    responds(driver, 2)
+    driver.until(25)
+    driver.feed(on.HumanAccepted("h1"))
+    driver.wait(3)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("join", "human_accepted")]
+
+
+def test_but_no_longer_than_it_takes_to_reach_somebody() -> None:
+    driver = nearly_over("transfer_to_human")
+    driver.until(9.5)
+    driver.feed(on.HumanRinging("h1"), on.ToolFinished("c1_0", '{"status":"ringing"}'))
+    responds(driver, 2)
+    driver.until(74.9)
+    assert driver.call.phase is Phase.TALKING
+    driver.until(84)
+    assert driver.sent(do.ClosePhone) == [do.ClosePhone("hang_up", "max_call")]
+    assert driver.sent(do.DropHuman)

@@ -93,7 +93,7 @@ def test_who_asks_for_the_larger_model_and_is_it_goes_on_itself(driver: Driver) 
 
 
 def test_no_larger_model_is_dialled_for_who_is_leaving() -> None:
-    driver = Driver(hard_model=True, max_call_s=5.0)
+    driver = Driver(hard_model=True, max_call_s=5.0, overtime_s=0.0)
     driver.greeted()
     driver.caller_says("u1")
     calls(driver, "lookup_hours", 1)
