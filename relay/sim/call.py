@@ -233,6 +233,8 @@ def main(
 ) -> None:
     """Place one simulated call to the relay whose voice webhook is URL (its public address)."""
     origins = _origins(origin)
+    if record is not None and not record.absolute().parent.is_dir():  # known before the call
+        raise click.BadParameter(f"there is no folder {record.parent}", param_hint="--record")
     clips = [*map(_speak, say), *map(read_wav, wav)]
     number = Number(called, url, fallback_url, status_url)
     room = Room(echo_loss_db=echo_loss_db, noise_db=noise_db)

@@ -174,6 +174,7 @@ def test_help_names_what_matters():
         (["https://h/voice"], "--auth-token"),
         (["https://h/voice", "--auth-token", "x", "--origin", "h"], "PUBLIC=LOCAL"),
         (["https://h/voice", "--auth-token", "x", "--wav", "/does/not/exist"], "does not exist"),
+        (["https://h/voice", "--auth-token", "x", "--record", "/no/where.wav"], "no folder /no"),
     ],
 )
 def test_bad_usage_is_exit_2(arguments, word):
