@@ -77,6 +77,15 @@ def no_logger_outlives_its_configuration() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def tracebacks_are_plain() -> Iterator[None]:
+    """Where a test sets up no log, each would be a table of coloured sources: 30 ms and more."""
+    console = structlog.dev.ConsoleRenderer.get_active()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(console, "exception_formatter", structlog.dev.plain_traceback)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def clocks_are_told_of_the_pump_s_sleep() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pump, "Round", patience.Resting)
