@@ -9,10 +9,10 @@ from relay.sim.brains import Scripted, call, reply, say
 from relay.sim.person import Person, Script
 from relay.sim.twilio_dial import Act, HumanPhone
 from relay.sim.ulaw import tone
-from tests.shell.house import QUESTION, packaged_clips
+from tests.shell.house import QUESTION, brief_clips
 from tests.transfer.exchange import BILLING, HUMAN, OURS, Exchange, open_exchange
 
-CLIPS = packaged_clips()
+CLIPS = brief_clips()
 VOICE = tone(500, 6000)
 TAKES_IT = (Act(press="1", prompt="To take the call"), Act(say=VOICE, prompt="", after_s=3.0))
 

@@ -13,10 +13,10 @@ from relay.sim.twilio_dial import Act, HumanPhone
 from relay.sim.twilio_recordings import Recording
 from relay.sim.twilio_rest import BROKEN, LOST, REFUSED, RestFault
 from relay.sim.ulaw import tone
-from tests.shell.house import QUESTION, packaged_clips
+from tests.shell.house import QUESTION, brief_clips, packaged_clips
 from tests.transfer.exchange import Exchange, open_exchange
 
-GREETING = packaged_clips()["greeting"].mulaw
+GREETING = brief_clips()["greeting"].mulaw
 SECRET = tone(500, 1500)
 AFTER = tone(600, 900)
 NINE = reply(say("From nine to five.", ms=1500))
@@ -83,7 +83,9 @@ async def test_who_hangs_up_before_is_not_recorded(autojump_clock) -> None:
         await trio.sleep(3)
         person.hang_up()
 
-    async with open_exchange(Scripted(), nobody(), record_calls=True) as exchange:
+    async with open_exchange(
+        Scripted(), nobody(), record_calls=True, clips=packaged_clips()
+    ) as exchange:
         await exchange.call(leave)
         assert recordings(exchange) == []
         assert lines(exchange) == []

@@ -12,10 +12,10 @@ from relay.sim.person import Person
 from relay.sim.twilio_dial import Act, HumanPhone
 from relay.sim.twilio_rest import BROKEN, LOST, REFUSED, TOO_MANY, RestFault
 from relay.sim.ulaw import is_silent, tone
-from tests.shell.house import QUESTION, packaged_clips
+from tests.shell.house import QUESTION, brief_clips
 from tests.transfer.exchange import Exchange, open_exchange
 
-CLIPS = packaged_clips()
+CLIPS = brief_clips()
 RINGS = reply(say("I ring them.", ms=1500), call("transfer_to_human", reason="a bill"))
 COMPANY = reply(say("It rings. What is the bill about?", ms=2500, hz=660))
 NOBODY = "Nobody is there. May I take a message?"
