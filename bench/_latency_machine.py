@@ -10,6 +10,7 @@ import base64
 import json
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -282,4 +283,5 @@ async def _other_half() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who began it, and ends it
     trio.run(_other_half)

@@ -13,6 +13,7 @@ import base64
 import gc
 import json
 import os
+import signal
 import sys
 import time
 from array import array
@@ -157,4 +158,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who began it, and ends it
     trio.run(main)

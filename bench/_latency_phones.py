@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import json
 import random
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -255,6 +256,7 @@ async def place_knock(place: Callable[..., Awaitable[None]], index: int, on: Int
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who began it, and ends it
     gc.freeze()
     gc.disable()  # a collection here would be taken for the relay's
     where, counts = sys.argv[1:3], [int(word) for word in sys.argv[3:6]]

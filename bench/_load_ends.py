@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import gc
 import json
+import signal
 import socket
 import ssl
 import sys
@@ -211,5 +212,6 @@ def main(tls: ssl.SSLContext | None) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who began it, and ends it
     files = [Path(name) for name in sys.argv[1:3]]
     main(server_context(*files) if files else None)

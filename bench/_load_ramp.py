@@ -85,6 +85,7 @@ class Bench:
     relay: Running
     cores: machine.Cores
     first: int = 1
+    mourned: bool = False
 
     async def measure(self, calls: int, seconds: float, allowed: Allowance) -> Point:
         """A stage's point, whatever becomes of it."""
@@ -102,7 +103,8 @@ class Bench:
 
     def _death(self) -> str:
         """Why a relay is no more, in a line; all that it said goes to stderr."""
-        if died := self.relay.died():
+        if (died := self.relay.died()) and not self.mourned:
+            self.mourned = True
             print(f"the relay {died}", file=sys.stderr)
         return f"the relay {died.partition(':')[0]}" if died else ""
 

@@ -92,3 +92,14 @@ def test_numbers_of_calls() -> None:
     for wrong in ("0,10", "-1", "ten", ""):
         with pytest.raises(ValueError, match=r"invalid literal|a call at least"):
             calls(wrong)
+
+
+@pytest.mark.parametrize("program", ["_load_ends.py", "_latency_model.py", "_latency_machine.py"])
+def test_ctrl_c_is_left_to_who_began_a_generator(program: str) -> None:
+    command = [sys.executable, str(ROOT / "bench" / program)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as generator:  # type: ignore[call-overload]
+        generator.stdout.readline()
+        generator.send_signal(signal.SIGINT)
+        _, said = generator.communicate(timeout=HANG_S)  # its input ends, and so does it
+    assert (generator.returncode, said) == (0, b"")
