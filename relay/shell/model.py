@@ -21,10 +21,13 @@ from relay.wire import realtime
 Feed = Callable[[on.Event], None]
 
 # A session that has said nothing for so long is asked whether it is still there, and has this long
-# to answer: a caller waits no longer than both, and what was left of the look before. It is asked
-# at its begin, too, since who has never answered is not judged by that.
-PING_AFTER_S: Final = 3.0
+# to answer, in which TCP sends a lost packet again thrice. So a caller whom it does not hear waits
+# 3.3 s to be told so. It is asked at its begin, too, since who has never answered is not judged by
+# that.
+PING_AFTER_S: Final = 0.8
 PONG_S: Final = 2.5
+# Who looks so much later than that was away itself, and the answer may lie unread.
+AWAY_S: Final = 0.5
 NO_PONG: Final = "it answers no ping"
 
 
@@ -35,7 +38,7 @@ async def run_model(
     try:
         async with dialling as socket, trio.open_nursery() as nursery:
             nursery.start_soon(_write, socket, outbox, feed)
-            reader = _Reader(codec, feed)
+            reader = _Reader(codec, feed, trio.current_time)
             if isinstance(socket, AnsweringSocket):
                 nursery.start_soon(_watch, socket, reader, feed, nursery.cancel_scope)
             await _read(socket, reader, feed)
@@ -57,24 +60,20 @@ async def _watch(
     While a caller speaks nothing else tells: the kernel takes a minute of sound for a process that
     does not run, or a network that is gone.
     """
-    answers = await _answers(socket)
-    while True:
-        reader.took = False
-        await trio.sleep(PING_AFTER_S)
-        if reader.took:
-            continue
-        if await _answers(socket):
-            answers = True
-        elif answers and not reader.took:
-            feed(on.ModelClosed(reason=NO_PONG))
-            session.cancel()
-
-
-async def _answers(socket: AnsweringSocket) -> bool:
-    with trio.move_on_after(PONG_S), suppress(SocketClosed):  # of which the reader tells
-        await socket.ping()
-        return True
-    return False
+    answered = False
+    with suppress(SocketClosed):  # of which the reader tells
+        while True:
+            asked_at = trio.current_time()
+            with trio.move_on_after(PONG_S):
+                await socket.ping()
+                answered, reader.sign_at = True, trio.current_time()
+            overdue_s = trio.current_time() - asked_at - PONG_S
+            if answered and reader.sign_at < asked_at and overdue_s < AWAY_S:
+                feed(on.ModelClosed(reason=NO_PONG))
+                session.cancel()
+                return
+            while reader.sign_at + PING_AFTER_S > trio.current_time():  # noqa: ASYNC110
+                await trio.sleep_until(reader.sign_at + PING_AFTER_S)
 
 
 async def _read(socket: Socket, reader: _Reader, feed: Feed) -> None:
@@ -94,13 +93,14 @@ class _Reader:
     which says here what is followed.
     """
 
-    def __init__(self, codec: ModelToPhone, feed: Feed) -> None:
+    def __init__(self, codec: ModelToPhone, feed: Feed, clock: Callable[[], float]) -> None:
         self._codec = codec
         self._feed = feed
+        self._clock = clock
         self._response_id = self._item_id = ""
         self._mouth: Mouth | None = None
         self._writing: dict[str, Sentences] = {}
-        self.took = False  # anything, since `_watch` looked
+        self.sign_at = clock()  # when it last said anything, or answered a ping
 
     def join(self, socket: NativeSocket) -> Mouth:
         """Have the socket's deltas converted where they are received."""
@@ -108,12 +108,12 @@ class _Reader:
         return self._mouth
 
     def speak(self, mulaw: bytes, level_db: float) -> None:
-        self.took = True
+        self.sign_at = self._clock()
         self._feed(on.AgentAudio(self._response_id, self._item_id, mulaw, level_db))
 
     def take(self, text: str | bytes) -> None:
         codec, feed = self._codec, self._feed
-        self.took = True
+        self.sign_at = self._clock()
         try:
             event = realtime.parse(text)
             match event:

@@ -192,6 +192,26 @@ async def test_one_that_is_not_there_any_more_is_over(autojump_clock, lives_s):
     assert lives_s + PONG_S <= at_s <= lives_s + PING_AFTER_S + PONG_S
 
 
+async def test_who_stood_still_itself_asks_again(autojump_clock):
+    """An answer may lie unread by then: nothing is known of the peer."""
+
+    async def is_there(socket: MemorySocket) -> None:
+        await reads_for(socket, 5.0)
+        await trio.sleep(1.0)  # a ping waits for its answer now
+        autojump_clock.jump(PONG_S + 5.0)
+        await reads_for(socket, 1000)
+
+    assert await ends_of(is_there, 600.0) == []
+
+
+async def test_one_that_closes_says_why_though_it_was_to_be_asked(autojump_clock):
+    async def closes(socket: MemorySocket) -> None:
+        await reads_for(socket, PING_AFTER_S)
+        await socket.aclose(3000, "invalid_api_key")
+
+    assert [why for _, why in await ends_of(closes, 600.0)] == ["invalid_api_key"]
+
+
 async def test_one_that_speaks_needs_no_pong_and_one_that_never_gave_any_neither(autojump_clock):
     async def speaks(socket: MemorySocket) -> None:
         await reads_for(socket, 1.0)

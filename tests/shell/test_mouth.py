@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket as sockets
+import time
 from contextlib import asynccontextmanager, suppress
 
 import trio
@@ -40,7 +41,7 @@ DONE = (
 
 def by_reader(texts: list[str], audio_format: str) -> list[on.Event]:
     said: list[on.Event] = []
-    reader = _Reader(ModelToPhone(audio_format), said.append)
+    reader = _Reader(ModelToPhone(audio_format), said.append, time.monotonic)
     for text in texts:
         reader.take(text)
     return [*said, on.ModelClosed(1006)]
@@ -139,7 +140,7 @@ def test_a_link_keeps_no_room_for_long_messages_when_short_ones_follow() -> None
     here, there = sockets.socketpair()
     with here, there:
         socket = native(here, client=True)
-        reader = _Reader(ModelToPhone(), lambda _event: None)
+        reader = _Reader(ModelToPhone(), lambda _event: None, time.monotonic)
         reader.join(socket)
         reader.take(usual())
         for last in (DONE, '{"type":"session.updated","session":{}}'):
