@@ -113,7 +113,9 @@ class Call:
         elif type(event) is on.AgentAudio and call.phase in WITH_CALLER:
             quick = _agent_audio(call, event, now)
         elif type(event) is on.CallerAudio and call.phase in WITH_CALLER:
-            quick = on_phone.caller_audio(call, event, now)
+            heard = on_phone.caller_audio(call, event, now)
+            # While a session is dialled, a voice of which it is to hear may wait for an answer.
+            quick = heard and (call.phase is not Phase.TALKING or call.link.ready)
         elif (suits := fit(call.phase, event)) is Fit.TAKEN:
             quick = _dispatch(call, event, now)
         elif suits is Fit.NONSENSE:
@@ -244,7 +246,7 @@ def _dispatch(call: State, event: on.Event, now: float) -> bool:  # noqa: PLR091
                 return True
             call.greeting.started(response_id, talk.responses.asked or purpose)
             call.out += talk.response_started(event, now)
-            call.stall_filled = False
+            call.stall_seen = False
         case on.AgentAudioEnded(_, item_id):
             on_voice.audio_over(call, item_id, now)
         case on.AgentTranscribed():

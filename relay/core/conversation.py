@@ -250,7 +250,7 @@ class Conversation:
         wished = self.responses.wanted is not None or self.rest.owed
         owed = self.responses.busy or wished or self.tools.waiting()
         self.responses.abandon()
-        self.caller.utterances.forget()
+        self.caller.forget()
         self.parting, self._collecting = None, False
         self.rest.drop()
         voiced, heard = self.end_speech(now)

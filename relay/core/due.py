@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from relay.core import commands as do
+from relay.core import dead_air
 from relay.core.budget import LAST_CHANCE, Level
 from relay.core.first_words import greet_after_all, heard
 from relay.core.keeping import GOES_ON
@@ -62,6 +63,7 @@ def timers(call: State) -> Iterator[Timer]:
     yield talk.playout.next_release, release
     yield talk.playout.settle_at, settle
     yield talk.voicing.due, voice_due
+    yield dead_air.due(call), dead_air.fill
     yield call.keys_due, keys_settled
     yield call.budget.minute_at, next_minute
     yield call.keeping.resume_at, pause_over
@@ -80,8 +82,8 @@ def timers(call: State) -> Iterator[Timer]:
         yield max(call.rotate_at, call.link.ready_at + policy.session_s), rotate
     if talk.responses.busy:
         since = talk.responses.last_sign_at
-        if not call.stall_filled:
-            yield since + policy.stall_filler_s, stalled
+        if not call.stall_seen:
+            yield since + policy.dead_air_s, stalled
         yield since + policy.stall_lost_s, stalled_for_good
     elif (talk.responses.wanted is not None or talk.rest.text) and talk.responses.not_before:
         yield talk.responses.not_before, nothing
@@ -159,6 +161,7 @@ def look_round(call: State, now: float) -> None:
         call.exit.farewell.heard_out(now, quiet=quiet, doubt=talk.caller.doubt(now))
     call.idle.hold_s = call.policy.hold_line_s if call.handover.ringing else None
     call.idle.look(now, engaged=engaged(call))
+    dead_air.look(call, now)
 
 
 def nothing(call: State, _now: float) -> None:
@@ -199,7 +202,7 @@ def settle(call: State, now: float) -> None:
 def tools_due(call: State, now: float) -> None:
     call.out += call.talk.tools_overdue(now)
     if call.talk.filler_due(now):
-        say(call, "one_moment", now)
+        dead_air.fill(call, now)
 
 
 def never_started(call: State, now: float) -> None:
@@ -211,14 +214,12 @@ def model_not_ready(call: State, now: float) -> None:
 
 
 def stalled(call: State, now: float) -> None:
-    call.stall_filled = True
-    if call.phase is not Phase.TALKING:
-        return
+    """Nothing comes any more. In mid-sentence that is the end, for no clip is heard behind it."""
+    call.stall_seen = True
     playout = call.talk.playout
-    if playout.quiet():
-        say(call, "one_moment", now)
-    elif playout.dry_at is not None and playout.dry_at <= now:
-        stalled_for_good(call, now)  # in mid-sentence: behind that no clip would be heard
+    dry = playout.dry_at is not None and playout.dry_at <= now
+    if call.phase is Phase.TALKING and dry and playout.silent_at is None:
+        stalled_for_good(call, now)
 
 
 def stalled_for_good(call: State, now: float) -> None:
@@ -231,7 +232,7 @@ def phone_lingers(call: State, now: float) -> None:
 
 def last_words_until(call: State) -> float:
     """How long the model is still listened to: for the words and bills that may come."""
-    words = not call.talk.caller.understood(call.gone_at)
+    words = not call.talk.caller.words_known(call.gone_at)
     if words or call.budget.owing or call.talk.responses.asked:
         return call.gone_at + call.policy.last_words_s
     return call.gone_at

@@ -92,6 +92,7 @@ class Ear:
         self._voiced_ms = 0
         self._run_ms = 0
         self._vowel_at = float("-inf")  # when a vowel was last long enough
+        self.proven_at = float("-inf")  # the last voiced frame that was proof
         self._peak_db = FLOOR_MIN_DB
         self._last_db = self._loudest_db = FLOOR_MIN_DB
         self._heard_before = False
@@ -148,6 +149,8 @@ class Ear:
         self._forget(now)
         if self._run_ms >= self._vowel_ms:
             self._vowel_at = now
+        if self._voiced_ms >= self._proof_ms or self._vowel_at >= now - self._window_s:
+            self.proven_at = now
 
     def _forget(self, now: float) -> None:
         since = now - self._window_s

@@ -28,6 +28,11 @@ from relay.core.turns import Responses, Utterance, Utterances
 #: More answers than any call has; what comes behind them is not measured.
 MAX_MEASURED = 1000
 NEVER_DB = float("inf")
+#: What our ear takes for a voice, a living server has told of by then; one that is gone is known to
+#: be, by its missing pong.
+NOTICED_S = 4.0
+#: Who was heard so recently may be between two words.
+BETWEEN_WORDS_S = 1.0
 
 _UNBROKEN = (
     "Somebody has been speaking without a pause, or a recording or music plays. Cut in, in one"
@@ -63,10 +68,12 @@ class Listening:
         self.utterances = Utterances()
         self.answers_s: list[float] = []
         self._spoken_at: float | None = None
+        self.silent_at = 0.0  # when the last utterance was over, before the server's patience was
         self._alone_at: float | None = None  # we yielded to whom the server had not heard
         self._went_on = False
         self._voiced_at = self._anew_at = 0.0  # a voice was last heard; and first, behind a pause
         self._spoke_at = 0.0  # we were last so loud that their voice may have gone under
+        self._unnoticed_at = float("-inf")  # a voice of which no session has told since
         self._loudness: dict[str, float] = {}  # committed utterance without words yet -> dBFS
 
     @property
@@ -82,11 +89,23 @@ class Listening:
         voiced = self.ear.frame(now, ms, level_db, own, rises)
         if own > SPEAKING_DB:
             self._spoke_at = now
-        if voiced:
-            if now - self._voiced_at >= self._policy.anew_s:
-                self._anew_at = now
-            self._voiced_at = now
-        return voiced and (self.confirm(now) or self._certain_alone(now))
+        if not voiced:
+            return False
+        if now - self._voiced_at >= self._policy.anew_s:
+            self._anew_at = now
+        self._voiced_at = now
+        if self.utterances.open is None and self.ear.proven_at == now:
+            self._unnoticed_at = now
+        return self.confirm(now) or self._certain_alone(now)
+
+    def speaks(self, now: float) -> bool:
+        """Whether the caller was heard just now, and nobody has told of their end."""
+        goes_on = self.utterances.open is not None or self.unnoticed(now)
+        return goes_on and self.ear.proven_at > now - BETWEEN_WORDS_S
+
+    def unnoticed(self, now: float) -> bool:
+        """Whether somebody has spoken of whom the server may not have told any more."""
+        return self._unnoticed_at > now - NOTICED_S
 
     def confirm(self, now: float) -> bool:
         """True once for an utterance: our own meter agrees with the server's VAD."""
@@ -108,6 +127,17 @@ class Listening:
             and self.ear.voiced_ms(now) >= self._policy.alone_voiced_ms
             and not self._playout.quiet()
         )
+
+    def forget(self) -> None:
+        """The session is gone. Who spoke to it is for its successor to tell of."""
+        if self.utterances.open is not None:
+            self._unnoticed_at = self.ear.proven_at
+        self.utterances.forget()
+
+    def retold(self, now: float) -> None:
+        """A session has been told what no other understood. It may take it for nobody, too."""
+        if not self._went_on:
+            self._alone_at = now
 
     def yielded(self, now: float) -> None:
         """We fall silent for a caller who speaks, even if only we have heard them yet."""
@@ -137,6 +167,7 @@ class Listening:
     def speech_started(self, event: on.SpeechStarted, now: float, *, greeting: bool) -> bool:
         """An utterance begins. True: it is confirmed already."""
         self._spoken_at = None
+        self._unnoticed_at = float("-inf")
         if self._rename(event.item_id, starts=True):
             return False
         over_agent = not self._playout.quiet() or self._responses.busy
@@ -149,8 +180,11 @@ class Listening:
 
     def speech_stopped(self, item_id: str, buffer_ms: int, now: float) -> None:
         """An utterance ends, and with it the caller's wait for an answer begins."""
-        if self.utterances.stopped(item_id, buffer_ms, now) is not None:
+        utterance = self.utterances.stopped(item_id, buffer_ms, now)
+        if utterance is not None:
             self._spoken_at = now
+            heard = utterance.confirmed  # else it was too quiet for us
+            self.silent_at = self.ear.proven_at if heard else now - self._policy.silence_ms / 1000
 
     @property
     def cut_in_at(self) -> float | None:
@@ -231,9 +265,20 @@ class Listening:
                 self._answer(utterance)
 
     def understood(self, now: float) -> bool:
-        """Whether the words of all that was said are known, or were lost so long ago that its sound
-        is not kept any more."""
+        """Whether a session has heard all that was said, and its words are known."""
+        return not self.unnoticed(now) and self.words_known(now)
+
+    def words_known(self, now: float) -> bool:
+        """Whether the words of all that a session has heard are known, or were lost so long ago
+        that its sound is not kept any more."""
         return not self.utterances.unsettled(now - self._policy.hold_audio_ms / 1000)
+
+    def unanswered(self, now: float) -> bool:
+        """Whether the server has told of speech that is over, and no answer is wished for yet.
+
+        Its item and its words are given the time in which a server that is gone is known to be.
+        """
+        return self.utterances.unanswered(now - NOTICED_S)
 
     def spoken_ms(self, item_id: str) -> int:
         """How long an utterance was, for as long as its words have not come."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from relay.core import commands as do
 from relay.core import events as on
 from relay.core import transfer
+from relay.core.dead_air import bridge
 from relay.core.farewell import END_CALL
 from relay.core.first_words import greet_after_all, heard, open_gate
 from relay.core.ladder import CLOSE_REFUSED, FATAL_CODES, RESPONSE_RETRIES, after_failure
@@ -12,7 +13,7 @@ from relay.core.model_link import Link
 from relay.core.on_voice import text_over
 from relay.core.phases import WITH_CALLER, Phase
 from relay.core.sessions import go_harder, may_go_harder
-from relay.core.state import State, note, say
+from relay.core.state import State, note
 from relay.core.way_out import fault, leave
 
 #: The answers to functions that act upon the call itself.
@@ -122,7 +123,7 @@ def response_failed(call: State, event: on.ResponseEnded, now: float) -> None:
         fault(call, verdict, now)
         return
     if call.talk.playout.quiet():
-        say(call, "one_moment", now)
+        bridge(call, now)
     responses.want("retry", not_before=now + verdict)
 
 

@@ -178,6 +178,13 @@ class Playout:
             return None
         return self._line_until
 
+    @property
+    def silent_at(self) -> float | None:
+        """When the line falls silent, or fell; None while anything is still to be said."""
+        if any(item.pending or not item.ended for item in self._items.values()):
+            return None
+        return self._line_until
+
     # ---- audio out --------------------------------------------------------------------------
 
     def release(self, now: float) -> list[Command]:

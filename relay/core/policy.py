@@ -128,8 +128,10 @@ class CallPolicy:
     relapse_s: float = 60.0
     # The API ends a session after 60 minutes; it is replaced between two turns before that.
     session_s: float = 3300.0
-    # A response that was asked for and says nothing: company for the caller, then the ladder.
-    stall_filler_s: float = 4.0
+    # Whatever keeps an answer, the caller is not left in silence for longer than this. An answer
+    # that takes 2 s from the end of a turn, which is slow, is not spoken over.
+    dead_air_s: float = 3.5
+    # A response that was asked for and says nothing: the ladder.
     stall_lost_s: float = 6.0
     # Caller audio kept for a model that is not ready, oldest dropped.
     hold_audio_ms: int = 10_000

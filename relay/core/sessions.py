@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from relay.core import commands as do
+from relay.core.dead_air import bridge
 from relay.core.first_words import greet_by_clip, have_greeted
 from relay.core.phases import Phase
-from relay.core.state import State, engaged, say
+from relay.core.state import State, engaged
 
 _SUCCESSOR = "You take this call over in its middle. Above is what was said. Do not greet; go on."
 
@@ -38,6 +39,9 @@ def flush(call: State, now: float) -> None:
     """Tell a new session a portion of what it has missed."""
     for audio in call.link.flush(now):
         call.out.append(do.AppendAudio(audio) if isinstance(audio, str) else do.RetellAudio(audio))
+    if call.unheard and call.link.up_to_date:
+        call.unheard = False
+        call.talk.caller.retold(now)
 
 
 def succeed(call: State, now: float, why: str) -> None:
@@ -50,8 +54,9 @@ def succeed(call: State, now: float, why: str) -> None:
     out, waiting, owed = call.talk.orphan(now)
     call.out += out
     call.answer_due = call.answer_due or owed
+    call.unheard = call.unheard or (waiting and not owed)
     if waiting:
-        say(call, "one_moment", now)
+        bridge(call, now)
 
 
 def rotate(call: State, now: float) -> None:

@@ -59,7 +59,10 @@ class State:
         self.idle = Idleness(policy.idle_prompt_s, policy.idle_goodbye_s)
         self.keys = ""
         self.keys_due: float | None = None
-        self.stall_filled = False
+        self.stall_seen = False
+        self.unheard = False  # something that the session being dialled is to hear, and to answer
+        self.owed_at: float | None = None  # since when the caller waits for us (dead_air.py)
+        self.filled_at = float("-inf")  # when they were last told so
         self.rotate_at = 0.0
         self.voice_opened_at = now
         self.wrapping_up = False

@@ -284,6 +284,10 @@ class ToolCalls:
     def waiting(self) -> bool:
         return any(c.state is _State.WAITING for c in self._calls.values())
 
+    def open(self) -> bool:
+        """Whether calls are still to be answered, of which the caller has been told nothing."""
+        return any(True for _ in self._live())
+
     def running(self) -> bool:
         """Whether the caller is waiting for something that we do."""
         return any(c.state in (_State.RUNNING, _State.LATE) for c in self._calls.values())

@@ -272,11 +272,22 @@ class Utterances:
         self.open = self._cut_off = self._rest = self.commit_by = None
 
     def unsettled(self, since: float) -> bool:
-        """Speech is going on, or words of speech that was committed since then are to come."""
+        """Speech is going on, or words of speech that was over since then are to come."""
         if self.open is not None:
             return True
         return bool(self._by_item) and any(
-            u.committed_at is not None and u.committed_at >= since for u in self._by_item.values()
+            (at := u.committed_at or u.ended_at) is not None and at >= since
+            for u in self._by_item.values()
+        )
+
+    def unanswered(self, since: float) -> bool:
+        """Somebody has finished since then, and no answer is wished for yet."""
+        return any(
+            u.ended_at is not None
+            and u.ended_at >= since
+            and not u.answered
+            and (u.confirmed or not (u.over_agent or u.rest))
+            for u in self._by_item.values()
         )
 
     def wait_for_words(self) -> bool:

@@ -85,10 +85,14 @@ def test_long_speech_alone_is_none_while_nothing_is_said():
 
 def test_who_has_the_floor_and_goes_on_cuts_what_is_said_meanwhile():
     """The server keeps one utterance open, and a clip begins in the middle of it."""
-    driver = Driver(stall_filler_s=0.5)
+    driver = Driver()
     driver.greeted()
     driver.caller_says("u1")
-    driver.feed(on.SpeechStarted("u2", 3000))
+    driver.feed(
+        on.ResponseStarted("r1", "turn"),
+        on.FunctionCalled("r1", "f1", "c1", "lookup_hours", "{}"),
+        on.SpeechStarted("u2", 3000),
+    )
     assert of(driver.hear(3.0), do.ClearPhone), "the filler was cut"
 
 

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from relay.core.records import DispositionChosen, OwnerNotice
+from relay.demo.measure import longest_silence
 from relay.sim.brains import Reply, Scripted, call, failed, rate_limited, reply, say
 from relay.sim.realtime import Fault, Options
 from relay.sim.ulaw import tone
@@ -217,19 +218,22 @@ async def test_failing_responses_are_apologised_for(autojump_clock, replies, rea
     assert at - question_until < within_s
 
 
-async def test_one_failure_is_only_a_moments_wait(autojump_clock):
-    brain = Scripted(rate_limited(2), reply(say("Nine to five.")), heard=["When?"])
+@pytest.mark.parametrize("again_s", [2.0, 5.0, 9.9])
+async def test_one_failure_is_only_a_moments_wait(autojump_clock, again_s):
+    brain = Scripted(rate_limited(again_s), reply(say("Nine to five.")), heard=["When?"])
     async with open_house() as house:
         placed = house.ring(brain)
         await placed.greeted()
-        await placed.say()
+        asked_at = await placed.say()
         await placed.answered(2)
+        silence_ms = longest_silence(placed.line, asked_at, trio.current_time())
         placed.hang_up()
     heard = placed.heard()
     (answer,) = placed.spoken_items()
     assert heard.index(CLIPS["one_moment"].mulaw) < heard.index(placed.converted(answer))
     asked = [x.at for x in placed.session.log if x.event["type"] == "response.create"]
-    assert asked[1] - asked[0] >= 2.0
+    assert asked[1] - asked[0] >= again_s - 0.001
+    assert silence_ms <= 4000
     assert placed.chosen == []
 
 
@@ -238,15 +242,9 @@ async def test_a_stuck_response_is_company_first_and_then_a_human(autojump_clock
         placed = house.ring(Scripted(Reply(stuck=True), Reply(stuck=True), heard=["When?"]))
         await ask_and_wait(placed)
     check_apology(placed, "model_stalled")
-    heard = placed.heard()
-    assert heard.count(CLIPS["one_moment"].mulaw) >= 2
-    silences = [
-        (b - a) / 8000
-        for (_, a), (b, _) in zip(
-            placed.line.heard.spans, placed.line.heard.spans[1:], strict=False
-        )
-    ]
-    assert max(silences) < 6
+    assert placed.heard().count(CLIPS["one_moment"].mulaw) >= 2
+    end_of_all = placed.line.time(placed.line.heard.end)
+    assert longest_silence(placed.line, placed.line.origin + 1.0, end_of_all) <= 4000
 
 
 def check_apology(placed: Placed, reason: str) -> None:
