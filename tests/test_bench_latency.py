@@ -250,6 +250,15 @@ def test_a_stage_that_was_breached_is_measured_again_and_stands_for_itself() -> 
     assert both.troubled([]) == []
 
 
+def test_memory_is_not_held_against_the_stage_that_it_is_counted_from() -> None:
+    quiet = Calibration([8.0], [0.3])
+    one, ten = stage(1, 3.0, rss_kib=1000), stage(10, 3.0, rss_kib=9000)
+    budget = Budget("memory", "max", 1024, "x", calls=(10,))
+    assert Run([ten], quiet, quiet, 8.0, ten).held([budget], ci=False) == []
+    (verdict,) = Run([one, ten], quiet, quiet, 8.0, one).held([budget], ci=False)
+    assert verdict.kept
+
+
 def test_no_machine_is_busy_enough_to_excuse_a_complaint() -> None:
     quiet = Calibration([8.0], [0.3])
     late = Verdict(10, Budget("turn", "p50", 20, "x"), limit=20, got=90)
