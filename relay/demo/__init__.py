@@ -5,7 +5,7 @@
     callers   the four callers' scripts
     desk      the human who is rung
     owner     the webhook that the business's owner is told by
-    model     the simulated Realtime model, in a process of its own
+    model     the simulated Realtime model's process; what runs there is `model_process`
     ears      what was heard, recognised again in processes of their own
     measure   gaps and silences on a line
     checks    whether it all came true, and whether the checks can fail

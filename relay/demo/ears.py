@@ -4,7 +4,8 @@ PocketSphinx holds the GIL for as long as it listens, which is about as long as 
 the relay's process it would stall every call. `python -m relay.demo.ears` therefore reads sounds on
 stdin and writes sentences on stdout, and stands back while there are calls.
 
-    {"grammar": "#JSGF …", "sounds": ["<base64>", …], "nice": 10}  ->  ["this tuesday we are …", …]
+    {"lines": [{"grammar": "#JSGF …", "sounds": ["<base64>", …]}, …], "nice": 10}
+    ->  [["this tuesday we are …", …], …]
 """
 
 from __future__ import annotations
@@ -22,32 +23,40 @@ from relay.sim import voice
 LISTEN_S = 240.0  # on a machine with much else to do
 
 
-async def listen(sounds: Sequence[bytes], grammar: str, *, nice: int = 0) -> list[str]:
-    """The sentences of stretches of mu-law audio, as the grammar allows them; "" for each sound
-    that is none. No sentence reaches from one stretch into the next.
+async def listen(*lines: tuple[Sequence[bytes], str], nice: int = 0) -> list[list[str]]:
+    """The sentences on each line, as its grammar allows them; "" for each sound that is none.
 
+    lines: stretches of mu-law audio, and a grammar; no sentence reaches from one stretch into the
+    next.
     nice: how much to stand back from other processes.
     Raises trio.TooSlowError, or subprocess.CalledProcessError when the ear breaks.
     """
-    encoded = [base64.b64encode(sound).decode() for sound in sounds]
-    order = {"grammar": grammar, "sounds": encoded, "nice": nice}
+    orders = [
+        {"grammar": grammar, "sounds": [base64.b64encode(sound).decode() for sound in sounds]}
+        for sounds, grammar in lines
+    ]
+    order = {"lines": orders, "nice": nice}
     with trio.fail_after(LISTEN_S):
         done = await trio.run_process(
             [sys.executable, "-m", "relay.demo.ears"],
             stdin=json.dumps(order).encode(),
             capture_stdout=True,
         )
-    sentences: list[str] = json.loads(done.stdout)
-    return sentences
+    heard: list[list[str]] = json.loads(done.stdout)
+    return heard
 
 
 def main() -> None:
     """The process: one order in, one answer out."""
     order = json.load(sys.stdin)
     os.nice(order["nice"])
-    ear = voice.Recogniser(order["grammar"])
-    heard = (ear.sentences(voice.from_mulaw(base64.b64decode(s))) for s in order["sounds"])
-    json.dump([sentence for sentences in heard for sentence in sentences], sys.stdout)
+    json.dump([heard(line["grammar"], line["sounds"]) for line in order["lines"]], sys.stdout)
+
+
+def heard(grammar: str, sounds: Sequence[str]) -> list[str]:
+    ear = voice.Recogniser(grammar)
+    sentences = (ear.sentences(voice.from_mulaw(base64.b64decode(sound))) for sound in sounds)
+    return [sentence for some in sentences for sentence in some]
 
 
 if __name__ == "__main__":

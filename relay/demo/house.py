@@ -35,7 +35,6 @@ from relay.demo.street import (
     stand_in_prompts,
 )
 from relay.sim import grammars
-from relay.sim.line import Line
 from relay.sim.person import Person
 from relay.sim.twilio_call import PhoneCall
 from relay.sim.twilio_cloud import TwilioCloud
@@ -49,6 +48,7 @@ NOTICES = 2  # a booking and a message
 NOTICES_S = 10.0  # until they have come
 CALL_LIMIT_S = 120.0
 LOOK_S = 0.01
+NEWS_S = 0.1  # until a new call is known of
 ASIDE_NICE = 10  # of what runs beside a call
 PRESS_SPOKEN = PRESS.replace("1", "one")
 
@@ -198,7 +198,7 @@ class House:
                 for sid in cloud.calls.keys() - seen:
                     seen.add(sid)
                     nursery.start_soon(self._narrate_one, cloud.calls[sid])
-                await trio.sleep(LOOK_S)
+                await trio.sleep(NEWS_S)
 
     async def _narrate_one(self, call: PhoneCall) -> None:
         outbound = call.direction != "inbound"
@@ -221,12 +221,10 @@ class House:
 
     async def _hear_again(self, ended: Ended, nice: int) -> None:
         clips = (clip.text for clip in wiring.load_clips().values())
-        grammar = grammars.agent_grammar(BOOK, *clips)
-        ended.heard += await _listen(ended.call.line, grammar, nice)
+        lines = [(sounds(ended.call.line.heard), grammars.agent_grammar(BOOK, *clips))]
         if ended.leg is not None:
-            grammar = grammars.desk_grammar(BOOK, ON_THE_LINE, PRESS_SPOKEN, ONE_MOMENT)
-            ended.at_desk += await _listen(ended.leg.line, grammar, nice)
-
-
-async def _listen(line: Line, grammar: str, nice: int) -> list[str]:
-    return await listen(sounds(line.heard), grammar, nice=nice)
+            told = grammars.desk_grammar(BOOK, ON_THE_LINE, PRESS_SPOKEN, ONE_MOMENT)
+            lines.append((sounds(ended.leg.line.heard), told))
+        ended.heard, *at_desk = await listen(*lines, nice=nice)
+        for sentences in at_desk:
+            ended.at_desk += sentences

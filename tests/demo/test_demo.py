@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.demo.model import told, voice_lost
+from relay.demo.model_process import told, voice_lost
 from relay.sim.elevenlabs import Provider
 from relay.sim.realtime_session import Logged
 
