@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 
@@ -10,7 +12,14 @@ from relay.sim.person import Person
 from relay.sim.twilio_courier import Deliveries
 from relay.sim.twilio_dial import HumanPhone
 from tests.transfer.exchange import open_exchange
-from tests.transfer.test_warm import CLIPS, QUESTION, SORRY, accepts, ask_and_stay, brain
+from tests.transfer.test_warm import (
+    CLIPS,
+    SORRY,
+    accepts,
+    ask_and_hear_of_nobody,
+    ask_and_stay,
+    brain,
+)
 
 DELIVERIES: dict[str, Deliveries] = {
     "never": lambda _url, _form: (),
@@ -38,16 +47,11 @@ async def test_a_transfer_needs_no_status_callback(autojump_clock, deliveries: D
 async def test_a_human_who_does_not_answer_is_not_waited_for_for_ever(
     autojump_clock, deliveries: Deliveries
 ) -> None:
-    async def wait(person: Person) -> None:
-        await person.hear_until_silence()
-        await person.say(QUESTION)
-        await trio.sleep(110)
-        person.hang_up()
-
     human = HumanPhone(outcome="no-answer")
     more = {"idle_prompt_s": 100.0, "deliveries": deliveries}
     async with open_exchange(brain(SORRY), human, **more) as exchange:
-        await exchange.call(wait)
+        await exchange.call(partial(ask_and_hear_of_nobody, exchange, within_s=LATER_S))
+        await trio.sleep(LATER_S)
         (stream,) = exchange.legs
         told = [i.text for i in stream.session.conversation if i.role == "system"]
         assert "nobody answered" in told[-1]

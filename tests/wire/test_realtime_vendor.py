@@ -1,5 +1,8 @@
 """The whole of the API against the `openai` package's types: each event of theirs that we may get,
-each command of ours in each setting."""
+each command of ours in each setting.
+
+FUZZ_TIMES=32 draws 32 times as many.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import json
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.core import commands as c
@@ -15,12 +18,15 @@ from relay.core import events as e
 from relay.errors import ModelProtocolError
 from relay.sim.realtime_config import fault_in
 from relay.wire.realtime import ModelMessage, SessionSettings, parse, reading, render
+from tests.depth import TIMES
 from tests.wire.strictness import client_event
 from tests.wire.test_realtime_reading import CALL
 from tests.wire.test_realtime_writing import TOOL
 from tests.wire.vendor import SERVER_EVENTS, events
 
 READ = sorted(reading._READERS)
+# Of each of the 57 kinds of events and commands: together more than a thousand.
+some_of_each = settings(max_examples=20 * TIMES)
 
 
 # ---- reading --------------------------------------------------------------------------------
@@ -40,6 +46,7 @@ def cannot_be_used(event: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("kind", SERVER_EVENTS)
+@some_of_each
 @given(data=st.data())
 def test_every_event_that_the_types_allow_is_read(kind: str, data: st.DataObject) -> None:
     event = data.draw(events(kind))
@@ -116,6 +123,7 @@ def test_every_command_is_among_those_that_are_tried() -> None:
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
+@some_of_each
 @given(data=st.data())
 def test_every_command_in_every_setting_is_the_apis_own(kind: type, data: st.DataObject) -> None:
     text = render(data.draw(COMMANDS[kind]), "evt_7", data.draw(SETTINGS))
