@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from relay.sim.twilio_call import Number, PhoneCall
 from relay.sim.twilio_cloud import TwilioCloud
 from relay.sim.twilio_net import open_internet
 from relay.sim.ulaw import tone
-from tests.databases import rows
+from tests.databases import Row, reading, rows
 from tests.handover.balancer import Balancer
 from tests.started import Begun, begun
 
@@ -58,13 +58,13 @@ def database() -> Iterator[Callable[[], str]]:
     """Makes a new database, with its tables."""
     module = postgres()
     with module.running() as home:
+        module.execute(home, "CREATE DATABASE migrated")
+        upgrade(str(module.url(home, "migrated")))
 
         def make() -> str:
             name = f"handover_{secrets.token_hex(4)}"
-            module.execute(home, f"CREATE DATABASE {name}")
-            url = str(module.url(home, name))
-            upgrade(url)
-            return url
+            module.execute(home, f"CREATE DATABASE {name} TEMPLATE migrated")
+            return str(module.url(home, name))
 
         yield make
 
@@ -108,10 +108,11 @@ def model() -> Iterator[Model]:
 
 @dataclass
 class Place:
-    """Two relays, one model, one network."""
+    """Two relays, one model, one network. read: the rows of a table."""
 
     folder: Path
     url: str
+    read: Callable[[str], list[Row]]
     model: Model
     ports: list[int]
     balancer: Balancer
@@ -178,7 +179,7 @@ class Place:
         """Until the model has spoken so often in each call, told by the rows."""
         with trio.fail_after(180):
             while True:
-                lines = await trio.to_thread.run_sync(rows, self.url, "transcripts")
+                lines = await trio.to_thread.run_sync(self.read, "transcripts")
                 heard = [
                     row["call_sid"]
                     for row in lines
@@ -192,7 +193,7 @@ class Place:
         """Until each call has its outcome: its own, and not what a status callback guessed."""
         with trio.fail_after(90):
             while True:
-                outcomes = await trio.to_thread.run_sync(rows, self.url, "call_outcomes")
+                outcomes = await trio.to_thread.run_sync(self.read, "call_outcomes")
                 if sum(row["ended_at"] is not None for row in outcomes) == CALLS:
                     return
                 await trio.sleep(0.1)
@@ -220,11 +221,13 @@ async def open_place(
     options = ["--workers", str(workers)] if workers else []
     settings = {"METRICS_PORT": str(metrics)} if metrics else {}
     balancer = Balancer(ports)
-    async with trio.open_nursery() as nursery:
+    async with AsyncExitStack() as stack:
+        read = stack.enter_context(reading(url))
+        nursery = await stack.enter_async_context(trio.open_nursery())
         front = await nursery.start(balancer.run)
         async with open_internet({PUBLIC: f"http://127.0.0.1:{front}"}) as internet:
             cloud = TwilioCloud(ACCOUNT, TOKEN, internet, **account)
-            place = Place(folder, url, model, ports, balancer, cloud)
+            place = Place(folder, url, read, model, ports, balancer, cloud)
             try:
                 for port in ports:
                     place.start(port, *options, **settings)
