@@ -21,6 +21,7 @@ import webrtcvad
 VAD_HZ = 8_000
 FRAME_MS = 20
 _FRAME_BYTES = VAD_HZ * 2 * FRAME_MS // 1000
+_SILENT = bytes(_FRAME_BYTES)  # most of what is heard
 _ONSET_FRAMES = 3  # a click is one or two frames long
 _ONSET_CAP = 6
 
@@ -104,6 +105,8 @@ def _by_level(threshold: float) -> Callable[[bytes], bool]:
     gate = _gate_rms(threshold) ** 2
 
     def voiced(frame: bytes) -> bool:
+        if frame == _SILENT:
+            return False
         samples = np.frombuffer(frame, "<i2").astype(np.float64)
         return bool(np.dot(samples, samples) > gate * len(samples))
 

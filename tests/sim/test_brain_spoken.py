@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import pytest
@@ -20,7 +21,11 @@ TOOLS = [
     for name in ("lookup_hours", "book_appointment", "transfer_to_human", "end_call")
 ]
 TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
-EAR = Recogniser(grammars.agent_grammar(Book()))
+
+
+@cache
+def ear() -> Recogniser:
+    return Recogniser(grammars.agent_grammar(Book()))
 
 
 async def started(client: Client) -> None:
@@ -46,7 +51,7 @@ async def post(client: Client, response: dict[str, Any], output: dict[str, Any])
 def heard(client: Client, response: dict[str, Any]) -> list[str]:
     """What the agent said, recognised again from its audio at the end of a telephone line."""
     pcm = client.audio(response["output"][0]["id"])
-    return EAR.sentences(from_mulaw(to_mulaw(resample(pcm, MODEL_HZ, PHONE_HZ))))
+    return ear().sentences(from_mulaw(to_mulaw(resample(pcm, MODEL_HZ, PHONE_HZ))))
 
 
 def called(response: dict[str, Any]) -> tuple[str, Any]:
