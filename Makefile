@@ -45,7 +45,8 @@ peers: setup ## Our relay beside others, on one core: half an hour, needs Node a
 fuzz: setup-test ## Fuzz the C core under sanitizers (needs clang), then the call's core and failpoints; FUZZ_SECONDS
 	@sh tests/fuzz/run.sh
 	@FUZZ_TIMES=32 $(PYTHON_VENV) -m pytest tests/faults/test_failpoints.py \
-		tests/wire/test_realtime_vendor.py tests/transfer/test_warm.py
+		tests/wire/test_realtime_vendor.py tests/transfer/test_warm.py tests/faults/test_model_faults.py \
+		tests/sim/test_grammars.py
 	@FUZZ_TIMES=64 $(PYTHON_VENV) -m pytest tests/core/test_playout.py tests/core/test_call_machine.py \
 		tests/core/test_sounded.py tests/test_replay.py tests/tools/test_conversations.py tests/web/test_forms.py \
 		tests/shell/test_mayhem.py tests/shell/test_notifier.py tests/shell/test_purse.py \
