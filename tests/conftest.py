@@ -57,6 +57,13 @@ LONG = (
     "shell/test_second_voice.py",
     "shell/test_bad_input.py",
     "core/test_call_machine.py",
+    "faults/test_model_faults.py",
+    "adapters/test_store_upgrade.py",
+    "adapters/test_store_bookings.py",
+    "audio/test_quality.py",
+    "shell/test_endings.py",
+    "shell/test_notifier.py",
+    "test_door.py",
 )
 # Callers here, the relay in a process of its own: a second of sound must be one for both.
 BESIDE_ANOTHER_CLOCK = ("handover/", "test_canaries.py")
