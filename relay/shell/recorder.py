@@ -227,6 +227,8 @@ class Flight:
                 return replace(command, text=veil(command.text))
             case do.SayText(item_id=item_id) if item_id in self._veiled:
                 return replace(command, text=veil(command.text))
+            case do.CreateResponse() if self._veils:  # "say exactly these words"
+                return replace(command, instructions=veil(command.instructions))
             case do.AddText("system") if self._hushed:
                 return replace(command, text=veil(command.text))
             case do.RunTool(call_id=call_id) if call_id in self._hushed:

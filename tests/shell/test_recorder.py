@@ -189,6 +189,18 @@ def test_veiled_words_stay_veiled_when_a_new_session_is_told_them():
     assert text.count("xx xxxx xx xxxxx") == 2
 
 
+def test_veiled_words_stay_veiled_when_the_model_is_to_say_what_a_voice_has_left_unsaid():
+    call = Recorded()
+    call.start()
+    call.feed(on.ResponseStarted("r1", "turn"), on.AgentText("r1", "w1", "Yes, Mr Bond."))
+    call.wait(3)
+    call.feed(on.ResponseEnded("r1", "completed"))
+    assert "Bond" in repr(call.sent(do.CreateResponse))
+    data = call.flight.close()
+    assert "Bond" not in json.dumps(lines_of(data))
+    assert first_difference(parse(data)) == ""
+
+
 def test_sound_is_kept_from_the_heard_notice_on():
     call = Recorded(audio=True)
     call.start()
