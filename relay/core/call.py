@@ -102,6 +102,14 @@ class Call:
         of the last of them."""
         return self._state.talk.playout.awaited
 
+    def expects_model(self, now: float) -> bool:
+        """Whether a session that is there is soon heard of: somebody speaks to it, or waits."""
+        call = self._state
+        caller = call.talk.caller
+        return (
+            call.owed_at is not None or caller.utterances.open is not None or caller.unnoticed(now)
+        )
+
     def handle(self, event: on.Event, now: float) -> list[Command]:
         """Take one event at now. Returns what is to be done, in order."""
         call = self._state

@@ -20,27 +20,62 @@ from relay.wire import realtime
 
 Feed = Callable[[on.Event], None]
 
-# A session that has said nothing for so long is asked whether it is still there, and has this long
-# to answer, in which TCP sends a lost packet again thrice. So a caller whom it does not hear waits
-# 3.3 s to be told so. It is asked at its begin, too, since who has never answered is not judged by
-# that.
+# A session of which somebody expects to hear, and has not for so long, is asked whether it is
+# there, and has this long to answer, in which TCP sends a lost packet again thrice. So a caller
+# whom it does not hear waits 3.3 s to be told so. A question wakes us three times, and with one a
+# second a call costs a tenth more: where nothing is due it is asked seldom. And at the begin of a
+# session, since who has never answered is not judged.
 PING_AFTER_S: Final = 0.8
+PING_SELDOM_S: Final = 10.0
 PONG_S: Final = 2.5
 # Who looks so much later than that was away itself, and the answer may lie unread.
 AWAY_S: Final = 0.5
 NO_PONG: Final = "it answers no ping"
 
 
+class Pulse:
+    """When a session was heard of last, and whether anybody doubts it. Makes a doubt cheap."""
+
+    def __init__(self) -> None:
+        self._clock = trio.lowlevel.current_clock().current_time
+        self._watching = trio.lowlevel.ParkingLot()
+        self.sign_at = self._clock()
+
+    def beat(self) -> None:
+        """It has said something, or answered a ping."""
+        self.sign_at = self._clock()
+
+    def doubt(self, now: float) -> None:
+        """Somebody speaks to it, or waits for it: it should have been heard of."""
+        if now >= self.sign_at + PING_AFTER_S:
+            self._watching.unpark()
+
+    async def doubted(self) -> None:
+        """Wait for a doubt, or until it was quiet for long."""
+        while (until := self.sign_at + PING_SELDOM_S) > self._clock():
+            with trio.move_on_at(until):
+                await self._watching.park()
+                return
+
+
 async def run_model(
-    dialling: AbstractAsyncContextManager[Socket], outbox: Outbox, codec: ModelToPhone, feed: Feed
+    dialling: AbstractAsyncContextManager[Socket],
+    outbox: Outbox,
+    codec: ModelToPhone,
+    feed: Feed,
+    pulse: Pulse | None = None,
 ) -> None:
-    """Open a session and feed what it says until it closes. A failed dial is a closed model."""
+    """Open a session and feed what it says until it closes. A failed dial is a closed model.
+
+    pulse: of a session of which somebody may doubt whether it is still there
+    """
+    pulse = pulse or Pulse()
     try:
         async with dialling as socket, trio.open_nursery() as nursery:
             nursery.start_soon(_write, socket, outbox, feed)
-            reader = _Reader(codec, feed, trio.current_time)
+            reader = _Reader(codec, feed, pulse)
             if isinstance(socket, AnsweringSocket):
-                nursery.start_soon(_watch, socket, reader, feed, nursery.cancel_scope)
+                nursery.start_soon(_watch, socket, pulse, feed, nursery.cancel_scope)
             await _read(socket, reader, feed)
             nursery.cancel_scope.cancel()
     except DialError as failed:
@@ -53,7 +88,7 @@ async def _write(socket: Socket, outbox: Outbox, feed: Feed) -> None:
 
 
 async def _watch(
-    socket: AnsweringSocket, reader: _Reader, feed: Feed, session: trio.CancelScope
+    socket: AnsweringSocket, pulse: Pulse, feed: Feed, session: trio.CancelScope
 ) -> None:
     """End a session whose peer is not there any more, though its connection is.
 
@@ -66,14 +101,14 @@ async def _watch(
             asked_at = trio.current_time()
             with trio.move_on_after(PONG_S):
                 await socket.ping()
-                answered, reader.sign_at = True, trio.current_time()
+                answered = True
+                pulse.beat()
             overdue_s = trio.current_time() - asked_at - PONG_S
-            if answered and reader.sign_at < asked_at and overdue_s < AWAY_S:
+            if answered and pulse.sign_at < asked_at and overdue_s < AWAY_S:
                 feed(on.ModelClosed(reason=NO_PONG))
                 session.cancel()
                 return
-            while reader.sign_at + PING_AFTER_S > trio.current_time():  # noqa: ASYNC110
-                await trio.sleep_until(reader.sign_at + PING_AFTER_S)
+            await pulse.doubted()
 
 
 async def _read(socket: Socket, reader: _Reader, feed: Feed) -> None:
@@ -93,14 +128,13 @@ class _Reader:
     which says here what is followed.
     """
 
-    def __init__(self, codec: ModelToPhone, feed: Feed, clock: Callable[[], float]) -> None:
+    def __init__(self, codec: ModelToPhone, feed: Feed, pulse: Pulse) -> None:
         self._codec = codec
         self._feed = feed
-        self._clock = clock
+        self._beat = pulse.beat
         self._response_id = self._item_id = ""
         self._mouth: Mouth | None = None
         self._writing: dict[str, Sentences] = {}
-        self.sign_at = clock()  # when it last said anything, or answered a ping
 
     def join(self, socket: NativeSocket) -> Mouth:
         """Have the socket's deltas converted where they are received."""
@@ -108,12 +142,12 @@ class _Reader:
         return self._mouth
 
     def speak(self, mulaw: bytes, level_db: float) -> None:
-        self.sign_at = self._clock()
+        self._beat()
         self._feed(on.AgentAudio(self._response_id, self._item_id, mulaw, level_db))
 
     def take(self, text: str | bytes) -> None:
         codec, feed = self._codec, self._feed
-        self.sign_at = self._clock()
+        self._beat()
         try:
             event = realtime.parse(text)
             match event:

@@ -6,6 +6,8 @@ history.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -15,7 +17,7 @@ from relay.core import commands as do
 from relay.core import events as on
 from relay.errors import Misuse
 from relay.shell.kit import CallFacts, CallKit
-from relay.shell.model import run_model
+from relay.shell.model import Feed, Pulse, run_model
 from relay.shell.outbox import Outbox
 from relay.shell.understood import understood
 from relay.wire import realtime
@@ -50,6 +52,7 @@ class ModelSide:
         self.outbox = Outbox(MODEL_OUTBOX)
         self.codec = ModelToPhone(self._kit.audio_format)
         self._scope = trio.CancelScope()
+        self._pulse = Pulse()
         self._retelling: PhoneToModel | None = None
 
     def introduce(self, facts: CallFacts) -> None:
@@ -60,15 +63,16 @@ class ModelSide:
         """A session of its own, in place of the one there was. Its events end with it."""
         self.close()
         self._begin()
-        nursery.start_soon(self._run, facts, call, self._scope, self.outbox, self.codec)
+        dialling, outbox = self._kit.dial(facts), self.outbox
+        session = partial(run_model, dialling, outbox, self.codec, pulse=self._pulse)
+        nursery.start_soon(self._run, session, call, self._scope, outbox)
 
     async def _run(
         self,
-        facts: CallFacts,
+        session: Callable[[Feed], Awaitable[None]],
         call: Listens,
         scope: trio.CancelScope,
         outbox: Outbox,
-        codec: ModelToPhone,
     ) -> None:
         def feed(event: on.Event) -> None:
             if outbox is not self.outbox:
@@ -80,7 +84,7 @@ class ModelSide:
             call.feed(understood(event, self._kit.policy))
 
         with scope:
-            await run_model(self._kit.dial(facts), outbox, codec, feed)
+            await session(feed)
 
     def tell(self, command: realtime.ModelMessage) -> bool:
         """Post a message. False: the outbox is full."""
@@ -89,6 +93,10 @@ class ModelSide:
         self._sent += 1
         name = do.SETUP if isinstance(command, do.ConfigureModel) else "evt"
         return self.outbox.post(realtime.render(command, f"{name}_{self._sent}", self._settings))
+
+    def doubt(self, now: float) -> None:
+        """The session should have been heard of by now, if it was not."""
+        self._pulse.doubt(now)
 
     def retell(self, mulaw: bytes) -> bool:
         """`tell` what a predecessor was told, by a filter of its own: the line's goes on."""

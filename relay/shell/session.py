@@ -205,8 +205,11 @@ class Session:
             return
         if type(sound) is on.CallerAudio:
             self.catch_up()
-        if commands := self._handle(sound, self._time()):
+        now = self._time()
+        if commands := self._handle(sound, now):
             self._carry_out(commands)
+        if self._call.expects_model(now):
+            self._model.doubt(now)
 
     def speak(self, sound: on.AgentAudio) -> None:
         """`feed`, for the model's voice: mostly it waits for its time, and nothing is to be done.

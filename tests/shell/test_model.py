@@ -11,7 +11,7 @@ import trio
 
 from relay.audio import ModelToPhone
 from relay.core import events as on
-from relay.shell.model import NO_PONG, PING_AFTER_S, PONG_S, run_model
+from relay.shell.model import NO_PONG, PING_AFTER_S, PING_SELDOM_S, PONG_S, Pulse, run_model
 from relay.shell.outbox import Outbox
 from relay.sim.brains import Reply, Scripted, reply, say
 from relay.sim.pair import MemorySocket, memory_pair
@@ -146,9 +146,12 @@ async def test_transcripts_that_overtake_each_other_stand_in_the_order_of_speech
 
 
 async def ends_of(
-    serve: Callable[[MemorySocket], Awaitable[None]], until_s: float
+    serve: Callable[[MemorySocket], Awaitable[None]], until_s: float, *, doubted: bool = True
 ) -> list[tuple[float, str]]:
-    """When, and why, a session with this peer was over within a time."""
+    """When, and why, a session with this peer was over within a time.
+
+    doubted: somebody waits for it, all the while
+    """
     ours, theirs = memory_pair()
     ends: list[tuple[float, str]] = []
 
@@ -160,11 +163,19 @@ async def ends_of(
     async def dialling() -> AsyncIterator[MemorySocket]:
         yield ours
 
-    began = trio.current_time()
+    pulse, began = Pulse(), trio.current_time()
+
+    async def doubt() -> None:
+        while True:
+            pulse.doubt(trio.current_time())
+            await trio.sleep(0.02)
+
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve, theirs)
+        if doubted:
+            nursery.start_soon(doubt)
         with trio.move_on_after(until_s):
-            await run_model(dialling(), Outbox(8), ModelToPhone(), feed)
+            await run_model(dialling(), Outbox(8), ModelToPhone(), feed, pulse)
         nursery.cancel_scope.cancel()
     return ends
 
@@ -189,7 +200,16 @@ async def test_one_that_is_not_there_any_more_is_over(autojump_clock, lives_s):
 
     ((at_s, why),) = await ends_of(dies, 600.0)
     assert why == NO_PONG
-    assert lives_s + PONG_S <= at_s <= lives_s + PING_AFTER_S + PONG_S
+    assert lives_s + PONG_S <= at_s <= lives_s + PING_AFTER_S + PONG_S + 0.021
+
+
+async def test_one_of_which_nobody_expects_to_hear_is_asked_seldom(autojump_clock):
+    async def dies(socket: MemorySocket) -> None:
+        await reads_for(socket, 3.0)
+
+    ((at_s, why),) = await ends_of(dies, 600.0, doubted=False)
+    assert why == NO_PONG
+    assert at_s == pytest.approx(PING_SELDOM_S + PONG_S)
 
 
 async def test_who_stood_still_itself_asks_again(autojump_clock):
