@@ -33,26 +33,26 @@ AWAY_S: Final = 0.5
 NO_PONG: Final = "it answers no ping"
 
 
-class Pulse:
+class SignsOfLife:
     """When a session was heard of last, and whether anybody doubts it. Makes a doubt cheap."""
 
-    def __init__(self) -> None:
-        self._clock = trio.lowlevel.current_clock().current_time
+    def __init__(self, clock: Callable[[], float] = trio.current_time) -> None:
+        self._clock = clock
         self._watching = trio.lowlevel.ParkingLot()
-        self.sign_at = self._clock()
+        self.last_at = self._clock()
 
-    def beat(self) -> None:
+    def seen(self) -> None:
         """It has said something, or answered a ping."""
-        self.sign_at = self._clock()
+        self.last_at = self._clock()
 
     def doubt(self, now: float) -> None:
         """Somebody speaks to it, or waits for it: it should have been heard of."""
-        if now >= self.sign_at + PING_AFTER_S:
+        if now >= self.last_at + PING_AFTER_S:
             self._watching.unpark()
 
     async def doubted(self) -> None:
         """Wait for a doubt, or until it was quiet for long."""
-        while (until := self.sign_at + PING_SELDOM_S) > self._clock():
+        while (until := self.last_at + PING_SELDOM_S) > self._clock():
             with trio.move_on_at(until):
                 await self._watching.park()
                 return
@@ -63,19 +63,19 @@ async def run_model(
     outbox: Outbox,
     codec: ModelToPhone,
     feed: Feed,
-    pulse: Pulse | None = None,
+    signs: SignsOfLife | None = None,
 ) -> None:
     """Open a session and feed what it says until it closes. A failed dial is a closed model.
 
-    pulse: of a session of which somebody may doubt whether it is still there
+    signs: of a session of which somebody may doubt whether it is still there
     """
-    pulse = pulse or Pulse()
+    signs = signs or SignsOfLife()
     try:
         async with dialling as socket, trio.open_nursery() as nursery:
             nursery.start_soon(_write, socket, outbox, feed)
-            reader = _Reader(codec, feed, pulse)
+            reader = _Reader(codec, feed, signs)
             if isinstance(socket, AnsweringSocket):
-                nursery.start_soon(_watch, socket, pulse, feed, nursery.cancel_scope)
+                nursery.start_soon(_watch, socket, signs, feed, nursery.cancel_scope)
             await _read(socket, reader, feed)
             nursery.cancel_scope.cancel()
     except DialError as failed:
@@ -88,7 +88,7 @@ async def _write(socket: Socket, outbox: Outbox, feed: Feed) -> None:
 
 
 async def _watch(
-    socket: AnsweringSocket, pulse: Pulse, feed: Feed, session: trio.CancelScope
+    socket: AnsweringSocket, signs: SignsOfLife, feed: Feed, session: trio.CancelScope
 ) -> None:
     """End a session whose peer is not there any more, though its connection is.
 
@@ -102,13 +102,13 @@ async def _watch(
             with trio.move_on_after(PONG_S):
                 await socket.ping()
                 answered = True
-                pulse.beat()
+                signs.seen()
             overdue_s = trio.current_time() - asked_at - PONG_S
-            if answered and pulse.sign_at < asked_at and overdue_s < AWAY_S:
+            if answered and signs.last_at < asked_at and overdue_s < AWAY_S:
                 feed(on.ModelClosed(reason=NO_PONG))
                 session.cancel()
                 return
-            await pulse.doubted()
+            await signs.doubted()
 
 
 async def _read(socket: Socket, reader: _Reader, feed: Feed) -> None:
@@ -128,10 +128,10 @@ class _Reader:
     which says here what is followed.
     """
 
-    def __init__(self, codec: ModelToPhone, feed: Feed, pulse: Pulse) -> None:
+    def __init__(self, codec: ModelToPhone, feed: Feed, signs: SignsOfLife) -> None:
         self._codec = codec
         self._feed = feed
-        self._beat = pulse.beat
+        self._seen = signs.seen
         self._response_id = self._item_id = ""
         self._mouth: Mouth | None = None
         self._writing: dict[str, Sentences] = {}
@@ -142,12 +142,12 @@ class _Reader:
         return self._mouth
 
     def speak(self, mulaw: bytes, level_db: float) -> None:
-        self._beat()
+        self._seen()
         self._feed(on.AgentAudio(self._response_id, self._item_id, mulaw, level_db))
 
     def take(self, text: str | bytes) -> None:
         codec, feed = self._codec, self._feed
-        self._beat()
+        self._seen()
         try:
             event = realtime.parse(text)
             match event:

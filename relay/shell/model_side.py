@@ -17,7 +17,7 @@ from relay.core import commands as do
 from relay.core import events as on
 from relay.errors import Misuse
 from relay.shell.kit import CallFacts, CallKit
-from relay.shell.model import Feed, Pulse, run_model
+from relay.shell.model import Feed, SignsOfLife, run_model
 from relay.shell.outbox import Outbox
 from relay.shell.understood import understood
 from relay.wire import realtime
@@ -52,7 +52,7 @@ class ModelSide:
         self.outbox = Outbox(MODEL_OUTBOX)
         self.codec = ModelToPhone(self._kit.audio_format)
         self._scope = trio.CancelScope()
-        self._pulse = Pulse()
+        self._signs = SignsOfLife()
         self._retelling: PhoneToModel | None = None
 
     def introduce(self, facts: CallFacts) -> None:
@@ -64,7 +64,7 @@ class ModelSide:
         self.close()
         self._begin()
         dialling, outbox = self._kit.dial(facts), self.outbox
-        session = partial(run_model, dialling, outbox, self.codec, pulse=self._pulse)
+        session = partial(run_model, dialling, outbox, self.codec, signs=self._signs)
         nursery.start_soon(self._run, session, call, self._scope, outbox)
 
     async def _run(
@@ -96,7 +96,7 @@ class ModelSide:
 
     def doubt(self, now: float) -> None:
         """The session should have been heard of by now, if it was not."""
-        self._pulse.doubt(now)
+        self._signs.doubt(now)
 
     def retell(self, mulaw: bytes) -> bool:
         """`tell` what a predecessor was told, by a filter of its own: the line's goes on."""

@@ -11,7 +11,7 @@ import trio
 
 from relay.audio import ModelToPhone
 from relay.core import events as on
-from relay.shell.model import NO_PONG, PING_AFTER_S, PING_SELDOM_S, PONG_S, Pulse, run_model
+from relay.shell.model import NO_PONG, PING_AFTER_S, PING_SELDOM_S, PONG_S, SignsOfLife, run_model
 from relay.shell.outbox import Outbox
 from relay.sim.brains import Reply, Scripted, reply, say
 from relay.sim.pair import MemorySocket, memory_pair
@@ -163,11 +163,11 @@ async def ends_of(
     async def dialling() -> AsyncIterator[MemorySocket]:
         yield ours
 
-    pulse, began = Pulse(), trio.current_time()
+    signs, began = SignsOfLife(), trio.current_time()
 
     async def doubt() -> None:
         while True:
-            pulse.doubt(trio.current_time())
+            signs.doubt(trio.current_time())
             await trio.sleep(0.02)
 
     async with trio.open_nursery() as nursery:
@@ -175,7 +175,7 @@ async def ends_of(
         if doubted:
             nursery.start_soon(doubt)
         with trio.move_on_after(until_s):
-            await run_model(dialling(), Outbox(8), ModelToPhone(), feed, pulse)
+            await run_model(dialling(), Outbox(8), ModelToPhone(), feed, signs)
         nursery.cancel_scope.cancel()
     return ends
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from relay.audio import ModelToPhone, payload
 from relay.core import events as on
 from relay.errors import SocketClosed
-from relay.shell.model import _Reader, run_model
+from relay.shell.model import SignsOfLife, _Reader, run_model
 from relay.shell.outbox import Outbox
 from relay.websocket import twin
 from tests.core.driver import TIMES
@@ -41,7 +41,7 @@ DONE = (
 
 def by_reader(texts: list[str], audio_format: str) -> list[on.Event]:
     said: list[on.Event] = []
-    reader = _Reader(ModelToPhone(audio_format), said.append, time.monotonic)
+    reader = _Reader(ModelToPhone(audio_format), said.append, SignsOfLife(time.monotonic))
     for text in texts:
         reader.take(text)
     return [*said, on.ModelClosed(1006)]
@@ -140,7 +140,7 @@ def test_a_link_keeps_no_room_for_long_messages_when_short_ones_follow() -> None
     here, there = sockets.socketpair()
     with here, there:
         socket = native(here, client=True)
-        reader = _Reader(ModelToPhone(), lambda _event: None, time.monotonic)
+        reader = _Reader(ModelToPhone(), lambda _event: None, SignsOfLife(time.monotonic))
         reader.join(socket)
         reader.take(usual())
         for last in (DONE, '{"type":"session.updated","session":{}}'):
